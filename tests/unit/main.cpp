@@ -1,0 +1,8 @@
+// Catch2 2.13 (Debian 12) is one header with its main inside; 3.x (Debian 13) splits it.
+#if __has_include(<catch2/catch_all.hpp>)
+#include <catch2/catch_session.hpp>
+int main(int argc, char** argv) { return Catch::Session().run(argc, argv); }
+#else
+#define CATCH_CONFIG_MAIN
+#include <catch2/catch.hpp>
+#endif
