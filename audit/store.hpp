@@ -1,0 +1,53 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "audit/filter.hpp"
+#include "audit/journal/journal.hpp"
+#include "base/result.hpp"
+#include "base/sql/database.hpp"
+#include "usher/v1/audit.pb.h"
+
+namespace usher::audit {
+
+/// The schema of the audit store; gateway/main adds it to auth's migrations (numbers 100-199 are the audit's).
+std::span<const base::sql::Migration> store_migrations();
+
+/// The queryable database that the journal is shipped to. One row an event in audit_events (gateway_id, sequence, type, recorded_at,
+/// access_id, payload), one row an access in accesses (the columns are the record's fields; latest event wins by sequence), one
+/// row a gateway in audit_shipping (the watermark). Blocking; thread-safe as the Database is.
+class Store {
+public:
+    explicit Store(base::sql::Database& database) : database_(database) {}
+
+    /// The last sequence of `gateway` that has been ingested; 0 when there is none.
+    base::Result<std::uint64_t> watermark(const base::Uuid& gateway);
+
+    /// Ingests consecutive records in one transaction and moves the watermark. Records at or below the watermark are skipped,
+    /// so a batch may be sent again; a batch that would leave a gap behind the watermark is failed_precondition.
+    base::Result<void> ingest(const base::Uuid& gateway, std::span<const JournalRecord> records);
+
+    /// Events of `gateway` with sequence > `after`, in order.
+    base::Result<std::vector<JournalRecord>> read_events(const base::Uuid& gateway, std::uint64_t after,
+                                                         std::size_t max_records);
+    /// The sequence before the first event recorded at or after `since`, for starting a tail; nullopt when the store
+    /// holds none so new.
+    base::Result<std::optional<std::uint64_t>> sequence_before(const base::Uuid& gateway, base::UtcTime since);
+
+    struct Page {
+        std::vector<usher::v1::AccessRecord> accesses;
+        std::string next_page_token;  ///< empty at the end
+    };
+    /// Accesses that match, by (opened_at, access_id), newest first unless `oldest_first`. A page token of other
+    /// parameters, or a forged one, is invalid_argument.
+    base::Result<Page> list_accesses(const Filter& filter, bool oldest_first, std::size_t page_size,
+                                     const std::string& page_token);
+
+private:
+    base::sql::Database& database_;
+};
+
+}  // namespace usher::audit
