@@ -1,0 +1,78 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/net.hpp"
+
+namespace usher::auth {
+
+enum class Role { employee, auditor, administrator };
+enum class AccountStatus { active, disabled };
+
+/// An employee, as an administrator made it. The password's hash is not here: it stays in the database.
+struct Account {
+    std::string id;        ///< UUIDv7 text; never reused, outlives a rename
+    std::string username;  ///< canonical: lower-case
+    std::string display_name;
+    std::string department;
+    std::vector<std::string> groups;  ///< sorted, unique
+    std::string office_mail;
+    std::string office_phone;
+    Role role = Role::employee;
+    AccountStatus status = AccountStatus::active;
+    base::UtcTime created_at{};
+    base::UtcTime updated_at{};
+    friend bool operator==(const Account&, const Account&) = default;
+};
+
+/// What a client claims about its device at sign-in. Each at most 200 bytes of UTF-8.
+struct DeviceClaims {
+    std::string device_id, name, brand, model, os, language;
+    friend bool operator==(const DeviceClaims&, const DeviceClaims&) = default;
+};
+
+/// One destination of an app.
+struct DestinationPattern {
+    enum class Kind { exact_name, wildcard_name, block };
+    Kind kind = Kind::exact_name;
+    std::string name;       ///< exact: the name; wildcard "*.crm.example": "crm.example"
+    base::Cidr block;       ///< of Kind::block: a literal address or CIDR
+    std::uint16_t first_port = 0;
+    std::uint16_t last_port = 0;
+
+    /// "host:port", "*.domain:port", "CIDR:port", "[v6]:port", "[v6 CIDR]:port"; port a number or "first-last". nullopt when malformed.
+    static std::optional<DestinationPattern> parse(std::string_view text);
+    std::string to_string() const;
+    bool matches(const base::Destination& destination) const noexcept;
+    friend bool operator==(const DestinationPattern&, const DestinationPattern&) = default;
+};
+
+/// A named enterprise application.
+struct App {
+    std::string name;
+    std::vector<DestinationPattern> destinations;
+    std::vector<base::Cidr> allow_addresses;
+    base::UtcTime updated_at{};
+    friend bool operator==(const App&, const App&) = default;
+};
+
+/// Matches an account when each list that is not empty holds the account's value.
+struct Rule {
+    std::vector<std::string> accounts, groups, departments;
+    bool matches(const Account& account) const noexcept;
+    friend bool operator==(const Rule&, const Rule&) = default;
+};
+
+struct Policy {
+    std::string name;
+    std::vector<std::string> apps;
+    std::vector<Rule> allow, deny;
+    base::UtcTime updated_at{};
+    friend bool operator==(const Policy&, const Policy&) = default;
+};
+
+}  // namespace usher::auth
