@@ -1,0 +1,74 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "auth/password.hpp"
+#include "auth/sessions.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "base/net.hpp"
+#include "base/result.hpp"
+
+namespace usher::gateway {
+
+struct ListenAddress {
+    base::IpAddress address;
+    std::uint16_t port = 0;
+    std::string to_string() const;
+};
+
+/// usherd's configuration, checked. docs/configuration.md describes every key.
+struct Config {
+    std::string file;  ///< where it was read from
+
+    ListenAddress listen;
+    std::optional<ListenAddress> metrics;
+    std::string data_dir = "./data";
+    std::string database = "sqlite";  ///< "sqlite" or a postgresql:// URL
+
+    struct Tls {
+        std::string certificate, private_key;  ///< both or neither
+    } tls;
+
+    unsigned workers = 0;  ///< 0: one a core
+
+    base::LogOptions log;
+
+    struct Timeouts {
+        base::Microseconds handshake{10'000'000};        ///< of TLS, whole
+        base::Microseconds header{10'000'000};           ///< of one request head (and a sign-in's body), whole
+        base::Microseconds connect{10'000'000};          ///< to the app, all addresses together
+        base::Microseconds idle{std::chrono::hours{1}};  ///< of a tunnel without a byte either way
+        base::Microseconds keep_alive{60'000'000};       ///< of a connection between requests
+        base::Microseconds drain{10'000'000};            ///< what live tunnels are given at a stop
+        base::Microseconds max_duration{0};              ///< of a tunnel; 0: none
+    } timeouts;
+
+    auth::SessionLimits sessions;
+
+    struct Dns {
+        std::vector<std::string> servers;  ///< "address:port"; empty: the system's
+        base::Microseconds timeout{5'000'000};
+    } dns;
+
+    struct Journal {
+        std::uint64_t segment_bytes = 16u << 20;
+    } journal;
+
+    struct Limits {
+        std::size_t connections = 20'000;
+        std::size_t connections_per_address = 4'096;
+    } limits;
+
+    auth::HashCost hashing;
+};
+
+/// Reads and checks the file. Relative paths in it are relative to the working directory, as for any program. The error
+/// begins with "FILE:LINE:COLUMN: " where a place is known and names the key, what was found and what was expected.
+base::Result<Config> load_config(const std::string& path);
+/// As load_config(), of a text; `name` stands for the file in errors. Pure.
+base::Result<Config> parse_config(const std::string& text, const std::string& name);
+
+}  // namespace usher::gateway
