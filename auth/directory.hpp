@@ -1,8 +1,8 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,8 +21,11 @@ namespace usher::auth {
 class DirectorySnapshot {
 public:
     DirectorySnapshot() = default;
+    DirectorySnapshot(const DirectorySnapshot&) = delete;  ///< the indexes point into the object itself
+    DirectorySnapshot& operator=(const DirectorySnapshot&) = delete;
     /// Builds the indexes. `version` grows by one with each change that was committed.
-    DirectorySnapshot(std::uint64_t version, std::vector<Account> accounts, std::vector<App> apps, std::vector<Policy> policies);
+    DirectorySnapshot(std::uint64_t version, std::vector<Account> accounts, std::vector<App> apps,
+                      std::vector<Policy> policies);
 
     std::uint64_t version() const noexcept { return version_; }
     const Account* account_by_id(std::string_view id) const noexcept;
@@ -30,7 +33,8 @@ public:
     const App* app(std::string_view name) const noexcept;
     const Policy* policy(std::string_view name) const noexcept;
     /// The app that `destination` belongs to: an exact name beats a wildcard, a longer wildcard a shorter one, a longer
-    /// block prefix a shorter one, fewer ports more ports, then the app's name in byte order. A name never matches a block.
+    /// block prefix a shorter one, fewer ports more ports, then the app's name in byte order. A name never matches a
+    /// block. Names at or below "usher.internal" belong to no app, whatever a wildcard says.
     const App* find_app(const base::Destination& destination) const noexcept;
     /// The policies that name the app, in name order.
     const std::vector<const Policy*>& policies_of(std::string_view app) const noexcept;
@@ -47,19 +51,33 @@ private:
     std::unordered_map<std::string_view, const Account*> by_id_, by_username_;
     std::unordered_map<std::string_view, std::vector<const Policy*>> policies_of_;
     std::map<std::string_view, const App*> apps_by_name_;
-    std::unordered_multimap<std::string_view, std::pair<const App*, const DestinationPattern*>> exact_, wildcard_;
-    std::vector<std::pair<const App*, const DestinationPattern*>> blocks_;
+
+    struct Claim {
+        const App* app;
+        const DestinationPattern* pattern;
+    };
+    /// The blocks of one prefix length, by network, then best claim first: a look-up is a binary search for each
+    /// length.
+    struct BlockGroup {
+        unsigned prefix_bits;
+        std::vector<Claim> claims;
+    };
+    std::unordered_map<std::string_view, std::vector<Claim>> exact_, wildcard_;  ///< each list best first
+    std::vector<BlockGroup> blocks_;                                             ///< longest prefix first
+    static const App* first_match(const std::vector<Claim>& claims, const base::Destination& destination) noexcept;
 };
 using Snapshot = std::shared_ptr<const DirectorySnapshot>;
 
-/// A change that is about to be committed, for the audit. JSON without secrets; `before` or `after` is empty where there is none.
+/// A change that is about to be committed, for the audit. JSON without secrets; `before` or `after` is empty where
+/// there is none.
 struct Change {
-    std::string action;    ///< "account.create", "account.update", "account.disable", "account.set-password", "app.apply", "app.delete" ...
+    std::string action;    ///< "account.create", "account.update", "account.disable", "account.set-password",
+                           ///< "app.apply", "app.delete" ...
     std::string resource;  ///< "accounts/alice"
     std::string before_json, after_json;
 };
-/// Called inside the transaction before COMMIT, once per change; an error aborts the transaction. So an act is on record before it
-/// is in force.
+/// Called inside the transaction before COMMIT, once per change; an error aborts the transaction. So an act is on
+/// record before it is in force.
 using RecordChange = std::function<base::Result<void>(const Change&)>;
 
 struct AccountUpdate {
@@ -70,8 +88,9 @@ struct AccountUpdate {
 
 enum class ApplyOutcome { created, updated, unchanged };
 
-/// The directory in the database and its snapshot in memory. Mutations block (database) and are serialized; snapshot() is cheap
-/// and thread-safe. All texts are validated here: lengths, UTF-8, no control characters; errors name the field.
+/// The directory in the database and its snapshot in memory. Mutations block (database) and are serialized; snapshot()
+/// is cheap and thread-safe. All texts are validated here: lengths, UTF-8, no control characters; errors name the
+/// field.
 class Directory {
 public:
     static std::span<const base::sql::Migration> migrations();  ///< numbers 1 to 99
@@ -80,21 +99,24 @@ public:
 
     Snapshot snapshot() const noexcept;
 
-    /// `on_change` is called after each commit, with the new snapshot in place, on the thread of the mutation; the mutation
-    /// returns when it has returned. Set once, before the first mutation.
+    /// `on_change` is called after each commit, with the new snapshot in place, on the thread of the mutation; the
+    /// mutation returns when it has returned. Set once, before the first mutation.
     void set_listener(std::function<void(const Snapshot&)> on_change);
 
     base::Result<Account> create_account(Account account, const std::string& password_hash, const RecordChange& record);
-    base::Result<Account> update_account(std::string_view username, const AccountUpdate& update, const RecordChange& record);
+    base::Result<Account> update_account(std::string_view username, const AccountUpdate& update,
+                                         const RecordChange& record);
     base::Result<Account> set_status(std::string_view username, AccountStatus status, const RecordChange& record);
-    base::Result<Account> set_password_hash(std::string_view username, const std::string& password_hash, const RecordChange& record);
+    base::Result<Account> set_password_hash(std::string_view username, const std::string& password_hash,
+                                            const RecordChange& record);
     /// Also deletes its sessions' rows.
     base::Result<void> delete_account(std::string_view username, const RecordChange& record);
     /// The stored hash, or not_found. Reads the database: sign-in is rare.
     base::Result<std::string> password_hash(std::string_view account_id);
 
     /// All or none. Errors begin with "resources[N].field: ". A policy may name an app of the same call, in any order.
-    base::Result<std::vector<ApplyOutcome>> apply(const std::vector<std::variant<App, Policy>>& resources, const RecordChange& record);
+    base::Result<std::vector<ApplyOutcome>> apply(const std::vector<std::variant<App, Policy>>& resources,
+                                                  const RecordChange& record);
     base::Result<void> delete_app(std::string_view name, const RecordChange& record);
     base::Result<void> delete_policy(std::string_view name, const RecordChange& record);
 
@@ -106,11 +128,12 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// The canonical form of a username as typed: trimmed of nothing, ASCII lower-cased; nullopt when it cannot be one (bytes other than
-/// [a-z0-9._-], length, first character). Sign-in, throttle and directory all use this one.
+/// The canonical form of a username as typed: trimmed of nothing, ASCII lower-cased; nullopt when it cannot be one
+/// (bytes other than [a-z0-9._-], length, first character). Sign-in, throttle and directory all use this one.
 std::optional<std::string> canonical_username(std::string_view typed);
 
-/// App names that the gateway answers itself and that no resource may take; destinations below "usher.internal" likewise.
+/// App names that the gateway answers itself and that no resource may take; destinations below "usher.internal"
+/// likewise.
 inline constexpr std::string_view control_app_name = "usher-control";
 inline constexpr std::string_view control_app_host = "control.usher.internal";
 

@@ -1,0 +1,138 @@
+#include <algorithm>
+#include <tuple>
+
+#include "auth/directory.hpp"
+#include "auth/validate.hpp"
+
+namespace usher::auth {
+namespace {
+
+unsigned port_count(const DestinationPattern& pattern) noexcept { return pattern.last_port - pattern.first_port + 1u; }
+
+base::IpAddress masked(base::IpAddress address, unsigned prefix_bits) noexcept {
+    for (unsigned i = 0; i < 16; ++i) {
+        const unsigned kept = prefix_bits > i * 8 ? std::min(8u, prefix_bits - i * 8) : 0;
+        address.bytes[i] = static_cast<std::uint8_t>(address.bytes[i] & (0xff00u >> kept));
+    }
+    return address;
+}
+
+}  // namespace
+
+DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account> accounts, std::vector<App> apps,
+                                     std::vector<Policy> policies)
+    : version_(version), accounts_(std::move(accounts)), apps_(std::move(apps)), policies_(std::move(policies)) {
+    std::sort(accounts_.begin(), accounts_.end(), [](auto& a, auto& b) { return a.username < b.username; });
+    std::sort(apps_.begin(), apps_.end(), [](auto& a, auto& b) { return a.name < b.name; });
+    std::sort(policies_.begin(), policies_.end(), [](auto& a, auto& b) { return a.name < b.name; });
+
+    by_id_.reserve(accounts_.size());
+    by_username_.reserve(accounts_.size());
+    for (const auto& account : accounts_) {
+        by_id_.emplace(account.id, &account);
+        by_username_.emplace(account.username, &account);
+    }
+    for (const auto& policy : policies_) {
+        for (const auto& app : policy.apps) {
+            auto& list = policies_of_[app];
+            if (list.empty() || list.back() != &policy) list.push_back(&policy);
+        }
+    }
+
+    std::map<unsigned, std::vector<Claim>, std::greater<>> blocks;
+    for (const auto& app : apps_) {
+        apps_by_name_.emplace(app.name, &app);
+        for (const auto& pattern : app.destinations) {
+            const Claim claim{&app, &pattern};
+            switch (pattern.kind) {
+                case DestinationPattern::Kind::exact_name:
+                    exact_[pattern.name].push_back(claim);
+                    break;
+                case DestinationPattern::Kind::wildcard_name:
+                    wildcard_[pattern.name].push_back(claim);
+                    break;
+                case DestinationPattern::Kind::block:
+                    blocks[pattern.block.prefix_bits].push_back(claim);
+                    break;
+            }
+        }
+    }
+    const auto best_first = [](const Claim& a, const Claim& b) {
+        return std::make_tuple(port_count(*a.pattern), std::string_view(a.app->name), a.pattern->first_port) <
+               std::make_tuple(port_count(*b.pattern), std::string_view(b.app->name), b.pattern->first_port);
+    };
+    for (auto& [name, claims] : exact_) std::sort(claims.begin(), claims.end(), best_first);
+    for (auto& [name, claims] : wildcard_) std::sort(claims.begin(), claims.end(), best_first);
+    for (auto& [prefix_bits, claims] : blocks) {
+        std::sort(claims.begin(), claims.end(), [&](const Claim& a, const Claim& b) {
+            const auto order = a.pattern->block.network <=> b.pattern->block.network;
+            return order != 0 ? order < 0 : best_first(a, b);
+        });
+        blocks_.push_back({prefix_bits, std::move(claims)});
+    }
+}
+
+const Account* DirectorySnapshot::account_by_id(std::string_view id) const noexcept {
+    const auto found = by_id_.find(id);
+    return found == by_id_.end() ? nullptr : found->second;
+}
+
+const Account* DirectorySnapshot::account_by_username(std::string_view canonical) const noexcept {
+    const auto found = by_username_.find(canonical);
+    return found == by_username_.end() ? nullptr : found->second;
+}
+
+const App* DirectorySnapshot::app(std::string_view name) const noexcept {
+    const auto found = apps_by_name_.find(name);
+    return found == apps_by_name_.end() ? nullptr : found->second;
+}
+
+const Policy* DirectorySnapshot::policy(std::string_view name) const noexcept {
+    const auto found = std::lower_bound(policies_.begin(), policies_.end(), name,
+                                        [](const Policy& policy, std::string_view n) { return policy.name < n; });
+    return found == policies_.end() || found->name != name ? nullptr : &*found;
+}
+
+const App* DirectorySnapshot::first_match(const std::vector<Claim>& claims,
+                                          const base::Destination& destination) noexcept {
+    for (const auto& claim : claims) {
+        if (claim.pattern->matches(destination)) return claim.app;
+    }
+    return nullptr;
+}
+
+const App* DirectorySnapshot::find_app(const base::Destination& destination) const noexcept {
+    if (destination.address) {
+        for (const auto& [prefix_bits, claims] : blocks_) {
+            const auto network = masked(*destination.address, prefix_bits);
+            auto claim =
+                std::lower_bound(claims.begin(), claims.end(), network,
+                                 [](const Claim& c, const base::IpAddress& n) { return c.pattern->block.network < n; });
+            for (; claim != claims.end() && claim->pattern->block.network == network; ++claim) {
+                if (claim->pattern->matches(destination)) return claim->app;
+            }
+        }
+        return nullptr;
+    }
+
+    const std::string_view host = destination.host;
+    if (is_reserved_host(host)) return nullptr;
+    if (const auto found = exact_.find(host); found != exact_.end()) {
+        if (const App* app = first_match(found->second, destination)) return app;
+    }
+    // Each parent in turn, so the longest wildcard is met first.
+    for (auto dot = host.find('.'); dot != std::string_view::npos; dot = host.find('.', dot + 1)) {
+        const auto found = wildcard_.find(host.substr(dot + 1));
+        if (found == wildcard_.end()) continue;
+        if (const App* app = first_match(found->second, destination)) return app;
+    }
+    return nullptr;
+}
+
+const std::vector<const Policy*>& DirectorySnapshot::policies_of(std::string_view app) const noexcept {
+    static const std::vector<const Policy*> none;
+    const auto found = policies_of_.find(app);
+    return found == policies_of_.end() ? none : found->second;
+}
+
+}  // namespace usher::auth

@@ -1,0 +1,143 @@
+#include "auth/hashing_worker.hpp"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <variant>
+
+#include "base/ids.hpp"
+#include "base/log.hpp"
+
+namespace usher::auth {
+namespace {
+
+using base::Errc;
+using base::Result;
+
+struct VerifyJob {
+    std::string hash;
+    base::Secret password;
+    HashingWorker::VerifyDone done;
+};
+struct HashJob {
+    base::Secret password;
+    HashingWorker::HashDone done;
+};
+using Job = std::variant<VerifyJob, HashJob>;
+
+void refuse(Job& job, Errc code, const char* why) {
+    std::visit([&](auto& j) { j.done(base::Error{code, why}); }, job);
+}
+
+void lower_priority() noexcept {
+    // On Linux a nice value belongs to the thread, so this leaves the workers as they are.
+    const auto thread = static_cast<id_t>(::syscall(SYS_gettid));
+    if (::setpriority(PRIO_PROCESS, thread, 10) != 0) {
+        base::log_warning("the hashing thread keeps its priority", {{"errno", errno}});
+    }
+}
+
+}  // namespace
+
+struct HashingWorker::Impl {
+    Impl(std::size_t limit, HashCost hash_cost) : queue_limit(limit), cost(hash_cost) {
+        std::string random(32, '\0');
+        base::random_bytes({reinterpret_cast<std::uint8_t*>(random.data()), random.size()});
+        auto hash = hash_password(base::Secret(std::move(random)), cost);
+        if (!hash) throw std::runtime_error("cannot hash passwords: " + hash.error().message);
+        dummy_hash = std::move(*hash);
+        thread = std::thread([this] { run(); });
+    }
+
+    ~Impl() {
+        std::deque<Job> left;
+        {
+            std::lock_guard lock(mutex);
+            stopping = true;
+            left.swap(queue);
+        }
+        wake.notify_all();
+        thread.join();
+        for (auto& job : left) refuse(job, Errc::unavailable, "the gateway is stopping");
+    }
+
+    void push(Job job) {
+        bool stopped = false;
+        {
+            std::lock_guard lock(mutex);
+            stopped = stopping;
+            if (!stopping && queue.size() < queue_limit) {
+                queue.push_back(std::move(job));
+                wake.notify_one();
+                return;
+            }
+        }
+        if (stopped) return refuse(job, Errc::unavailable, "the gateway is stopping");
+        refuse(job, Errc::resource_exhausted, "too many sign-ins are waiting; try again in a few seconds");
+    }
+
+    void run() {
+        lower_priority();
+        for (;;) {
+            std::unique_lock lock(mutex);
+            wake.wait(lock, [this] { return stopping || !queue.empty(); });
+            if (stopping) return;
+            Job job = std::move(queue.front());
+            queue.pop_front();
+            lock.unlock();
+            std::visit([this](auto& j) { work(j); }, job);
+        }
+    }
+
+    void work(VerifyJob& job) {
+        const bool known = is_password_hash(job.hash);
+        const bool equal = verify_password(known ? job.hash : dummy_hash, job.password);
+        job.done(known && equal);
+    }
+    void work(HashJob& job) { job.done(hash_password(job.password, cost)); }
+
+    const std::size_t queue_limit;
+    const HashCost cost;
+    std::string dummy_hash;  ///< of a random password that nobody knows
+    mutable std::mutex mutex;
+    std::condition_variable wake;
+    std::deque<Job> queue;
+    bool stopping = false;
+    std::thread thread;
+};
+
+HashingWorker::HashingWorker(std::size_t queue_limit, HashCost cost)
+    : impl_(std::make_unique<Impl>(queue_limit, cost)) {}
+
+HashingWorker::~HashingWorker() = default;
+
+void HashingWorker::verify(std::string hash, base::Secret password, VerifyDone done) {
+    impl_->push(VerifyJob{std::move(hash), std::move(password), std::move(done)});
+}
+
+void HashingWorker::hash(base::Secret password, HashDone done) {
+    impl_->push(HashJob{std::move(password), std::move(done)});
+}
+
+Result<std::string> HashingWorker::hash_and_wait(base::Secret password) {
+    // Shared with the job: the hashing thread may still be inside set_value() when this one goes on.
+    auto answer = std::make_shared<std::promise<Result<std::string>>>();
+    auto arrived = answer->get_future();
+    hash(std::move(password), [answer](Result<std::string> hashed) { answer->set_value(std::move(hashed)); });
+    return arrived.get();
+}
+
+std::size_t HashingWorker::queued() const noexcept {
+    std::lock_guard lock(impl_->mutex);
+    return impl_->queue.size();
+}
+
+}  // namespace usher::auth

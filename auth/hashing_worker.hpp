@@ -1,0 +1,43 @@
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "auth/password.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+
+namespace usher::auth {
+
+/// One thread of low priority (nice 10) that hashes, behind a bounded queue: a flood of sign-ins can neither take the
+/// workers' CPU nor memory. Thread-safe.
+class HashingWorker {
+public:
+    /// Computes the hash that unknown accounts are checked against, which takes one hash's time. Throws
+    /// std::runtime_error when the machine cannot hash at this cost: the daemon must not start then.
+    explicit HashingWorker(std::size_t queue_limit = 64, HashCost cost = {});
+    /// Waits for the hash under way and answers what is queued with unavailable, on the destroying thread.
+    ~HashingWorker();
+    HashingWorker(const HashingWorker&) = delete;
+    HashingWorker& operator=(const HashingWorker&) = delete;
+
+    using VerifyDone = std::function<void(base::Result<bool>)>;
+    /// Verifies `password` against `hash`; an empty or malformed hash costs the same time and is false (an unknown
+    /// account must not be told from a wrong password by the clock). `done` runs on the hashing thread and must neither
+    /// block nor throw. resource_exhausted, at once and on the calling thread, when the queue is full.
+    void verify(std::string hash, base::Secret password, VerifyDone done);
+    using HashDone = std::function<void(base::Result<std::string>)>;
+    /// As verify(), for hash_password().
+    void hash(base::Secret password, HashDone done);
+    /// Blocks until the hash is there. Never call it from a `done`.
+    base::Result<std::string> hash_and_wait(base::Secret password);
+    /// How many wait, without the one under way.
+    std::size_t queued() const noexcept;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace usher::auth
