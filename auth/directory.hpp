@@ -75,6 +75,7 @@ struct Change {
                            ///< "app.apply", "app.delete" ...
     std::string resource;  ///< "accounts/alice"
     std::string before_json, after_json;
+    friend bool operator==(const Change&, const Change&) = default;
 };
 /// Called inside the transaction before COMMIT, once per change; an error aborts the transaction. So an act is on
 /// record before it is in force.
@@ -100,9 +101,19 @@ public:
     Snapshot snapshot() const noexcept;
 
     /// `on_change` is called after each commit, with the new snapshot in place, on the thread of the mutation; the
-    /// mutation returns when it has returned. Set once, before the first mutation.
+    /// mutation returns when it has returned. Set once, before the first mutation. It must not
+    /// mutate the directory.
     void set_listener(std::function<void(const Snapshot&)> on_change);
 
+    /// Reads the directory again when the database holds another version than the snapshot, as another gateway makes
+    /// it, or a commit whose answer was lost; then calls the listener. Returns whether it did. For a poll every second
+    /// or so.
+    base::Result<bool> refresh();
+
+    // A mutation that changes nothing (the same status again) succeeds without a record, a version or a call of the
+    // listener. When an error says "commit unknown", whether it is in force is known after the next refresh().
+
+    /// The id and the times are set here. The username is brought into canonical form, groups are sorted.
     base::Result<Account> create_account(Account account, const std::string& password_hash, const RecordChange& record);
     base::Result<Account> update_account(std::string_view username, const AccountUpdate& update,
                                          const RecordChange& record);

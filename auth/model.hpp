@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -39,12 +40,13 @@ struct DeviceClaims {
 struct DestinationPattern {
     enum class Kind { exact_name, wildcard_name, block };
     Kind kind = Kind::exact_name;
-    std::string name;       ///< exact: the name; wildcard "*.crm.example": "crm.example"
-    base::Cidr block;       ///< of Kind::block: a literal address or CIDR
+    std::string name;  ///< exact: the name; wildcard "*.crm.example": "crm.example"
+    base::Cidr block;  ///< of Kind::block: a literal address or CIDR
     std::uint16_t first_port = 0;
     std::uint16_t last_port = 0;
 
-    /// "host:port", "*.domain:port", "CIDR:port", "[v6]:port", "[v6 CIDR]:port"; port a number or "first-last". nullopt when malformed.
+    /// "host:port", "*.domain:port", "CIDR:port", "[v6]:port", "[v6 CIDR]:port"; port a number or "first-last". nullopt
+    /// when malformed.
     static std::optional<DestinationPattern> parse(std::string_view text);
     std::string to_string() const;
     bool matches(const base::Destination& destination) const noexcept;
@@ -60,7 +62,8 @@ struct App {
     friend bool operator==(const App&, const App&) = default;
 };
 
-/// Matches an account when each list that is not empty holds the account's value.
+/// Matches an account when each list that is not empty holds the account's value, byte for byte. An empty rule matches
+/// nobody.
 struct Rule {
     std::vector<std::string> accounts, groups, departments;
     bool matches(const Account& account) const noexcept;

@@ -1,0 +1,437 @@
+#include "auth/directory.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+
+#include "auth/change_json.hpp"
+#include "auth/directory_rows.hpp"
+#include "auth/validate.hpp"
+#include "base/ids.hpp"
+#include "base/text.hpp"
+
+namespace usher::auth {
+namespace {
+
+using base::Errc;
+using base::Error;
+using base::Result;
+using base::sql::Transaction;
+
+constexpr std::size_t password_hash_bytes_max = 256;
+
+std::string quoted(std::string_view value) { return "'" + base::escape_for_terminal(value, 100) + "'"; }
+
+template <class Named>
+std::string suggestion(std::string_view name, const std::vector<Named>& known, std::string Named::*key) {
+    std::vector<std::string_view> names;
+    names.reserve(known.size());
+    for (const auto& item : known) names.push_back(item.*key);
+    const auto near = base::closest(name, names);
+    return near ? "; did you mean '" + std::string(*near) + "'?" : "";
+}
+
+/// A working copy of the directory, and what has been done to it.
+struct Draft {
+    explicit Draft(const DirectorySnapshot& from)
+        : accounts(from.accounts()), apps(from.apps()), policies(from.policies()) {}
+    std::vector<Account> accounts;
+    std::vector<App> apps;
+    std::vector<Policy> policies;
+    std::vector<Change> changes;
+};
+
+Error no_account(std::string_view username, const Draft& draft) {
+    return {Errc::not_found, "account " + quoted(username) + " does not exist" +
+                                 suggestion(username, draft.accounts, &Account::username)};
+}
+
+Result<void> check_password_hash(const std::string& hash) {
+    if (hash.empty() || hash.size() > password_hash_bytes_max || !check_text("password_hash", hash)) {
+        return {Errc::invalid_argument, "password_hash: is not an encoded hash"};
+    }
+    return {};
+}
+
+/// Times of an account only go up, also when the clock stands still or steps back, so that "as it was when I read it"
+/// can be told from its updated_at.
+base::UtcTime next_update(const base::Clock& clock, base::UtcTime last) {
+    return std::max(clock.utc(), last + base::Microseconds{1});
+}
+
+/// What two apps must not both claim: the destination without its ports.
+std::string claim_key(DestinationPattern pattern) {
+    pattern.first_port = pattern.last_port = 1;
+    return pattern.to_string();
+}
+
+std::string resource_prefix(std::size_t index) { return "resources[" + std::to_string(index) + "]."; }
+
+template <class T>
+T* find_named(std::vector<T>& list, const std::string& name) {
+    const auto found = std::find_if(list.begin(), list.end(), [&](const T& item) { return item.name == name; });
+    return found == list.end() ? nullptr : &*found;
+}
+
+template <class T>
+bool same_but_for_time(const T& a, T b) {
+    b.updated_at = a.updated_at;
+    return a == b;
+}
+
+constexpr std::string_view kind_of(const App&) { return "app"; }
+constexpr std::string_view kind_of(const Policy&) { return "policy"; }
+constexpr std::string_view folder_of(const App&) { return "apps/"; }
+constexpr std::string_view folder_of(const Policy&) { return "policies/"; }
+
+/// Puts one resource into the draft and into its rows.
+template <class T>
+ApplyOutcome put(Transaction& transaction, std::vector<T>& list, const T& resource, std::vector<Change>& changes) {
+    Change change{std::string(kind_of(resource)) + ".apply", std::string(folder_of(resource)) + resource.name, {}, {}};
+    auto outcome = ApplyOutcome::created;
+    if (T* old = find_named(list, resource.name)) {
+        if (same_but_for_time(*old, resource)) return ApplyOutcome::unchanged;
+        outcome = ApplyOutcome::updated;
+        change.before_json = to_json(*old);
+        *old = resource;
+    } else {
+        list.push_back(resource);
+    }
+    rows::put(transaction, resource);
+    change.after_json = to_json(resource);
+    changes.push_back(std::move(change));
+    return outcome;
+}
+
+/// Every app that a policy of the call names is there.
+Result<void> check_apps_exist(const std::vector<std::variant<App, Policy>>& resources, const std::vector<App>& apps) {
+    std::set<std::string_view> names;
+    for (const auto& app : apps) names.insert(app.name);
+    for (std::size_t i = 0; i < resources.size(); ++i) {
+        const auto* policy = std::get_if<Policy>(&resources[i]);
+        if (policy == nullptr) continue;
+        for (std::size_t n = 0; n < policy->apps.size(); ++n) {
+            if (names.count(policy->apps[n]) != 0) continue;
+            return {Errc::failed_precondition, resource_prefix(i) + "apps[" + std::to_string(n) + "]: app " +
+                                                   quoted(policy->apps[n]) + " does not exist" +
+                                                   suggestion(policy->apps[n], apps, &App::name)};
+        }
+    }
+    return {};
+}
+
+/// No app of the call claims a destination that another app has too: which of them is used would hang on their names.
+Result<void> check_claims(const std::vector<std::variant<App, Policy>>& resources, const std::vector<App>& apps) {
+    std::unordered_map<std::string, std::vector<std::pair<const App*, const DestinationPattern*>>> claims;
+    for (const auto& app : apps) {
+        for (const auto& pattern : app.destinations) claims[claim_key(pattern)].emplace_back(&app, &pattern);
+    }
+    for (std::size_t i = 0; i < resources.size(); ++i) {
+        const auto* app = std::get_if<App>(&resources[i]);
+        if (app == nullptr) continue;
+        for (std::size_t n = 0; n < app->destinations.size(); ++n) {
+            const auto& pattern = app->destinations[n];
+            for (const auto& [other, theirs] : claims[claim_key(pattern)]) {
+                if (other->name == app->name) continue;
+                if (theirs->first_port > pattern.last_port || pattern.first_port > theirs->last_port) continue;
+                return {Errc::invalid_argument, resource_prefix(i) + "destinations[" + std::to_string(n) + "]: '" +
+                                                    pattern.to_string() + "' of app '" + app->name + "' overlaps '" +
+                                                    theirs->to_string() + "' of app '" + other->name +
+                                                    "'; one destination belongs to one app"};
+            }
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+struct Directory::Impl {
+    Impl(base::sql::Database& d, const base::Clock& c) : database(d), clock(c) {}
+
+    base::sql::Database& database;
+    const base::Clock& clock;
+    std::mutex mutation_mutex;          ///< held through a mutation, its listener included
+    mutable std::mutex snapshot_mutex;  ///< held to copy or swap a pointer
+    Snapshot current = std::make_shared<const DirectorySnapshot>();
+    std::function<void(const Snapshot&)> listener;
+
+    Snapshot get() const {
+        std::lock_guard lock(snapshot_mutex);
+        return current;
+    }
+
+    void publish(Snapshot next) {
+        {
+            std::lock_guard lock(snapshot_mutex);
+            current = next;
+        }
+        if (listener) listener(next);
+    }
+
+    static Snapshot load(Transaction& transaction) {
+        auto all = rows::read_all(transaction);
+        return std::make_shared<const DirectorySnapshot>(all.version, std::move(all.accounts), std::move(all.apps),
+                                                         std::move(all.policies));
+    }
+
+    using Edit = std::function<Result<void>(Transaction&, Draft&)>;
+
+    /// Runs `edit` on the directory as the database has it now. Nothing is written, recorded or published when it
+    /// changes nothing.
+    Result<void> mutate(const RecordChange& record, const Edit& edit) {
+        std::lock_guard lock(mutation_mutex);
+        Snapshot next;
+        // A transaction that is run again after a conflict must not record the same act twice.
+        std::vector<Change> recorded;
+        auto committed = database.transaction([&](Transaction& transaction) -> Result<void> {
+            const auto version = rows::lock_version(transaction);
+            Snapshot from = get();
+            // Another gateway has been here.
+            if (from->version() != version) from = load(transaction);
+            next = from;
+            Draft draft(*from);
+            if (auto ok = edit(transaction, draft); !ok) return ok;
+            if (draft.changes.empty()) return {};
+            rows::write_version(transaction, version + 1);
+            next = std::make_shared<const DirectorySnapshot>(version + 1, std::move(draft.accounts),
+                                                             std::move(draft.apps), std::move(draft.policies));
+            for (std::size_t i = 0; record && i < draft.changes.size(); ++i) {
+                if (i < recorded.size() && recorded[i] == draft.changes[i]) continue;
+                if (auto ok = record(draft.changes[i]); !ok) return ok;
+                recorded.resize(i);
+                recorded.push_back(draft.changes[i]);
+            }
+            return {};
+        });
+        if (!committed) return committed;
+        if (next != get()) publish(std::move(next));
+        return {};
+    }
+
+    /// As mutate(), for one account that is there: `edit` changes it; whether it did decides what follows.
+    Result<Account> mutate_account(std::string_view username, std::string action, const RecordChange& record,
+                                   const std::function<Result<bool>(Transaction&, Account&)>& edit) {
+        const auto canonical = canonical_username(username);
+        Account after;
+        auto ok = mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+            const auto found = std::find_if(draft.accounts.begin(), draft.accounts.end(),
+                                            [&](const Account& a) { return canonical && a.username == *canonical; });
+            if (found == draft.accounts.end()) return no_account(username, draft);
+            const Account before = *found;
+            auto changed = edit(transaction, *found);
+            if (!changed) return changed.error();
+            after = *found;
+            if (!*changed) return {};
+            draft.changes.push_back({action, "accounts/" + after.username, to_json(before), to_json(after)});
+            return {};
+        });
+        if (!ok) return ok.error();
+        return after;
+    }
+};
+
+Directory::Directory(base::sql::Database& database, const base::Clock& clock)
+    : impl_(std::make_unique<Impl>(database, clock)) {}
+
+Directory::~Directory() = default;
+
+std::span<const base::sql::Migration> Directory::migrations() { return rows::migrations(); }
+
+Result<std::unique_ptr<Directory>> Directory::open(base::sql::Database& database, const base::Clock& clock) {
+    std::unique_ptr<Directory> directory(new Directory(database, clock));
+    auto read = database.read([&](Transaction& transaction) -> Result<void> {
+        directory->impl_->current = Impl::load(transaction);
+        return {};
+    });
+    if (!read) return read.error();
+    return directory;
+}
+
+Snapshot Directory::snapshot() const noexcept { return impl_->get(); }
+
+void Directory::set_listener(std::function<void(const Snapshot&)> on_change) { impl_->listener = std::move(on_change); }
+
+Result<bool> Directory::refresh() {
+    std::lock_guard lock(impl_->mutation_mutex);
+    Snapshot next;
+    auto read = impl_->database.read([&](Transaction& transaction) -> Result<void> {
+        next.reset();
+        if (rows::read_version(transaction) != impl_->get()->version()) next = Impl::load(transaction);
+        return {};
+    });
+    if (!read) return read.error();
+    if (!next) return false;
+    impl_->publish(std::move(next));
+    return true;
+}
+
+Result<Account> Directory::create_account(Account account, const std::string& password_hash,
+                                          const RecordChange& record) {
+    if (auto ok = canonicalize(account); !ok) return ok.error();
+    if (auto ok = check_password_hash(password_hash); !ok) return ok.error();
+    account.id = base::new_uuid(impl_->clock).to_string();
+    account.created_at = account.updated_at = impl_->clock.utc();
+    auto ok = impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+        for (const auto& other : draft.accounts) {
+            if (other.username != account.username) continue;
+            return {Errc::already_exists, "account '" + account.username + "' exists already"};
+        }
+        rows::insert(transaction, account, password_hash);
+        draft.accounts.push_back(account);
+        draft.changes.push_back({"account.create", "accounts/" + account.username, {}, to_json(account)});
+        return {};
+    });
+    if (!ok) return ok.error();
+    return account;
+}
+
+Result<Account> Directory::update_account(std::string_view username, const AccountUpdate& update,
+                                          const RecordChange& record) {
+    return impl_->mutate_account(username, "account.update", record,
+                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
+                                     const Account before = account;
+                                     if (update.display_name) account.display_name = *update.display_name;
+                                     if (update.department) account.department = *update.department;
+                                     if (update.office_mail) account.office_mail = *update.office_mail;
+                                     if (update.office_phone) account.office_phone = *update.office_phone;
+                                     if (update.groups) account.groups = *update.groups;
+                                     if (update.role) account.role = *update.role;
+                                     if (auto ok = canonicalize(account); !ok) return ok.error();
+                                     if (account == before) return false;
+                                     account.updated_at = next_update(impl_->clock, before.updated_at);
+                                     rows::update(transaction, account);
+                                     return true;
+                                 });
+}
+
+Result<Account> Directory::set_status(std::string_view username, AccountStatus status, const RecordChange& record) {
+    const auto* action = status == AccountStatus::disabled ? "account.disable" : "account.enable";
+    return impl_->mutate_account(username, action, record,
+                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
+                                     if (account.status == status) return false;
+                                     account.status = status;
+                                     account.updated_at = next_update(impl_->clock, account.updated_at);
+                                     rows::update(transaction, account);
+                                     return true;
+                                 });
+}
+
+Result<Account> Directory::set_password_hash(std::string_view username, const std::string& password_hash,
+                                             const RecordChange& record) {
+    if (auto ok = check_password_hash(password_hash); !ok) return ok.error();
+    return impl_->mutate_account(username, "account.set-password", record,
+                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
+                                     account.updated_at = next_update(impl_->clock, account.updated_at);
+                                     rows::update_password_hash(transaction, account, password_hash);
+                                     return true;
+                                 });
+}
+
+Result<void> Directory::delete_account(std::string_view username, const RecordChange& record) {
+    const auto canonical = canonical_username(username);
+    return impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+        const auto found = std::find_if(draft.accounts.begin(), draft.accounts.end(),
+                                        [&](const Account& a) { return canonical && a.username == *canonical; });
+        if (found == draft.accounts.end()) return no_account(username, draft);
+        rows::erase_account(transaction, found->id);
+        draft.changes.push_back({"account.delete", "accounts/" + found->username, to_json(*found), {}});
+        draft.accounts.erase(found);
+        return {};
+    });
+}
+
+Result<std::string> Directory::password_hash(std::string_view account_id) {
+    std::string hash;
+    auto read = impl_->database.read([&](Transaction& transaction) -> Result<void> {
+        hash = rows::read_password_hash(transaction, std::string(account_id));
+        return {};
+    });
+    if (!read) return read.error();
+    if (hash.empty()) return {Errc::not_found, "there is no account with the id " + quoted(account_id)};
+    return hash;
+}
+
+Result<std::vector<ApplyOutcome>> Directory::apply(const std::vector<std::variant<App, Policy>>& resources,
+                                                   const RecordChange& record) {
+    if (resources.size() > resources_max) {
+        return {Errc::invalid_argument, "resources: are more than " + std::to_string(resources_max) + " in one call"};
+    }
+    auto canonical = resources;
+    const auto now = impl_->clock.utc();
+    std::set<std::pair<std::size_t, std::string>> seen;
+    for (std::size_t i = 0; i < canonical.size(); ++i) {
+        auto ok = std::visit(
+            [&](auto& resource) -> Result<void> {
+                if (auto checked = canonicalize(resource); !checked) return checked;
+                resource.updated_at = now;
+                if (seen.emplace(canonical[i].index(), resource.name).second) return {};
+                return {Errc::invalid_argument,
+                        "name: " + std::string(kind_of(resource)) + " '" + resource.name + "' is given twice"};
+            },
+            canonical[i]);
+        if (!ok) return {ok.error().code, resource_prefix(i) + ok.error().message};
+    }
+
+    std::vector<ApplyOutcome> outcomes;
+    auto ok = impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+        outcomes.assign(canonical.size(), ApplyOutcome::unchanged);
+        std::vector<std::pair<std::size_t, Change>> changes;
+        // Apps first: a policy may stand before the app that it names.
+        const auto put_all = [&](auto& list) {
+            using Kind = typename std::decay_t<decltype(list)>::value_type;
+            for (std::size_t i = 0; i < canonical.size(); ++i) {
+                const auto* resource = std::get_if<Kind>(&canonical[i]);
+                if (resource == nullptr) continue;
+                std::vector<Change> made;
+                outcomes[i] = put(transaction, list, *resource, made);
+                if (!made.empty()) changes.emplace_back(i, std::move(made.front()));
+            }
+        };
+        put_all(draft.apps);
+        if (auto exist = check_apps_exist(canonical, draft.apps); !exist) return exist;
+        if (auto free = check_claims(canonical, draft.apps); !free) return free;
+        put_all(draft.policies);
+        // On record in the order of the call.
+        std::sort(changes.begin(), changes.end(), [](auto& a, auto& b) { return a.first < b.first; });
+        for (auto& [index, change] : changes) draft.changes.push_back(std::move(change));
+        return {};
+    });
+    if (!ok) return ok.error();
+    return outcomes;
+}
+
+Result<void> Directory::delete_app(std::string_view name, const RecordChange& record) {
+    return impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+        const App* app = find_named(draft.apps, std::string(name));
+        if (app == nullptr) {
+            return {Errc::not_found,
+                    "app " + quoted(name) + " does not exist" + suggestion(name, draft.apps, &App::name)};
+        }
+        for (const auto& policy : draft.policies) {
+            if (std::find(policy.apps.begin(), policy.apps.end(), app->name) == policy.apps.end()) continue;
+            return {Errc::failed_precondition,
+                    "app '" + app->name + "' is named by policy '" + policy.name + "'; change or delete that first"};
+        }
+        rows::erase_app(transaction, app->name);
+        draft.changes.push_back({"app.delete", "apps/" + app->name, to_json(*app), {}});
+        draft.apps.erase(draft.apps.begin() + (app - draft.apps.data()));
+        return {};
+    });
+}
+
+Result<void> Directory::delete_policy(std::string_view name, const RecordChange& record) {
+    return impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+        const Policy* policy = find_named(draft.policies, std::string(name));
+        if (policy == nullptr) {
+            return {Errc::not_found,
+                    "policy " + quoted(name) + " does not exist" + suggestion(name, draft.policies, &Policy::name)};
+        }
+        rows::erase_policy(transaction, policy->name);
+        draft.changes.push_back({"policy.delete", "policies/" + policy->name, to_json(*policy), {}});
+        draft.policies.erase(draft.policies.begin() + (policy - draft.policies.data()));
+        return {};
+    });
+}
+
+}  // namespace usher::auth

@@ -1,0 +1,297 @@
+#include "auth/directory_rows.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "auth/validate.hpp"
+#include "base/ids.hpp"
+
+namespace usher::auth::rows {
+namespace {
+
+using base::Errc;
+using base::sql::Rows;
+using base::sql::SqlError;
+using base::sql::Transaction;
+
+[[noreturn]] void corrupt(std::string_view table, std::string_view key, std::string_view problem) {
+    throw SqlError({Errc::data_loss, "the database's row " + std::string(table) + " '" + std::string(key) + "' " +
+                                         std::string(problem) + "; it was not written by this program"});
+}
+
+/// A row that passes the same checks as new input, and is not changed by them, could have been written here.
+template <class T>
+void must_be_canonical(std::string_view table, std::string_view key, const T& value) {
+    T copy = value;
+    if (auto ok = canonicalize(copy); !ok) corrupt(table, key, "is not valid: " + ok.error().message);
+    if (!(copy == value)) corrupt(table, key, "is not in canonical form");
+}
+
+/// Positions count from zero without a gap, in order.
+template <class T>
+void append_at(std::string_view table, std::string_view key, std::vector<T>& list, std::int64_t position, T value) {
+    if (position != static_cast<std::int64_t>(list.size())) corrupt(table, key, "has a list with a gap");
+    list.push_back(std::move(value));
+}
+
+void must_change_one(const Transaction& transaction, std::string_view what) {
+    if (transaction.changed_rows() != 1) {
+        throw SqlError(
+            {Errc::internal, std::string(what) + ": the row that was read in this transaction is not there"});
+    }
+}
+
+std::vector<Account> read_accounts(Transaction& transaction) {
+    std::vector<Account> accounts;
+    std::unordered_map<std::string, std::size_t> index;
+    const Rows rows = transaction.execute(
+        "SELECT id, username, display_name, department, office_mail, office_phone, role, status, created_at, "
+        "updated_at "
+        "FROM accounts");
+    accounts.reserve(rows.size());
+    index.reserve(rows.size());
+    for (const auto& row : rows) {
+        Account account;
+        account.id = row.text(0);
+        account.username = row.text(1);
+        account.display_name = row.text(2);
+        account.department = row.text(3);
+        account.office_mail = row.text(4);
+        account.office_phone = row.text(5);
+        const auto role = role_from_word(row.text(6));
+        const auto status = status_from_word(row.text(7));
+        if (!role) corrupt("accounts", account.id, "has a role that does not exist");
+        if (!status) corrupt("accounts", account.id, "has a status that does not exist");
+        account.role = *role;
+        account.status = *status;
+        account.created_at = base::from_micros(row.integer(8));
+        account.updated_at = base::from_micros(row.integer(9));
+        const auto id = base::Uuid::parse(account.id);
+        if (!id || id->to_string() != account.id) corrupt("accounts", account.id, "has an id that is no UUID");
+        index.emplace(account.id, accounts.size());
+        accounts.push_back(std::move(account));
+    }
+    for (const auto& row : transaction.execute("SELECT account_id, name FROM account_groups")) {
+        const auto found = index.find(row.text(0));
+        if (found == index.end()) corrupt("account_groups", row.text(0), "belongs to no account");
+        accounts[found->second].groups.push_back(row.text(1));
+    }
+    for (auto& account : accounts) {
+        // Sorted here: the order of texts in a database depends on its collation.
+        std::sort(account.groups.begin(), account.groups.end());
+        must_be_canonical("accounts", account.id, account);
+    }
+    return accounts;
+}
+
+std::vector<App> read_apps(Transaction& transaction) {
+    std::vector<App> apps;
+    std::unordered_map<std::string, std::size_t> index;
+    for (const auto& row : transaction.execute("SELECT name, updated_at FROM apps")) {
+        App app;
+        app.name = row.text(0);
+        app.updated_at = base::from_micros(row.integer(1));
+        index.emplace(app.name, apps.size());
+        apps.push_back(std::move(app));
+    }
+    const auto app_of = [&](std::string_view table, const std::string& name) -> App& {
+        const auto found = index.find(name);
+        if (found == index.end()) corrupt(table, name, "belongs to no app");
+        return apps[found->second];
+    };
+    for (const auto& row :
+         transaction.execute("SELECT app, position, destination FROM app_destinations ORDER BY app, position")) {
+        auto& app = app_of("app_destinations", row.text(0));
+        auto pattern = DestinationPattern::parse(row.text(2));
+        if (!pattern || pattern->to_string() != row.text(2)) corrupt("apps", app.name, "has a malformed destination");
+        append_at("apps", app.name, app.destinations, row.integer(1), std::move(*pattern));
+    }
+    for (const auto& row :
+         transaction.execute("SELECT app, position, block FROM app_allow_addresses ORDER BY app, position")) {
+        auto& app = app_of("app_allow_addresses", row.text(0));
+        const auto block = base::Cidr::parse(row.text(2));
+        if (!block || block->to_string() != row.text(2)) corrupt("apps", app.name, "has a malformed allowed address");
+        append_at("apps", app.name, app.allow_addresses, row.integer(1), *block);
+    }
+    for (const auto& app : apps) must_be_canonical("apps", app.name, app);
+    return apps;
+}
+
+std::vector<Policy> read_policies(Transaction& transaction) {
+    std::vector<Policy> policies;
+    std::unordered_map<std::string, std::size_t> index;
+    for (const auto& row : transaction.execute("SELECT name, updated_at FROM policies")) {
+        Policy policy;
+        policy.name = row.text(0);
+        policy.updated_at = base::from_micros(row.integer(1));
+        index.emplace(policy.name, policies.size());
+        policies.push_back(std::move(policy));
+    }
+    const auto policy_of = [&](std::string_view table, const std::string& name) -> Policy& {
+        const auto found = index.find(name);
+        if (found == index.end()) corrupt(table, name, "belongs to no policy");
+        return policies[found->second];
+    };
+    for (const auto& row :
+         transaction.execute("SELECT policy, position, app FROM policy_apps ORDER BY policy, position")) {
+        auto& policy = policy_of("policy_apps", row.text(0));
+        append_at("policies", policy.name, policy.apps, row.integer(1), row.text(2));
+    }
+    for (const auto& row :
+         transaction.execute("SELECT policy, effect, rule, field, position, value FROM policy_rule_values "
+                             "ORDER BY policy, effect, rule, field, position")) {
+        auto& policy = policy_of("policy_rule_values", row.text(0));
+        const auto& effect = row.text(1);
+        if (effect != "allow" && effect != "deny")
+            corrupt("policies", policy.name, "has an effect that does not exist");
+        auto& rules = effect == "allow" ? policy.allow : policy.deny;
+        const auto rule_index = row.integer(2);
+        if (rule_index == static_cast<std::int64_t>(rules.size())) rules.emplace_back();
+        if (rule_index + 1 != static_cast<std::int64_t>(rules.size())) corrupt("policies", policy.name, "lacks a rule");
+        const auto& field = row.text(3);
+        auto& rule = rules.back();
+        auto* list = field == "account"      ? &rule.accounts
+                     : field == "group"      ? &rule.groups
+                     : field == "department" ? &rule.departments
+                                             : nullptr;
+        if (list == nullptr) corrupt("policies", policy.name, "has a rule about something unknown");
+        append_at("policies", policy.name, *list, row.integer(4), row.text(5));
+    }
+    for (const auto& policy : policies) must_be_canonical("policies", policy.name, policy);
+    return policies;
+}
+
+void insert_groups(Transaction& transaction, const Account& account) {
+    for (const auto& group : account.groups) {
+        transaction.execute("INSERT INTO account_groups (account_id, name) VALUES ($1, $2)", {account.id, group});
+    }
+}
+
+void insert_rules(Transaction& transaction, const Policy& policy, const std::string& effect,
+                  const std::vector<Rule>& rules) {
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+        const std::pair<const char*, const std::vector<std::string>*> fields[] = {
+            {"account", &rules[i].accounts}, {"group", &rules[i].groups}, {"department", &rules[i].departments}};
+        for (const auto& [field, values] : fields) {
+            for (std::size_t n = 0; n < values->size(); ++n) {
+                transaction.execute(
+                    "INSERT INTO policy_rule_values (policy, effect, rule, field, position, value) "
+                    "VALUES ($1, $2, $3, $4, $5, $6)",
+                    {policy.name, effect, static_cast<std::int64_t>(i), std::string(field),
+                     static_cast<std::int64_t>(n), (*values)[n]});
+            }
+        }
+    }
+}
+
+std::uint64_t version_of(const Rows& rows) {
+    if (rows.size() != 1 || rows[0].integer(0) < 0) corrupt("directory_state", "1", "is missing or negative");
+    return static_cast<std::uint64_t>(rows[0].integer(0));
+}
+
+}  // namespace
+
+Directory read_all(Transaction& transaction) {
+    Directory directory;
+    directory.version = read_version(transaction);
+    directory.accounts = read_accounts(transaction);
+    directory.apps = read_apps(transaction);
+    directory.policies = read_policies(transaction);
+    return directory;
+}
+
+std::uint64_t read_version(Transaction& transaction) {
+    return version_of(transaction.execute("SELECT version FROM directory_state WHERE id = 1"));
+}
+
+std::uint64_t lock_version(Transaction& transaction) {
+    transaction.execute("UPDATE directory_state SET version = version WHERE id = 1");
+    return read_version(transaction);
+}
+
+void write_version(Transaction& transaction, std::uint64_t version) {
+    transaction.execute("UPDATE directory_state SET version = $1 WHERE id = 1", {static_cast<std::int64_t>(version)});
+    must_change_one(transaction, "directory_state");
+}
+
+void insert(Transaction& transaction, const Account& account, const std::string& password_hash) {
+    transaction.execute(
+        "INSERT INTO accounts (id, username, display_name, department, office_mail, office_phone, role, status, "
+        "password_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        {account.id, account.username, account.display_name, account.department, account.office_mail,
+         account.office_phone, std::string(to_word(account.role)), std::string(to_word(account.status)), password_hash,
+         base::to_micros(account.created_at), base::to_micros(account.updated_at)});
+    insert_groups(transaction, account);
+}
+
+void update(Transaction& transaction, const Account& account) {
+    transaction.execute(
+        "UPDATE accounts SET display_name = $2, department = $3, office_mail = $4, office_phone = $5, role = $6, "
+        "status = $7, updated_at = $8 WHERE id = $1",
+        {account.id, account.display_name, account.department, account.office_mail, account.office_phone,
+         std::string(to_word(account.role)), std::string(to_word(account.status)),
+         base::to_micros(account.updated_at)});
+    must_change_one(transaction, "accounts");
+    transaction.execute("DELETE FROM account_groups WHERE account_id = $1", {account.id});
+    insert_groups(transaction, account);
+}
+
+void update_password_hash(Transaction& transaction, const Account& account, const std::string& password_hash) {
+    transaction.execute("UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1",
+                        {account.id, password_hash, base::to_micros(account.updated_at)});
+    must_change_one(transaction, "accounts");
+}
+
+void erase_account(Transaction& transaction, const std::string& id) {
+    transaction.execute("DELETE FROM accounts WHERE id = $1", {id});
+    must_change_one(transaction, "accounts");
+}
+
+std::string read_password_hash(Transaction& transaction, const std::string& id) {
+    const Rows rows = transaction.execute("SELECT password_hash FROM accounts WHERE id = $1", {id});
+    return rows.empty() ? std::string() : rows[0].text(0);
+}
+
+void put(Transaction& transaction, const App& app) {
+    transaction.execute(
+        "INSERT INTO apps (name, updated_at) VALUES ($1, $2) "
+        "ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at",
+        {app.name, base::to_micros(app.updated_at)});
+    transaction.execute("DELETE FROM app_destinations WHERE app = $1", {app.name});
+    transaction.execute("DELETE FROM app_allow_addresses WHERE app = $1", {app.name});
+    for (std::size_t i = 0; i < app.destinations.size(); ++i) {
+        transaction.execute("INSERT INTO app_destinations (app, position, destination) VALUES ($1, $2, $3)",
+                            {app.name, static_cast<std::int64_t>(i), app.destinations[i].to_string()});
+    }
+    for (std::size_t i = 0; i < app.allow_addresses.size(); ++i) {
+        transaction.execute("INSERT INTO app_allow_addresses (app, position, block) VALUES ($1, $2, $3)",
+                            {app.name, static_cast<std::int64_t>(i), app.allow_addresses[i].to_string()});
+    }
+}
+
+void put(Transaction& transaction, const Policy& policy) {
+    transaction.execute(
+        "INSERT INTO policies (name, updated_at) VALUES ($1, $2) "
+        "ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at",
+        {policy.name, base::to_micros(policy.updated_at)});
+    transaction.execute("DELETE FROM policy_apps WHERE policy = $1", {policy.name});
+    transaction.execute("DELETE FROM policy_rule_values WHERE policy = $1", {policy.name});
+    for (std::size_t i = 0; i < policy.apps.size(); ++i) {
+        transaction.execute("INSERT INTO policy_apps (policy, position, app) VALUES ($1, $2, $3)",
+                            {policy.name, static_cast<std::int64_t>(i), policy.apps[i]});
+    }
+    insert_rules(transaction, policy, "allow", policy.allow);
+    insert_rules(transaction, policy, "deny", policy.deny);
+}
+
+void erase_app(Transaction& transaction, const std::string& name) {
+    transaction.execute("DELETE FROM apps WHERE name = $1", {name});
+    must_change_one(transaction, "apps");
+}
+
+void erase_policy(Transaction& transaction, const std::string& name) {
+    transaction.execute("DELETE FROM policies WHERE name = $1", {name});
+    must_change_one(transaction, "policies");
+}
+
+}  // namespace usher::auth::rows

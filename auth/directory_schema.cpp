@@ -1,0 +1,102 @@
+#include "auth/directory_rows.hpp"
+
+namespace usher::auth::rows {
+
+// Numbers 1 to 99 of the schema are auth's. A migration that was released is never edited: add the next one.
+//
+// Times are microseconds since 1970, UTC. Lists are rows, not texts to be parsed, so that the database itself refuses a
+// policy of an app that does not exist. The order of a list is its `position`.
+std::span<const base::sql::Migration> migrations() {
+    static constexpr base::sql::Migration list[] = {
+        {1,
+         "accounts, apps, policies and sessions",
+         R"(CREATE TABLE directory_state (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    version BIGINT NOT NULL CHECK (version >= 0)
+);
+INSERT INTO directory_state (id, version) VALUES (1, 0);
+CREATE TABLE accounts (
+    id TEXT PRIMARY KEY,
+    username TEXT NOT NULL UNIQUE,
+    display_name TEXT NOT NULL,
+    department TEXT NOT NULL,
+    office_mail TEXT NOT NULL,
+    office_phone TEXT NOT NULL,
+    role TEXT NOT NULL,
+    status TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE TABLE account_groups (
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    PRIMARY KEY (account_id, name)
+);
+CREATE TABLE apps (
+    name TEXT PRIMARY KEY,
+    updated_at BIGINT NOT NULL
+);
+CREATE TABLE app_destinations (
+    app TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    position BIGINT NOT NULL,
+    destination TEXT NOT NULL,
+    PRIMARY KEY (app, position)
+);
+CREATE TABLE app_allow_addresses (
+    app TEXT NOT NULL REFERENCES apps (name) ON DELETE CASCADE,
+    position BIGINT NOT NULL,
+    block TEXT NOT NULL,
+    PRIMARY KEY (app, position)
+);
+CREATE TABLE policies (
+    name TEXT PRIMARY KEY,
+    updated_at BIGINT NOT NULL
+);
+CREATE TABLE policy_apps (
+    policy TEXT NOT NULL REFERENCES policies (name) ON DELETE CASCADE,
+    position BIGINT NOT NULL,
+    app TEXT NOT NULL REFERENCES apps (name),
+    PRIMARY KEY (policy, position)
+);
+CREATE INDEX policy_apps_by_app ON policy_apps (app);
+CREATE TABLE policy_rule_values (
+    policy TEXT NOT NULL REFERENCES policies (name) ON DELETE CASCADE,
+    effect TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    rule BIGINT NOT NULL,
+    field TEXT NOT NULL CHECK (field IN ('account', 'group', 'department')),
+    position BIGINT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (policy, effect, rule, field, position)
+);
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    token_sha256 BLOB NOT NULL UNIQUE,
+    client_ip TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    device_name TEXT NOT NULL,
+    device_brand TEXT NOT NULL,
+    device_model TEXT NOT NULL,
+    device_os TEXT NOT NULL,
+    device_language TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL
+);
+CREATE INDEX sessions_by_account ON sessions (account_id)
+)",
+         {}},
+    };
+    // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
+    static const std::string postgresql = [] {
+        std::string text(list[0].sqlite);
+        const std::string_view blob = " BLOB ";
+        text.replace(text.find(blob), blob.size(), " BYTEA ");
+        return text;
+    }();
+    static const base::sql::Migration both[] = {{list[0].version, list[0].name, list[0].sqlite, postgresql}};
+    return both;
+}
+
+}  // namespace usher::auth::rows
