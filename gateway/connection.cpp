@@ -1,0 +1,156 @@
+#include "gateway/connection.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/log.hpp"
+#include "gateway/session_api.hpp"
+#include "gateway/tunnel.hpp"
+
+namespace usher::gateway {
+namespace asio = boost::asio;
+using http1::RequestParser;
+using http1::Response;
+using tls::BufferPool;
+using tls::IoStatus;
+
+namespace {
+/// After a refusal the client may still be sending; what it sends is read and dropped for a moment, so that the reset
+/// which unread bytes would cause does not destroy the answer on its way.
+constexpr base::Microseconds linger_time{1'000'000};
+constexpr std::size_t linger_bytes = 256 * 1024;
+}  // namespace
+
+Connection::Connection(Worker& worker, asio::ip::tcp::socket socket, Peer peer, tls::ContextPtr context)
+    : worker_(worker),
+      peer_(std::move(peer)),
+      context_(std::move(context)),
+      stream_(std::move(socket), context_.get(), worker.pool()) {}
+
+void Connection::set_deadline(base::Microseconds from_now) { deadline_ = worker_.services().clock.mono() + from_now; }
+
+void Connection::check_deadline(base::MonoTime now) {
+    if (!deadline_ || now < *deadline_) return;
+    deadline_.reset();
+    expired_ = true;
+    stream_.abort(false);
+}
+
+void Connection::shut_down() {
+    if (access_ != nullptr) access_->cut(CloseReason::SHUTDOWN);
+    stream_.abort(false);
+}
+
+asio::awaitable<bool> Connection::send(std::string_view response) {
+    co_return co_await stream_.write_all(response) == IoStatus::done;
+}
+
+asio::awaitable<void> Connection::run() {
+    auto& services = worker_.services();
+    const auto& timeouts = services.config.timeouts;
+    set_deadline(timeouts.handshake);
+    const IoStatus status = co_await stream_.handshake();
+    if (status != IoStatus::done) {
+        services.metrics.handshakes_failed.Increment();
+        base::log_debug("a TLS handshake failed", {{"error", expired_ ? "timeout" : stream_.last_error()}});
+        co_return;
+    }
+    services.metrics.handshakes_ok.Increment();
+    set_deadline(timeouts.header);
+    while (co_await serve_one()) set_deadline(timeouts.keep_alive);
+    stream_.abort(false);
+}
+
+asio::awaitable<bool> Connection::serve_one() {
+    auto& services = worker_.services();
+    RequestParser parser;
+    bool started = false;
+    for (;;) {
+        std::size_t consumed = 0;
+        const auto state = parser.feed(buffered_, consumed);
+        buffered_.erase(0, consumed);
+        if (state == RequestParser::State::complete) break;
+        if (state == RequestParser::State::rejected) co_return co_await refuse(parser.rejection());
+        if (parser.started() && !started) {
+            // From the first byte on the head has this long as a whole, however slowly its bytes drip.
+            started = true;
+            set_deadline(services.config.timeouts.header);
+        }
+        auto block = worker_.pool().take();
+        std::size_t count = 0;
+        IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, count);
+        if (status == IoStatus::would_block) {
+            block.reset();
+            if (co_await stream_.wait_readable()) continue;
+            status = IoStatus::failed;
+        }
+        if (status != IoStatus::done) {
+            if (parser.started()) {
+                AccessRecord record = new_record(peer_, services.clock.utc());
+                deny(record, expired_ ? "request-timeout" : "request-truncated");
+                worker_.record_denial(std::move(record));
+            }
+            co_return false;
+        }
+        buffered_.append(block.data(), count);
+    }
+    http1::Request request = std::move(parser.request());
+    if (request.destination) {
+        clear_deadline();
+        const bool lingers = co_await run_tunnel(*this, std::move(request));
+        if (lingers) co_await linger();
+        co_return false;
+    }
+    const bool keep = co_await serve_session_api(*this, request);
+    request.wipe_credentials();
+    if (!keep) co_await linger();
+    co_return keep;
+}
+
+asio::awaitable<bool> Connection::refuse(http1::Rejection rejection) {
+    auto& services = worker_.services();
+    AccessRecord record = new_record(peer_, services.clock.utc());
+    deny(record, "malformed-" + std::string(rejection.reason));
+    worker_.record_denial(std::move(record));
+    if (co_await send(Response(rejection.status).close().no_store().with_text(rejection.reason))) co_await linger();
+    co_return false;
+}
+
+asio::awaitable<bool> Connection::read_body(std::size_t count, std::string& body) {
+    set_deadline(worker_.services().config.timeouts.header);
+    body.reserve(count);
+    while (body.size() < count) {
+        if (buffered_.empty()) {
+            auto block = worker_.pool().take();
+            std::size_t n = 0;
+            const IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, n);
+            if (status == IoStatus::done) buffered_.assign(block.data(), n);
+            OPENSSL_cleanse(block.data(), n);  // a password may have been in it
+            block.reset();
+            if (status == IoStatus::would_block && co_await stream_.wait_readable()) continue;
+            if (status != IoStatus::done) co_return false;
+        }
+        const std::size_t n = std::min(count - body.size(), buffered_.size());
+        body.append(buffered_, 0, n);
+        OPENSSL_cleanse(buffered_.data(), n);
+        buffered_.erase(0, n);
+    }
+    co_return true;
+}
+
+asio::awaitable<void> Connection::linger() {
+    set_deadline(linger_time);
+    buffered_ = std::string();
+    if (co_await stream_.shutdown_send() != IoStatus::done) co_return;
+    std::size_t dropped = 0;
+    while (dropped < linger_bytes) {
+        auto block = worker_.pool().take();
+        std::size_t count = 0;
+        const IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, count);
+        block.reset();
+        dropped += count;
+        if (status == IoStatus::done) continue;
+        if (status != IoStatus::would_block || !co_await stream_.wait_readable()) co_return;
+    }
+}
+
+}  // namespace usher::gateway

@@ -1,0 +1,79 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <optional>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/net.hpp"
+#include "gateway/dial/checked_endpoint.hpp"
+#include "gateway/dial/resolver.hpp"
+
+namespace usher::gateway::dial {
+
+struct DialTimeouts {
+    base::Microseconds resolve = std::chrono::seconds(5);
+    base::Microseconds connect = std::chrono::seconds(10);  ///< for all addresses of the name together
+};
+
+enum class DialErrorKind {
+    name_not_found,      ///< the name does not exist or has no address
+    resolve_failed,      ///< the name servers are broken or refuse
+    resolve_timeout,     ///< the name servers are silent
+    address_refused,     ///< no address of the name may be dialled; `reason` says why for the first of them
+    connection_refused,  ///< the application's machine answers that nobody listens
+    connect_timeout,     ///< no answer at all
+    unreachable,         ///< no route, or a firewall says no
+    limits,              ///< the gateway is out of descriptors, ports, memory or queries
+    cancelled,           ///< the owner stopped it
+};
+
+struct DialError {
+    DialErrorKind kind;
+    std::string_view reason;                 ///< a fixed token, for the record
+    std::optional<base::IpAddress> address;  ///< the address that was refused or that failed, when there is one
+};
+
+/// A connection to the application: non-blocking, without Nagle's delay, with keepalive (30 s idle, 3 probes 10 s
+/// apart) and 60 s until unacknowledged data ends it, so that a peer that vanished is noticed.
+struct Dialed {
+    boost::asio::ip::tcp::socket socket;
+    base::IpAddress address;  ///< the one that was checked, and is connected to
+    std::uint16_t port;
+};
+
+using DialOutcome = std::variant<Dialed, DialError>;
+
+/// Orders addresses for dialling: families take turns, IPv6 first (RFC 8305 §4); the order within each is kept.
+std::vector<CheckedEndpoint> interleave_families(const std::vector<CheckedEndpoint>& endpoints);
+
+/// Opens connections to applications. Used on the one thread that runs `io`.
+class Dialer {
+public:
+    /// Both must outlive every dial().
+    Dialer(boost::asio::io_context& io, Resolver& resolver) noexcept : io_(io), resolver_(resolver) {}
+
+    using Endpoints = std::variant<std::vector<CheckedEndpoint>, DialError>;
+    /// Resolves the destination once (an address literal not at all) and judges every address by `rules`: those that
+    /// pass, in the order to dial them, at least one.
+    boost::asio::awaitable<Endpoints> resolve(base::Destination destination, DialRules rules,
+                                              base::Microseconds timeout);
+
+    /// Connects to one after the other until one answers, within `timeout` in all.
+    boost::asio::awaitable<DialOutcome> connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout);
+
+    /// resolve(), then connect_any(). None of these throws for what the network does; when cancelled (terminal) they
+    /// answer `cancelled`.
+    boost::asio::awaitable<DialOutcome> dial(base::Destination destination, DialRules rules, DialTimeouts timeouts);
+
+private:
+    boost::asio::awaitable<DialOutcome> connect(CheckedEndpoint endpoint, base::Microseconds timeout);
+
+    boost::asio::io_context& io_;
+    Resolver& resolver_;
+};
+
+}  // namespace usher::gateway::dial

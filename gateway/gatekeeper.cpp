@@ -1,0 +1,85 @@
+#include "gateway/gatekeeper.hpp"
+
+namespace usher::gateway {
+namespace {
+
+std::string_view token_of(const Credential& credential) {
+    if (const auto* bearer = std::get_if<http1::Bearer>(&credential)) return bearer->token.reveal();
+    if (const auto* basic = std::get_if<http1::Basic>(&credential)) return basic->password.reveal();
+    return {};
+}
+
+bool is_control(const base::Destination& destination) {
+    return destination.host == auth::control_app_host && destination.port == 443;
+}
+
+}  // namespace
+
+std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& credential) {
+    auto session = sessions_.authenticate(token_of(credential));
+    if (!session) return std::nullopt;
+    auto directory = directory_.snapshot();
+    const auth::Account* account = directory->account_by_id(session->account_id);
+    if (account == nullptr || account->status != auth::AccountStatus::active) return std::nullopt;
+    if (const auto* basic = std::get_if<http1::Basic>(&credential)) {
+        // A token goes with one username; another one beside it is a mistake that must not reach the record as the
+        // truth.
+        const auto username = auth::canonical_username(basic->username);
+        if (!username || *username != account->username) return std::nullopt;
+    }
+    return Subject{std::move(session), std::move(directory), account};
+}
+
+std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential, const base::Destination& destination,
+                                                   const Peer& peer) {
+    AccessRecord record = new_record(peer, clock_.utc());
+    set_destination(record, destination);
+
+    const auto subject = authenticate(credential);
+    if (!subject) {
+        const bool missing = std::holds_alternative<std::monostate>(credential);
+        deny(record, missing ? "credential-missing" : "credential-invalid");
+        return Refusal{407, "sign in first: usher login", std::move(record)};
+    }
+    set_subject(record, *subject->account, *subject->session);
+
+    const bool control = is_control(destination);
+    const auth::App* app = control ? nullptr : subject->directory->find_app(destination);
+    if (!control && app == nullptr) {
+        record.set_policy_version(subject->directory->version());
+        deny(record, "no-app");
+        return Refusal{403, "no policy allows this destination", std::move(record)};
+    }
+    auth::Decision decision = control ? auth::decide_control(*subject->directory, *subject->account)
+                                      : auth::decide(*subject->directory, *subject->account, *app);
+    record.set_app(control ? std::string(auth::control_app_name) : app->name);
+    record.set_policy(decision.policy);
+    record.set_policy_version(decision.policy_version);
+    if (!decision.allowed) {
+        deny(record, decision.reasons.empty() ? "denied" : decision.reasons.front());
+        for (std::size_t i = 1; i < decision.reasons.size(); ++i) record.add_reasons(decision.reasons[i]);
+        return Refusal{403, "no policy allows this destination", std::move(record)};
+    }
+    for (auto& reason : decision.reasons) record.add_reasons(std::move(reason));
+    Admission admission{subject->session, control, {}, std::move(record)};
+    if (!control) admission.allow_addresses = app->allow_addresses;
+    return admission;
+}
+
+std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) const {
+    const auth::Session& session = *access.session();
+    if (sessions_.expires_at(session) <= clock_.utc()) return CloseReason::SESSION_EXPIRED;
+    if (session.ended.load(std::memory_order_acquire)) return CloseReason::REVOKED;
+    const auto directory = directory_.snapshot();
+    const auth::Account* account = directory->account_by_id(session.account_id);
+    if (account == nullptr || account->status != auth::AccountStatus::active) return CloseReason::REVOKED;
+    if (is_control(access.destination()))
+        return auth::decide_control(*directory, *account).allowed ? std::nullopt : std::optional(CloseReason::REVOKED);
+    const auth::App* app = directory->find_app(access.destination());
+    // The same destination under another app is another access: its own record has to say so.
+    if (app == nullptr || app->name != access.record().app()) return CloseReason::POLICY_CHANGED;
+    if (!auth::decide(*directory, *account, *app).allowed) return CloseReason::POLICY_CHANGED;
+    return std::nullopt;
+}
+
+}  // namespace usher::gateway

@@ -1,0 +1,62 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "auth/directory.hpp"
+#include "auth/policy.hpp"
+#include "auth/sessions.hpp"
+#include "base/net.hpp"
+#include "gateway/http1/authorization.hpp"
+#include "gateway/live_access.hpp"
+#include "gateway/record.hpp"
+
+namespace usher::gateway {
+
+/// Somebody may use an app: what is needed to dial it, and the record as far as it is known.
+struct Admission {
+    auth::SessionPtr session;
+    bool control = false;  ///< the built-in app: served inside of the process, not dialled
+    std::vector<base::Cidr> allow_addresses;
+    AccessRecord record;
+};
+
+/// Nobody may, and why. `detail` is what the client is told; the record holds the true reason.
+struct Refusal {
+    int status = 403;
+    std::string detail;
+    AccessRecord record;
+};
+
+using Credential = std::variant<std::monostate, http1::Bearer, http1::Basic>;
+
+/// The one place where it is decided whether a connection may be. Thread-safe; memory only, no waiting.
+class Gatekeeper {
+public:
+    Gatekeeper(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock)
+        : directory_(directory), sessions_(sessions), clock_(clock) {}
+
+    /// Authenticates, finds the app and authorizes. A destination of no app and one that policy denies look the same
+    /// from outside.
+    std::variant<Admission, Refusal> admit(const Credential& credential, const base::Destination& destination,
+                                           const Peer& peer);
+
+    /// Whether a live access would still be admitted; the reason to cut it otherwise.
+    std::optional<CloseReason::Value> judge(const LiveAccess& access) const;
+
+    /// The session and account of a credential; nullopt when either is not valid now.
+    struct Subject {
+        auth::SessionPtr session;
+        auth::Snapshot directory;
+        const auth::Account* account;  ///< in `directory`
+    };
+    std::optional<Subject> authenticate(const Credential& credential);
+
+private:
+    const auth::Directory& directory_;
+    auth::Sessions& sessions_;
+    const base::Clock& clock_;
+};
+
+}  // namespace usher::gateway

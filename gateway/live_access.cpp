@@ -1,0 +1,176 @@
+#include "gateway/live_access.hpp"
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "audit/audit.hpp"
+#include "base/log.hpp"
+#include "gateway/record.hpp"
+
+namespace usher::gateway {
+namespace asio = boost::asio;
+
+namespace {
+/// ADVERSARIES §3.1 A3: a record that is not durable by then is refused.
+constexpr std::chrono::seconds open_limit{2};
+}  // namespace
+
+/// A journal completion comes from another thread and may come late: it reaches the access through this, on the
+/// worker's thread.
+struct LiveAccess::Shared {
+    Shared(LiveAccess* a, asio::any_io_executor e) : access(a), executor(std::move(e)), changed(executor) {}
+    LiveAccess* access;  // null once the access is gone; the worker's thread only
+    asio::any_io_executor executor;
+    asio::steady_timer changed;
+    std::optional<bool> open_result;
+};
+
+LiveAccess::LiveAccess(audit::Journal& journal, const base::Clock& clock, asio::any_io_executor executor,
+                       AccessRecord record, base::Uuid id, auth::SessionPtr session, base::Destination destination)
+    : journal_(journal),
+      clock_(clock),
+      id_(id),
+      session_(std::move(session)),
+      destination_(std::move(destination)),
+      record_(std::move(record)),
+      shared_(std::make_shared<Shared>(this, std::move(executor))),
+      opened_mono_(clock.mono()),
+      last_moved_(opened_mono_),
+      last_event_(opened_mono_) {
+    record_.set_access_id(id_.to_string());
+    if (!record_.has_opened_at()) set_time(*record_.mutable_opened_at(), clock.utc());
+}
+
+LiveAccess::~LiveAccess() {
+    close(CloseReason::CLIENT_ERROR);
+    shared_->access = nullptr;
+    shared_->changed.cancel();
+}
+
+void LiveAccess::stamp(AccessRecord& record) const {
+    record.set_bytes_up(up_);
+    record.set_bytes_down(down_);
+    record.set_duration_us((clock_.mono() - opened_mono_).count());
+}
+
+asio::awaitable<bool> LiveAccess::open() {
+    record_.set_event(usher::v1::AccessEventType::OPENED);
+    record_.set_verdict(usher::v1::Verdict::ALLOWED);
+    opened_ = true;
+    auto shared = shared_;
+    journal_.append(audit::encode(record_), [shared](base::Result<std::uint64_t> result) {
+        asio::post(shared->executor, [shared, durable = result.ok()] {
+            shared->open_result = durable;
+            shared->changed.cancel();
+        });
+    });
+    shared->changed.expires_after(open_limit);
+    while (!shared->open_result && shared->changed.expiry() > asio::steady_timer::clock_type::now())
+        co_await shared->changed.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (!shared->open_result) co_return false;  // OPENED may yet become durable, so close() will write CLOSED behind it
+    if (!*shared->open_result) {
+        opened_ = false;
+        closed_ = true;  // The journal took nothing, so there is nothing to close and nothing to write it to.
+        co_return false;
+    }
+    co_return true;
+}
+
+void LiveAccess::counted() {
+    if (progress_in_flight_ || up_ + down_ - logged_ < progress_after_bytes) return;
+    progress();
+}
+
+void LiveAccess::progress() {
+    if (progress_in_flight_ || closed_ || !opened_) return;
+    progress_in_flight_ = true;
+    in_flight_total_ = up_ + down_;
+    last_event_ = clock_.mono();
+    record_.set_event(usher::v1::AccessEventType::PROGRESS);
+    stamp(record_);
+    journal_.append(audit::encode(record_), [shared = shared_](base::Result<std::uint64_t> result) {
+        asio::post(shared->executor, [shared, durable = result.ok()] {
+            LiveAccess* access = shared->access;
+            if (access == nullptr) return;
+            access->progress_in_flight_ = false;
+            access->journal_failed_ = !durable;
+            if (durable) access->logged_ = std::max(access->logged_, access->in_flight_total_);
+            shared->changed.cancel();
+        });
+    });
+}
+
+asio::awaitable<void> LiveAccess::gate() {
+    auto shared = shared_;
+    while (shared->access != nullptr && gated() && !was_cut()) {
+        if (!progress_in_flight_ && !journal_failed_) progress();
+        // tick() tries again while the journal fails, and cuts when it has failed for too long.
+        shared->changed.expires_after(std::chrono::seconds{1});
+        co_await shared->changed.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+}
+
+bool LiveAccess::tick(base::MonoTime now) {
+    const std::uint64_t total = up_ + down_;
+    const bool moved = total != seen_;
+    if (moved) {
+        seen_ = total;
+        last_moved_ = now;
+    }
+    if (opened_ && !progress_in_flight_) {
+        const bool unlogged = total != logged_ && now - last_event_ >= progress_after_time;
+        if (journal_failed_ || unlogged || now - last_event_ >= heartbeat_after) progress();
+    }
+    return moved;
+}
+
+void LiveAccess::cut(CloseReason::Value reason) {
+    if (cut_reason_ || closed_) return;
+    cut_reason_ = reason;
+    if (reason == CloseReason::REVOKED || reason == CloseReason::POLICY_CHANGED || reason == CloseReason::SIGNED_OUT ||
+        reason == CloseReason::SESSION_EXPIRED)
+        set_time(*record_.mutable_revoked_at(), clock_.utc());
+    shared_->changed.cancel();
+    if (stop_) {
+        auto stop = std::move(stop_);
+        stop_ = nullptr;
+        stop();
+    }
+}
+
+void LiveAccess::undelivered_up(std::uint64_t bytes) {
+    if (bytes == 0 || up_ == 0) return;
+    up_ -= std::min(up_, bytes);
+    mark_uncertain();
+}
+
+void LiveAccess::undelivered_down(std::uint64_t bytes) {
+    if (bytes == 0 || down_ == 0) return;
+    down_ -= std::min(down_, bytes);
+    mark_uncertain();
+}
+
+void LiveAccess::close(CloseReason::Value reason) {
+    if (closed_) return;
+    closed_ = true;
+    record_.set_close_reason(cut_reason_.value_or(reason));
+    stamp(record_);
+    if (opened_) {
+        record_.set_event(usher::v1::AccessEventType::CLOSED);
+        set_time(*record_.mutable_closed_at(),
+                 get_time(record_.opened_at()) + base::Microseconds{record_.duration_us()});
+    } else {
+        record_.set_event(usher::v1::AccessEventType::DENIED);
+        if (record_.verdict() == usher::v1::Verdict::UNSPECIFIED || record_.verdict() == usher::v1::Verdict::ALLOWED)
+            record_.set_verdict(usher::v1::Verdict::FAILED);
+    }
+    journal_.append(audit::encode(record_), [id = id_](base::Result<std::uint64_t> result) {
+        if (!result)
+            base::log_error("the end of an access could not be recorded",
+                            {{"access_id", id.to_string()}, {"error", result.error().message}});
+    });
+}
+
+}  // namespace usher::gateway

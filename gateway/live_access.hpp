@@ -1,0 +1,108 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "audit/journal/journal.hpp"
+#include "auth/sessions.hpp"
+#include "base/clock.hpp"
+#include "base/net.hpp"
+#include "usher/v1/access.pb.h"
+
+namespace usher::gateway {
+
+using usher::v1::AccessRecord;
+using CloseReason = usher::v1::CloseReason;
+
+/// The bound on what a crash may leave unrecorded of one access (ADVERSARIES §3.1 A2): at this many bytes beyond the
+/// last durable event the relay stops until the next one is durable.
+inline constexpr std::uint64_t unlogged_bytes_max = 16u << 20;
+/// At half of it a PROGRESS is on its way, so that the bound is hardly ever felt.
+inline constexpr std::uint64_t progress_after_bytes = unlogged_bytes_max / 2;
+inline constexpr base::Microseconds progress_after_time{4'000'000};
+/// An access that moves nothing still says so now and then, which lets the journal drop old segments.
+inline constexpr base::Microseconds heartbeat_after{std::chrono::minutes{10}};
+
+/// One access from its admission to its end, on its worker's thread. It owns the record: once opened() it cannot go
+/// without CLOSED (the destructor closes it as CLIENT_ERROR).
+class LiveAccess {
+public:
+    LiveAccess(audit::Journal& journal, const base::Clock& clock, boost::asio::any_io_executor executor,
+               AccessRecord record, base::Uuid id, auth::SessionPtr session, base::Destination destination);
+    ~LiveAccess();
+    LiveAccess(const LiveAccess&) = delete;
+    LiveAccess& operator=(const LiveAccess&) = delete;
+
+    const base::Uuid& id() const noexcept { return id_; }
+    const auth::SessionPtr& session() const noexcept { return session_; }
+    const base::Destination& destination() const noexcept { return destination_; }
+    AccessRecord& record() noexcept { return record_; }
+    const AccessRecord& record() const noexcept { return record_; }
+
+    /// Puts OPENED into the journal and waits until it is durable; false when it cannot be, or not within two seconds.
+    boost::asio::awaitable<bool> open();
+    bool opened() const noexcept { return opened_; }
+
+    /// Bytes that were handed to the app (up) or the client (down).
+    void count_up(std::uint64_t bytes) {
+        up_ += bytes;
+        counted();
+    }
+    void count_down(std::uint64_t bytes) {
+        down_ += bytes;
+        counted();
+    }
+    std::uint64_t bytes_up() const noexcept { return up_; }
+    std::uint64_t bytes_down() const noexcept { return down_; }
+
+    /// True while too much is unlogged: the relay reads nothing until gate() returns.
+    bool gated() const noexcept { return up_ + down_ - logged_ >= unlogged_bytes_max || journal_failed_; }
+    boost::asio::awaitable<void> gate();
+
+    /// Once a second or so: PROGRESS where it is due. Returns whether the access has moved bytes since the last call.
+    bool tick(base::MonoTime now);
+    base::MonoTime opened_at() const noexcept { return opened_mono_; }
+    base::MonoTime last_moved() const noexcept { return last_moved_; }
+    bool journal_failed() const noexcept { return journal_failed_; }
+
+    /// How the owner is made to stop; set by the tunnel. Called at most once.
+    void on_cut(std::function<void()> stop) { stop_ = std::move(stop); }
+    /// Ends the access for `reason`, whatever it is doing. Only the first cut counts.
+    void cut(CloseReason::Value reason);
+    bool was_cut() const noexcept { return cut_reason_.has_value(); }
+
+    /// What is still in kernel buffers and will not be delivered: taken off the figures, which are then a lower bound.
+    void undelivered_up(std::uint64_t bytes);
+    void undelivered_down(std::uint64_t bytes);
+    void mark_uncertain() { record_.set_bytes_uncertain(true); }
+
+    /// Puts the final record into the journal: CLOSED after opened(), else DENIED. A cut's reason wins over `reason`.
+    void close(CloseReason::Value reason);
+    bool closed() const noexcept { return closed_; }
+
+private:
+    void counted();
+    void progress();
+    void stamp(AccessRecord& record) const;
+
+    struct Shared;  // what a journal completion touches; outlives the access
+    audit::Journal& journal_;
+    const base::Clock& clock_;
+    base::Uuid id_;
+    auth::SessionPtr session_;
+    base::Destination destination_;
+    AccessRecord record_;
+    std::shared_ptr<Shared> shared_;
+    std::function<void()> stop_;
+    std::optional<CloseReason::Value> cut_reason_;
+    base::MonoTime opened_mono_, last_moved_, last_event_;
+    std::uint64_t up_ = 0, down_ = 0, logged_ = 0, in_flight_total_ = 0, seen_ = 0;
+    bool progress_in_flight_ = false, opened_ = false, closed_ = false, journal_failed_ = false;
+};
+
+}  // namespace usher::gateway

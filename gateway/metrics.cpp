@@ -1,0 +1,62 @@
+#include "gateway/metrics.hpp"
+
+#include <prometheus/text_serializer.h>
+
+namespace usher::gateway {
+namespace {
+
+prometheus::Counter& counter(prometheus::Registry& r, const char* name, const char* help,
+                             const prometheus::Labels& labels = {}) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(r).Add(labels);
+}
+prometheus::Gauge& gauge(prometheus::Registry& r, const char* name, const char* help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(r).Add({});
+}
+/// A label value must come from a small set: a reason is one word of lower-case letters and hyphens.
+std::string label(const std::string& reason) {
+    const std::string word = reason.substr(0, reason.find(' '));
+    if (word.empty() || word.size() > 40 ||
+        word.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_") != std::string::npos)
+        return "other";
+    return word;
+}
+
+}  // namespace
+
+Metrics::Metrics() : Metrics(std::make_shared<prometheus::Registry>()) {}
+
+Metrics::Metrics(std::shared_ptr<prometheus::Registry> r)
+    : connections(counter(*r, "usher_connections_total", "Connections accepted.")),
+      connections_open(gauge(*r, "usher_connections_open", "Connections open now.")),
+      handshakes_ok(counter(*r, "usher_tls_handshakes_total", "TLS handshakes by outcome.", {{"outcome", "ok"}})),
+      handshakes_failed(
+          counter(*r, "usher_tls_handshakes_total", "TLS handshakes by outcome.", {{"outcome", "failed"}})),
+      tunnels_open(gauge(*r, "usher_tunnels_open", "Tunnels open now.")),
+      tunnels_admitted(counter(*r, "usher_tunnels_admitted_total", "Tunnels that were opened.")),
+      bytes_up(counter(*r, "usher_bytes_total", "Application bytes relayed by direction.", {{"direction", "up"}})),
+      bytes_down(counter(*r, "usher_bytes_total", "Application bytes relayed by direction.", {{"direction", "down"}})),
+      setup_seconds(prometheus::BuildHistogram()
+                        .Name("usher_tunnel_setup_seconds")
+                        .Help("From a complete CONNECT to its 200.")
+                        .Register(*r)
+                        .Add({}, prometheus::Histogram::BucketBoundaries{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
+                                                                         0.1, 0.5, 1, 5})),
+      sign_ins_ok(counter(*r, "usher_sign_ins_total", "Sign-ins by outcome.", {{"outcome", "ok"}})),
+      sign_ins_failed(counter(*r, "usher_sign_ins_total", "Sign-ins by outcome.", {{"outcome", "failed"}})),
+      accept_errors(counter(*r, "usher_accept_errors_total", "Failures to accept, such as no descriptors left.")),
+      journal_durable_sequence(gauge(*r, "usher_journal_durable_sequence", "The last audit event on disk.")),
+      journal_shipped_sequence(gauge(*r, "usher_journal_shipped_sequence", "The last audit event in the store.")),
+      journal_healthy(gauge(*r, "usher_journal_healthy", "1 while the journal takes new accesses.")),
+      registry_(r),
+      denied_(prometheus::BuildCounter().Name("usher_denied_total").Help("Denials by reason.").Register(*r)),
+      limited_(prometheus::BuildCounter()
+                   .Name("usher_limits_reached_total")
+                   .Help("Bounds that were reached.")
+                   .Register(*r)) {}
+
+void Metrics::denied(const std::string& reason) { denied_.Add({{"reason", label(reason)}}).Increment(); }
+void Metrics::limited(const std::string& limit) { limited_.Add({{"limit", label(limit)}}).Increment(); }
+
+std::string Metrics::expose() const { return prometheus::TextSerializer().Serialize(registry_->Collect()); }
+
+}  // namespace usher::gateway

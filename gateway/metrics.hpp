@@ -1,0 +1,49 @@
+#pragma once
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <memory>
+#include <string>
+
+namespace usher::gateway {
+
+/// The gateway's own figures. Thread-safe; updated at the ends of things, never per chunk. docs/metrics.md describes
+/// each.
+class Metrics {
+public:
+    Metrics();
+
+    prometheus::Counter& connections;
+    prometheus::Gauge& connections_open;
+    prometheus::Counter& handshakes_ok;
+    prometheus::Counter& handshakes_failed;
+    prometheus::Gauge& tunnels_open;
+    prometheus::Counter& tunnels_admitted;
+    prometheus::Counter& bytes_up;
+    prometheus::Counter& bytes_down;
+    prometheus::Histogram& setup_seconds;
+    prometheus::Counter& sign_ins_ok;
+    prometheus::Counter& sign_ins_failed;
+    prometheus::Counter& accept_errors;
+    prometheus::Gauge& journal_durable_sequence;
+    prometheus::Gauge& journal_shipped_sequence;
+    prometheus::Gauge& journal_healthy;
+
+    /// A denial by the first word of its reason (one of a fixed set).
+    void denied(const std::string& reason);
+    /// A bound that was reached: "connections", "connections_per_address", "sign_in" ...
+    void limited(const std::string& limit);
+
+    /// The exposition text (Prometheus text format 0.0.4).
+    std::string expose() const;
+
+private:
+    Metrics(std::shared_ptr<prometheus::Registry> registry);
+    std::shared_ptr<prometheus::Registry> registry_;
+    prometheus::Family<prometheus::Counter>& denied_;
+    prometheus::Family<prometheus::Counter>& limited_;
+};
+
+}  // namespace usher::gateway

@@ -1,0 +1,59 @@
+#include "gateway/record.hpp"
+
+namespace usher::gateway {
+
+using usher::v1::AccessRecord;
+
+void set_time(google::protobuf::Timestamp& into, base::UtcTime time) {
+    const std::int64_t us = base::to_micros(time);
+    const std::int64_t seconds = us >= 0 ? us / 1'000'000 : -((-us + 999'999) / 1'000'000);
+    into.set_seconds(seconds);
+    into.set_nanos(static_cast<std::int32_t>((us - seconds * 1'000'000) * 1000));
+}
+
+base::UtcTime get_time(const google::protobuf::Timestamp& from) {
+    return base::from_micros(from.seconds() * 1'000'000 + from.nanos() / 1000);
+}
+
+AccessRecord new_record(const Peer& peer, base::UtcTime now) {
+    AccessRecord record;
+    record.set_kind(usher::v1::AccessKind::TUNNEL);
+    record.set_client_ip(peer.ip);
+    record.set_client_port(peer.port);
+    record.set_retention_class("access");
+    set_time(*record.mutable_opened_at(), now);
+    return record;
+}
+
+void set_subject(AccessRecord& record, const auth::Account& account, const auth::Session& session) {
+    record.set_account_id(account.id);
+    record.set_username(account.username);
+    record.set_department(account.department);
+    record.set_session_id(session.id);
+    if (!(session.device == auth::DeviceClaims{})) *record.mutable_device() = to_proto(session.device);
+}
+
+void set_destination(AccessRecord& record, const base::Destination& destination) {
+    record.set_destination_host(destination.host);
+    record.set_destination_port(destination.port);
+}
+
+void deny(AccessRecord& record, std::string_view reason) {
+    record.set_event(usher::v1::AccessEventType::DENIED);
+    record.set_verdict(usher::v1::Verdict::DENIED);
+    record.set_retention_class("denial");
+    record.add_reasons(std::string(reason));
+}
+
+usher::v1::Device to_proto(const auth::DeviceClaims& device) {
+    usher::v1::Device out;
+    out.set_device_id(device.device_id);
+    out.set_name(device.name);
+    out.set_brand(device.brand);
+    out.set_model(device.model);
+    out.set_os(device.os);
+    out.set_language(device.language);
+    return out;
+}
+
+}  // namespace usher::gateway

@@ -1,0 +1,32 @@
+#pragma once
+#include <google/protobuf/timestamp.pb.h>
+
+#include <string>
+#include <string_view>
+
+#include "auth/sessions.hpp"
+#include "base/clock.hpp"
+#include "base/net.hpp"
+#include "usher/v1/access.pb.h"
+
+namespace usher::gateway {
+
+/// The client's end of a connection.
+struct Peer {
+    std::string ip;
+    std::uint16_t port = 0;
+};
+
+void set_time(google::protobuf::Timestamp& into, base::UtcTime time);
+base::UtcTime get_time(const google::protobuf::Timestamp& from);
+
+/// A record of an attempt from `peer` now, with nothing known yet.
+usher::v1::AccessRecord new_record(const Peer& peer, base::UtcTime now);
+/// Who asks.
+void set_subject(usher::v1::AccessRecord& record, const auth::Account& account, const auth::Session& session);
+void set_destination(usher::v1::AccessRecord& record, const base::Destination& destination);
+/// Makes it a denial for a reason whose first word is machine-readable.
+void deny(usher::v1::AccessRecord& record, std::string_view reason);
+usher::v1::Device to_proto(const auth::DeviceClaims& device);
+
+}  // namespace usher::gateway

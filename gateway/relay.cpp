@@ -1,0 +1,144 @@
+#include "gateway/relay.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace usher::gateway {
+namespace asio = boost::asio;
+using tls::BufferPool;
+using tls::IoStatus;
+
+namespace {
+/// After so many chunks without a wait a direction lets the worker's other connections run.
+constexpr unsigned chunks_before_yield = 16;
+
+asio::awaitable<void> yield() { co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable); }
+}  // namespace
+
+asio::awaitable<CloseReason::Value> Relay::run(std::string early) {
+    using namespace asio::experimental::awaitable_operators;
+    co_await (upload(std::move(early)) && download());
+    co_return reason_;
+}
+
+/// One direction ended properly; the first to do so is the reason on record.
+void Relay::ended(CloseReason::Value reason) {
+    if (reason_ == CloseReason::UNSPECIFIED) reason_ = reason;
+}
+
+/// One direction broke, so the other cannot go on. No close_notify is sent: the peer can tell this from an end.
+void Relay::failed(CloseReason::Value reason) {
+    ended(reason);
+    settle();
+    // What the side that broke can't get any more is still delivered to the other: closed without a reset.
+    client_.abort(reason == CloseReason::CLIENT_ERROR);
+    app_.abort(reason == CloseReason::CLIENT_ERROR);
+    if (access_.bytes_up() + access_.bytes_down() > 0)
+        access_.mark_uncertain();  // what its program had read cannot be known
+}
+
+/// The app takes nothing any more, but what it sent before may still be there: download() goes on to its end. The error
+/// was reported to the write, so that end looks like a proper one to the read, and must not be passed on as one.
+void Relay::app_broke() {
+    app_broke_ = true;
+    ended(CloseReason::APP_ERROR);
+    if (app_.aborted()) failed(CloseReason::APP_ERROR);
+}
+
+void Relay::stop() {
+    ended(CloseReason::REVOKED);
+    settle();
+    client_.abort(true);
+    app_.abort(true);
+}
+
+void Relay::settle() {
+    if (settled_) return;
+    settled_ = true;
+    access_.undelivered_up(app_.unacknowledged());
+    access_.undelivered_down(client_.unacknowledged());
+}
+
+asio::awaitable<bool> Relay::to_app(std::string_view data) {
+    while (!data.empty()) {
+        std::size_t sent = 0;
+        const IoStatus status = app_.try_write(data, sent);
+        access_.count_up(sent);
+        data.remove_prefix(sent);
+        if (status == IoStatus::would_block && !co_await app_.wait_writable()) co_return false;
+        if (status == IoStatus::failed) co_return false;
+    }
+    co_return true;
+}
+
+asio::awaitable<void> Relay::upload(std::string early) {
+    if (!early.empty() && !co_await to_app(early)) co_return app_broke();
+    early = std::string();
+    for (unsigned chunks = 0;; ++chunks) {
+        if (access_.gated()) co_await access_.gate();
+        auto block = pool_.take();
+        std::size_t count = 0;
+        const IoStatus status = client_.try_read({block.data(), BufferPool::chunk_bytes}, count);
+        if (status == IoStatus::would_block) {
+            block.reset();
+            if (!co_await client_.wait_readable()) co_return failed(CloseReason::CLIENT_ERROR);
+            chunks = 0;
+            continue;
+        }
+        if (status == IoStatus::eof) {
+            ended(CloseReason::CLIENT_CLOSED);
+            app_.shutdown_send();
+            co_return;
+        }
+        if (status == IoStatus::failed) co_return failed(CloseReason::CLIENT_ERROR);
+        if (!co_await to_app({block.data(), count})) co_return app_broke();
+        block.reset();
+        if (chunks >= chunks_before_yield) {
+            chunks = 0;
+            co_await yield();
+        }
+    }
+}
+
+asio::awaitable<void> Relay::download() {
+    for (unsigned chunks = 0;; ++chunks) {
+        if (access_.gated()) co_await access_.gate();
+        auto block = pool_.take();
+        std::size_t count = 0;
+        const IoStatus status = app_.try_read({block.data(), BufferPool::chunk_bytes}, count);
+        if (status == IoStatus::would_block) {
+            block.reset();
+            if (!co_await app_.wait_readable()) co_return failed(CloseReason::APP_ERROR);
+            chunks = 0;
+            continue;
+        }
+        if (status == IoStatus::eof && app_broke_) co_return failed(CloseReason::APP_ERROR);
+        if (status == IoStatus::eof) {
+            ended(CloseReason::APP_CLOSED);
+            if (co_await client_.shutdown_send() != IoStatus::done) failed(CloseReason::CLIENT_ERROR);
+            co_return;
+        }
+        if (status == IoStatus::failed) co_return failed(CloseReason::APP_ERROR);
+
+        // What reading the client left to send (a KeyUpdate's answer) goes first.
+        IoStatus sent = client_.flushed() ? IoStatus::done : co_await client_.write_all({});
+        if (sent == IoStatus::done) sent = client_.encrypt({block.data(), count});
+        block.reset();  // The ciphertext is a copy, so a slow client holds one block, not two.
+        while (sent == IoStatus::done && !client_.flushed()) {
+            const IoStatus step = client_.try_flush();
+            if (step == IoStatus::failed || (step == IoStatus::would_block && !co_await client_.wait_writable()))
+                sent = IoStatus::failed;
+        }
+        if (sent != IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
+        access_.count_down(count);
+        if (chunks >= chunks_before_yield) {
+            chunks = 0;
+            co_await yield();
+        }
+    }
+}
+
+}  // namespace usher::gateway

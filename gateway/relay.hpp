@@ -1,0 +1,44 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <string>
+
+#include "gateway/app_socket.hpp"
+#include "gateway/live_access.hpp"
+#include "gateway/tls/buffer_pool.hpp"
+#include "gateway/tls/tls_stream.hpp"
+
+namespace usher::gateway {
+
+/// Moves bytes both ways between a client and an app until both directions have ended, carrying each half-close
+/// through, and counts what was handed over. All four references must outlive run(). One worker's thread.
+class Relay {
+public:
+    Relay(tls::TlsStream& client, AppSocket& app, LiveAccess& access, tls::BufferPool& pool)
+        : client_(client), app_(app), access_(access), pool_(pool) {}
+
+    /// `early` is what the client sent behind its request; it goes to the app first. Returns why it ended; the sockets
+    /// are closed or about to be by the caller.
+    boost::asio::awaitable<CloseReason::Value> run(std::string early);
+
+    /// Ends both directions now with resets; run() then returns. What was not delivered is taken off the figures.
+    void stop();
+
+private:
+    boost::asio::awaitable<void> upload(std::string early);
+    boost::asio::awaitable<void> download();
+    boost::asio::awaitable<bool> to_app(std::string_view data);
+    void ended(CloseReason::Value reason);
+    void failed(CloseReason::Value reason);
+    void app_broke();
+    void settle();
+
+    tls::TlsStream& client_;
+    AppSocket& app_;
+    LiveAccess& access_;
+    tls::BufferPool& pool_;
+    CloseReason::Value reason_ = CloseReason::UNSPECIFIED;
+    bool settled_ = false;
+    bool app_broke_ = false;
+};
+
+}  // namespace usher::gateway

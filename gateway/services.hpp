@@ -1,0 +1,79 @@
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "audit/journal/journal.hpp"
+#include "auth/directory.hpp"
+#include "auth/password.hpp"
+#include "auth/sessions.hpp"
+#include "base/clock.hpp"
+#include "gateway/background.hpp"
+#include "gateway/config.hpp"
+#include "gateway/gatekeeper.hpp"
+#include "gateway/metrics.hpp"
+#include "gateway/tls/context.hpp"
+
+namespace usher::gateway {
+
+/// Counts connections, in all and by client address, over all workers. Thread-safe; used at accept and close only.
+class ConnectionLimits {
+public:
+    explicit ConnectionLimits(const Config::Limits& limits) : limits_(limits) {}
+    /// nullptr when the connection may be; else which limit says no. Each nullptr is owed a leave().
+    const char* enter(const std::string& ip);
+    void leave(const std::string& ip);
+
+private:
+    Config::Limits limits_;
+    std::mutex mutex_;
+    std::size_t total_ = 0;
+    std::unordered_map<std::string, std::size_t> by_address_;
+};
+
+/// The TLS context that new connections get; swapped as a whole when certificates are reloaded.
+class CurrentContext {
+public:
+    tls::ContextPtr get() const {
+        std::lock_guard lock(mutex_);
+        return context_;
+    }
+    void set(tls::ContextPtr context) {
+        std::lock_guard lock(mutex_);
+        context_ = std::move(context);
+    }
+
+private:
+    mutable std::mutex mutex_;
+    tls::ContextPtr context_;
+};
+
+/// What every worker uses and the daemon owns. All of it is thread-safe and outlives the workers.
+struct Services {
+    const Config& config;
+    const base::Clock& clock;
+    auth::Directory& directory;
+    auth::Sessions& sessions;
+    auth::HashingWorker& hashing;
+    auth::SignInThrottle& throttle;
+    audit::Journal& journal;
+    Background& background;
+    Metrics& metrics;
+    Gatekeeper& gatekeeper;
+    ConnectionLimits& limits;
+    CurrentContext& tls;
+    std::atomic<bool>& draining;
+    /// Hands one end of a socketpair to the control API.
+    std::function<base::Result<void>(int fd)> serve_control;
+    /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were. Blocks; never from a
+    /// worker. Accesses of the session `signed_out` end as SIGNED_OUT.
+    std::function<std::uint64_t(const std::string& signed_out)> enforce;
+    /// How many accesses stand on the session, on all workers. Blocks; never from a worker.
+    std::function<std::uint64_t(const std::string& session_id)> open_accesses;
+};
+
+}  // namespace usher::gateway

@@ -1,0 +1,17 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+
+#include "gateway/connection.hpp"
+#include "gateway/http1/request_parser.hpp"
+
+namespace usher::gateway {
+
+/// Serves one request of the sign-in API (docs/session-api.md):
+///   POST   /.usher/v1/sessions           sign in
+///   GET    /.usher/v1/sessions/current   who am I
+///   DELETE /.usher/v1/sessions/current   sign out
+///   GET    /.usher/v1/apps               what may I use
+/// Anything else is 404 or 405. Returns whether the connection may serve another request.
+boost::asio::awaitable<bool> serve_session_api(Connection& connection, http1::Request& request);
+
+}  // namespace usher::gateway

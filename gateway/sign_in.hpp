@@ -1,0 +1,37 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <string>
+
+#include "base/secret.hpp"
+#include "gateway/http1/json_object.hpp"
+#include "gateway/services.hpp"
+#include "gateway/worker.hpp"
+
+namespace usher::gateway {
+
+struct SignInForm {
+    std::string username;  ///< as typed
+    base::Secret password;
+    auth::DeviceClaims device;
+};
+
+/// Reads {"username", "password", "device": {...}} and nothing else. The error's message is a fixed token for the
+/// client.
+base::Result<SignInForm> read_sign_in_form(http1::JsonObject form);
+
+struct SignInOutcome {
+    int status = 401;  ///< 201, 401, 429 or 503
+    base::Secret token;
+    auth::SessionPtr session;
+    std::string username;
+    std::int64_t retry_after_seconds = 0;
+};
+
+/// One sign-in: throttled, checked on the hashing worker in the same time for every reason to fail, on record before
+/// the answer.
+boost::asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const Peer& peer, SignInForm form);
+
+/// Ends the subject's session and what stands on it; on record first. False when the record could not be kept.
+boost::asio::awaitable<bool> sign_out(Services& services, const Peer& peer, const Gatekeeper::Subject& subject);
+
+}  // namespace usher::gateway

@@ -1,0 +1,269 @@
+#include "gateway/tunnel.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "base/log.hpp"
+#include "gateway/http1/authorization.hpp"
+#include "gateway/http1/response.hpp"
+#include "gateway/relay.hpp"
+
+namespace usher::gateway {
+namespace asio = boost::asio;
+using http1::Response;
+
+namespace {
+
+struct Answer {
+    int status;
+    std::string_view proxy_error;  ///< RFC 9209 §2.3
+    std::string detail;
+};
+
+asio::awaitable<bool> refuse(Connection& connection, const Answer& answer) {
+    Response response(answer.status);
+    response.close().no_store();
+    if (answer.status == 407)
+        response.proxy_challenge();
+    else
+        response.field("proxy-status", http1::proxy_status(answer.proxy_error, answer.detail));
+    co_return co_await connection.send(response.with_text(answer.detail));
+}
+
+/// What the client is told of a failure to reach the app: the kind, not the addresses.
+Answer answer_for(const dial::DialError& error) {
+    using Kind = dial::DialErrorKind;
+    switch (error.kind) {
+        case Kind::address_refused:
+            return {403, "destination_ip_prohibited", "no policy allows this destination"};
+        case Kind::name_not_found:
+        case Kind::resolve_failed:
+            return {502, "dns_error", "the app's name does not resolve"};
+        case Kind::resolve_timeout:
+            return {504, "dns_timeout", "the app's name could not be resolved in time"};
+        case Kind::connection_refused:
+            return {502, "connection_refused", "the app refused the connection"};
+        case Kind::connect_timeout:
+            return {504, "connection_timeout", "the app did not answer in time"};
+        case Kind::unreachable:
+            return {502, "destination_ip_unroutable", "the app can't be reached"};
+        case Kind::limits:
+            return {503, "proxy_internal_error", "the gateway is at its limits"};
+        case Kind::cancelled:
+            break;
+    }
+    return {503, "connection_terminated", "the access was ended"};
+}
+
+/// Registers an access with its worker for as long as it lives.
+class Registration {
+public:
+    Registration(Worker& worker, Connection& connection, LiveAccess& access)
+        : worker_(worker), connection_(connection), access_(access) {
+        worker_.enter(access_);
+        connection_.set_access(&access_);
+    }
+    ~Registration() {
+        connection_.set_access(nullptr);
+        worker_.leave(access_);
+    }
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+
+private:
+    Worker& worker_;
+    Connection& connection_;
+    LiveAccess& access_;
+};
+
+class Tunnel {
+public:
+    Tunnel(Connection& connection, Admission admission, const base::Destination& destination)
+        : connection_(connection),
+          worker_(connection.worker()),
+          services_(worker_.services()),
+          started_(services_.clock.mono()),
+          allow_addresses_(std::move(admission.allow_addresses)),
+          control_(admission.control),
+          access_(services_.journal, services_.clock, worker_.io().get_executor(), std::move(admission.record),
+                  base::new_uuid(services_.clock), std::move(admission.session), destination),
+          registration_(worker_, connection, access_) {
+        access_.on_cut([this] { stop(); });
+    }
+
+    ~Tunnel() {
+        services_.metrics.bytes_up.Increment(static_cast<double>(access_.bytes_up()));
+        services_.metrics.bytes_down.Increment(static_cast<double>(access_.bytes_down()));
+    }
+
+    asio::awaitable<bool> run() {
+        std::vector<dial::CheckedEndpoint> endpoints;
+        if (!control_) {
+            auto resolved = co_await cancellable(
+                worker_.dialer().resolve(access_.destination(), {std::move(allow_addresses_), worker_.own_listeners()},
+                                         services_.config.dns.timeout));
+            if (access_.was_cut()) co_return over(CloseReason::REVOKED);
+            if (auto* failure = std::get_if<dial::DialError>(&resolved)) co_return co_await unreachable(*failure);
+            endpoints = std::get<std::vector<dial::CheckedEndpoint>>(std::move(resolved));
+            access_.record().set_destination_ip(endpoints.front().address().to_string());
+        }
+
+        // The record must be durable before the client learns that the tunnel is open; dialling may go on meanwhile.
+        using namespace asio::experimental::awaitable_operators;
+        auto [durable, dialled] = co_await (access_.open() && connect(std::move(endpoints)));
+        if (access_.was_cut()) co_return over(CloseReason::REVOKED);
+        if (!durable) {
+            access_.close(CloseReason::JOURNAL_FAILED);
+            services_.metrics.denied("journal-unavailable");
+            co_return co_await refuse(
+                connection_, {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
+        }
+        if (auto* failure = std::get_if<dial::DialError>(&dialled)) co_return co_await unreachable(*failure);
+
+        app_.emplace(std::get<Stream>(std::move(dialled)));
+        relay_.emplace(connection_.stream(), *app_, access_, worker_.pool());
+        if (!co_await connection_.send(http1::connect_established())) {
+            relay_->stop();
+            co_return over(CloseReason::CLIENT_ERROR);
+        }
+        services_.metrics.tunnels_admitted.Increment();
+        services_.metrics.setup_seconds.Observe(static_cast<double>((services_.clock.mono() - started_).count()) / 1e6);
+        const auto reason = co_await relay_->run(connection_.take_early());
+        app_->abort(false);
+        co_return over(reason);
+    }
+
+private:
+    using Stream = asio::generic::stream_protocol::socket;
+    using Dialled = std::variant<Stream, dial::DialError>;
+
+    /// Runs a step of dialling so that stop() can end it.
+    template <class T>
+    asio::awaitable<T> cancellable(asio::awaitable<T> step) {
+        return asio::co_spawn(worker_.io(), std::move(step),
+                              asio::bind_cancellation_slot(dialing_.slot(), asio::use_awaitable));
+    }
+
+    bool over(CloseReason::Value reason) {
+        access_.close(reason);
+        connection_.stream().abort(false);
+        return false;
+    }
+
+    asio::awaitable<bool> unreachable(const dial::DialError& failure) {
+        const Answer answer = answer_for(failure);
+        auto& record = access_.record();
+        const bool refused = failure.kind == dial::DialErrorKind::address_refused;
+        record.set_verdict(refused ? usher::v1::Verdict::DENIED : usher::v1::Verdict::FAILED);
+        record.add_reasons(std::string(failure.reason));
+        services_.metrics.denied(std::string(failure.reason));
+        access_.close(CloseReason::APP_UNREACHABLE);
+        co_return co_await refuse(connection_, answer);
+    }
+
+    asio::awaitable<Dialled> connect(std::vector<dial::CheckedEndpoint> endpoints) {
+        if (control_) co_return connect_control();
+        auto outcome =
+            co_await cancellable(worker_.dialer().connect_any(std::move(endpoints), services_.config.timeouts.connect));
+        if (auto* failure = std::get_if<dial::DialError>(&outcome)) co_return *failure;
+        auto& connected = std::get<dial::Dialed>(outcome);
+        access_.record().set_destination_ip(connected.address.to_string());
+        co_return Stream(std::move(connected.socket));
+    }
+
+    /// The built-in app: one end of a socketpair goes to the control API, which treats it as a stranger until each call
+    /// has shown its own credential.
+    Dialled connect_control() {
+        int fds[2];
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
+            return dial::DialError{dial::DialErrorKind::limits, "no-descriptors"};
+        asio::local::stream_protocol::socket ours(worker_.io(), asio::local::stream_protocol(), fds[0]);
+        if (auto served = services_.serve_control(fds[1]); !served) {
+            base::log_warning("a tunnel to the control API could not be served", {{"error", served.error().message}});
+            return dial::DialError{dial::DialErrorKind::limits, "control-unavailable"};
+        }
+        access_.record().set_destination_ip("");
+        return Stream(std::move(ours));
+    }
+
+    /// Whatever is under way ends now.
+    void stop() {
+        dialing_.emit(asio::cancellation_type::terminal);
+        if (relay_)
+            relay_->stop();
+        else
+            connection_.stream().abort(true);
+    }
+
+    Connection& connection_;
+    Worker& worker_;
+    Services& services_;
+    base::MonoTime started_;
+    std::vector<base::Cidr> allow_addresses_;
+    bool control_;
+    LiveAccess access_;
+    Registration registration_;
+    asio::cancellation_signal dialing_;
+    std::optional<AppSocket> app_;
+    std::optional<Relay> relay_;
+};
+
+}  // namespace
+
+asio::awaitable<bool> run_tunnel(Connection& connection, http1::Request request) {
+    auto& worker = connection.worker();
+    auto& services = worker.services();
+    const base::Destination destination = *request.destination;
+
+    const auto refuse_early = [&](const char* reason) {
+        AccessRecord record = new_record(connection.peer(), services.clock.utc());
+        set_destination(record, destination);
+        deny(record, reason);
+        worker.record_denial(std::move(record));
+    };
+    if (services.draining.load(std::memory_order_relaxed)) {
+        refuse_early("shutting-down");
+        co_return co_await refuse(connection, {503, "proxy_internal_error", "the gateway is shutting down"});
+    }
+    Credential credential;
+    if (const std::string* value = request.field("proxy-authorization")) {
+        auto parsed = http1::parse_authorization(*value);
+        if (const auto* error = std::get_if<http1::AuthorizationError>(&parsed)) {
+            const bool unknown = *error == http1::AuthorizationError::unsupported_scheme;
+            refuse_early(unknown ? "credential-scheme" : "credential-malformed");
+            co_return co_await refuse(connection,
+                                      {unknown ? 407 : 400, "http_request_error",
+                                       unknown ? "use Bearer or Basic credentials" : "malformed credentials"});
+        }
+        if (auto* bearer = std::get_if<http1::Bearer>(&parsed))
+            credential = std::move(*bearer);
+        else
+            credential = std::move(std::get<http1::Basic>(parsed));
+    }
+    request.wipe_credentials();
+
+    auto admitted = services.gatekeeper.admit(credential, destination, connection.peer());
+    credential = std::monostate{};
+    if (auto* refusal = std::get_if<Refusal>(&admitted)) {
+        const Answer answer{refusal->status, "http_request_denied", std::move(refusal->detail)};
+        worker.record_denial(std::move(refusal->record));
+        co_return co_await refuse(connection, answer);
+    }
+    auto& admission = std::get<Admission>(admitted);
+    if (!services.journal.status().healthy) {
+        services.metrics.denied("journal-unavailable");
+        co_return co_await refuse(connection,
+                                  {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
+    }
+    Tunnel tunnel(connection, std::move(admission), destination);
+    co_return co_await tunnel.run();
+}
+
+}  // namespace usher::gateway

@@ -1,0 +1,87 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "audit/denial_merger.hpp"
+#include "gateway/dial/dialer.hpp"
+#include "gateway/live_access.hpp"
+#include "gateway/services.hpp"
+#include "gateway/tls/buffer_pool.hpp"
+
+namespace usher::gateway {
+
+class Connection;
+
+/// One thread with its own io_context, listener, resolver and buffers. A connection lives and dies on one worker;
+/// whatever comes from other threads is posted to it.
+class Worker {
+public:
+    /// `listener` is a bound, listening, non-blocking socket (SO_REUSEPORT), taken over. Throws std::runtime_error when
+    /// the resolver cannot start: start-up ends.
+    Worker(Services& services, unsigned index, int listener, std::shared_ptr<const dial::OwnListeners> own_listeners);
+    ~Worker();
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    void start();
+    /// No new connections from now on; returns at once.
+    void stop_accepting();
+    /// Ends every connection; live accesses end as SHUTDOWN.
+    void shut_down();
+    /// Lets the thread run out (after shut_down()) and waits for it.
+    void join();
+
+    /// Judges every live access; `done` gets how many were cut, on this worker's thread. Thread-safe.
+    void enforce(std::string signed_out, std::function<void(std::uint64_t)> done);
+    void count_accesses(std::string session_id, std::function<void(std::uint64_t)> done);
+    std::size_t live() const noexcept { return live_count_.load(std::memory_order_relaxed); }
+
+    // For connections, on the worker's thread.
+    Services& services() noexcept { return services_; }
+    boost::asio::io_context& io() noexcept { return io_; }
+    tls::BufferPool& pool() noexcept { return pool_; }
+    dial::Dialer& dialer() noexcept { return dialer_; }
+    const std::shared_ptr<const dial::OwnListeners>& own_listeners() const noexcept { return own_listeners_; }
+    void enter(LiveAccess& access);
+    void leave(LiveAccess& access) noexcept;
+    /// Puts a denial on record. Floods of those without an account are merged into exact counts.
+    void record_denial(AccessRecord record);
+
+private:
+    boost::asio::awaitable<void> accept_loop();
+    boost::asio::awaitable<void> tick_loop();
+    void adopt(boost::asio::ip::tcp::socket socket);
+    void check_live(base::MonoTime now);
+    void append_denial(const AccessRecord& record);
+
+    Services& services_;
+    unsigned index_;
+    boost::asio::io_context io_{1};
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
+    boost::asio::ip::tcp::acceptor acceptor_;
+    boost::asio::steady_timer ticker_;
+    tls::BufferPool pool_;
+    std::shared_ptr<const dial::OwnListeners> own_listeners_;
+    std::unique_ptr<dial::Resolver> resolver_;
+    dial::Dialer dialer_;
+    audit::DenialMerger merger_;
+    std::unordered_set<Connection*> connections_;
+    std::unordered_map<base::Uuid, LiveAccess*> live_;
+    std::atomic<std::size_t> live_count_{0};
+    bool stopping_ = false;
+    std::optional<base::MonoTime> unhealthy_since_;
+    std::thread thread_;
+};
+
+}  // namespace usher::gateway
