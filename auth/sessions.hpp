@@ -17,42 +17,55 @@
 namespace usher::auth {
 
 struct SessionLimits {
-    base::Microseconds idle{std::chrono::hours{12}};       ///< without a use
+    base::Microseconds idle{std::chrono::hours{12}};  ///< without a use
     base::Microseconds absolute{std::chrono::hours{24 * 7}};
-    std::size_t per_account = 50;                          ///< the oldest one is ended when there would be more
+    std::size_t per_account = 50;  ///< the oldest one is ended when there would be more
     std::size_t total = 1'000'000;
 };
 
 /// Why a session is no more.
 enum class SessionEnd { signed_out, revoked, expired, account_deleted, displaced };
 
-/// One sign-in. Immutable but for `last_used` and `ended`, which are atomics; shared with the accesses that stand on it.
+/// One sign-in. Immutable but for what is atomic; shared with the accesses that stand on it. UTC times are labels: both
+/// limits are kept by the monotonic clock, so a wall clock that steps neither ends a session nor prolongs it.
 struct Session {
     std::string id;  ///< UUIDv7 text
     std::string account_id;
     std::string client_ip;
     DeviceClaims device;
     base::UtcTime created_at{};
-    base::UtcTime expires_at{};                    ///< the absolute limit
-    std::array<std::uint8_t, 32> token_sha256{};
-    mutable std::atomic<std::int64_t> last_used_us{0};  ///< UTC microseconds; relaxed
+    base::UtcTime expires_at{};                         ///< the absolute limit, by the wall clock of its start
+    std::array<std::uint8_t, 32> token_sha256{};        ///< of the token's 43 characters
+    base::MonoTime expires_mono{};                      ///< the absolute limit
+    mutable std::atomic<std::int64_t> last_used_us{0};  ///< UTC microseconds; relaxed, as all of these
+    mutable std::atomic<std::int64_t> last_used_mono_us{0};
+    mutable std::atomic<std::int64_t> stored_last_used_us{0};  ///< what the database has
     mutable std::atomic<bool> ended{false};
 };
 using SessionPtr = std::shared_ptr<const Session>;
 
-/// The table of live sessions, in memory for the data path and in the database for restarts. The token itself is nowhere: only its
-/// SHA-256. Thread-safe; authenticate() takes one shard's lock for the length of a hash look-up and waits for nothing else.
+/// The table of live sessions, in memory for the data path and in the database for restarts. The token itself is
+/// nowhere: only its SHA-256. Thread-safe; authenticate() takes one shard's lock for the length of a hash look-up and
+/// waits for nothing else.
 class Sessions {
 public:
     /// Loads what is still valid.
-    static base::Result<std::unique_ptr<Sessions>> open(base::sql::Database& database, const base::Clock& clock, SessionLimits limits);
+    static base::Result<std::unique_ptr<Sessions>> open(base::sql::Database& database, const base::Clock& clock,
+                                                        SessionLimits limits);
     ~Sessions();
 
-    struct Created { SessionPtr session; base::Secret token; };  ///< token: 43 base64url characters of 256 bits
-    /// Blocks on the database; the session is valid when this returns.
+    struct Created {
+        SessionPtr session;
+        base::Secret token;
+    };  ///< token: 43 base64url characters of 256 bits
+    /// Blocks on the database; the session is valid when this returns. When the account has as many as it may, its
+    /// oldest one is displaced. failed_precondition when the account is not active, is gone, or has changed since
+    /// `account` was read: a password that was verified against the old hash opens no session after the new one is in
+    /// force. invalid_argument for device claims that are too long or malformed; resource_exhausted past the total.
     base::Result<Created> create(const Account& account, std::string_view client_ip, DeviceClaims device);
 
-    /// The session of a token, when it is valid now; marks it used. nullptr for anything else, in the same time. No I/O.
+    /// The session of a token, when it is valid now; marks it used. nullptr for anything else, in the same time. No
+    /// I/O.
     SessionPtr authenticate(std::string_view token) noexcept;
     /// Marks use by live traffic (a tunnel that moved bytes keeps its session from idling out).
     void touch(const Session& session) noexcept;
@@ -60,23 +73,36 @@ public:
     bool valid(const Session& session) const noexcept;
     base::UtcTime expires_at(const Session& session) const noexcept;  ///< the earlier of both limits
 
-    /// `record` is called before the row is deleted, as in Directory; an error leaves the session as it was. On success the session is
-    /// ended in memory before this returns. not_found when there is none.
-    base::Result<void> end(std::string_view session_id, SessionEnd why, const std::function<base::Result<void>()>& record);
+    /// `record` is called before the row is deleted, as in Directory; an error of it leaves the session as it was.
+    /// From there on the session ends in memory before this returns, whatever the database says: when the row cannot be
+    /// deleted now, sweep() tries again, and the error says that a restart before that would bring the session
+    /// back. not_found when there is none. `record` may be empty.
+    base::Result<void> end(std::string_view session_id, SessionEnd why,
+                           const std::function<base::Result<void>()>& record);
     /// All sessions of an account; returns how many.
-    base::Result<std::uint64_t> end_account(std::string_view account_id, SessionEnd why, const std::function<base::Result<void>()>& record);
+    base::Result<std::uint64_t> end_account(std::string_view account_id, SessionEnd why,
+                                            const std::function<base::Result<void>()>& record);
 
     SessionPtr find(std::string_view session_id) const;
     /// By id, at most `limit`, behind `after_id`; of one account when it is not empty.
     std::vector<SessionPtr> list(std::string_view account_id, std::string_view after_id, std::size_t limit) const;
 
     /// Ends what has expired and writes last_used of what was used since. Call it every few seconds, off the workers.
-    /// Returns those that expired, so that the caller records them. Database errors are returned and retried next time; expiry in
-    /// memory does not wait for the database.
-    struct Swept { std::vector<SessionPtr> expired; base::Result<void> database; };
+    /// Returns those that expired, so that the caller records them. Database errors are returned and retried next time;
+    /// expiry in memory does not wait for the database.
+    struct Swept {
+        std::vector<SessionPtr> expired;
+        base::Result<void> database;
+    };
     Swept sweep();
 
-    /// Called for each session that ended, after it ended, on the ending thread. Set once, before first use.
+    /// Takes over what another gateway did in the same database: ends (as revoked) the sessions whose rows are gone,
+    /// loads new rows, and the later use of the two. Returns whether anything changed. Reads the whole table, and lets
+    /// no session begin or end meanwhile: for a poll every few seconds where gateways share a database.
+    base::Result<bool> refresh();
+
+    /// Called for each session that ended, after it ended, on the ending thread, without a lock held. Set once, before
+    /// first use.
     void set_listener(std::function<void(const SessionPtr&, SessionEnd)> on_end);
 
 private:

@@ -1,0 +1,81 @@
+#include "auth/session_rows.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+#include "auth/validate.hpp"
+#include "base/ids.hpp"
+
+namespace usher::auth::rows {
+
+using base::Errc;
+using base::sql::Blob;
+using base::sql::SqlError;
+using base::sql::Transaction;
+
+std::vector<std::shared_ptr<Session>> read_sessions(Transaction& transaction) {
+    std::vector<std::shared_ptr<Session>> sessions;
+    const auto rows = transaction.execute(
+        "SELECT id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, device_model, "
+        "device_os, "
+        "device_language, created_at, expires_at, last_used_at FROM sessions");
+    sessions.reserve(rows.size());
+    for (const auto& row : rows) {
+        auto session = std::make_shared<Session>();
+        session->id = row.text(0);
+        session->account_id = row.text(1);
+        const auto& hash = row.blob(2);
+        session->client_ip = row.text(3);
+        session->device = {row.text(4), row.text(5), row.text(6), row.text(7), row.text(8), row.text(9)};
+        session->created_at = base::from_micros(row.integer(10));
+        session->expires_at = base::from_micros(row.integer(11));
+        session->last_used_us = row.integer(12);
+        session->stored_last_used_us = row.integer(12);
+        const auto id = base::Uuid::parse(session->id);
+        const bool good = id && id->to_string() == session->id && hash.size() == session->token_sha256.size() &&
+                          session->created_at < session->expires_at && check_device(session->device).ok() &&
+                          check_text("client_ip", session->client_ip).ok();
+        if (!good) {
+            throw SqlError({Errc::data_loss, "the database's row sessions '" + session->id +
+                                                 "' is not valid; it was not written by this program"});
+        }
+        std::copy(hash.begin(), hash.end(), session->token_sha256.begin());
+        sessions.push_back(std::move(session));
+    }
+    std::sort(sessions.begin(), sessions.end(), [](const auto& a, const auto& b) {
+        return std::tie(a->created_at, a->id) < std::tie(b->created_at, b->id);
+    });
+    return sessions;
+}
+
+bool is_current(Transaction& transaction, const Account& account) {
+    const auto rows = transaction.execute("SELECT status, updated_at FROM accounts WHERE id = $1", {account.id});
+    return rows.size() == 1 && rows[0].text(0) == to_word(AccountStatus::active) &&
+           rows[0].integer(1) == base::to_micros(account.updated_at);
+}
+
+void insert(Transaction& transaction, const Session& session) {
+    const std::string hash(session.token_sha256.begin(), session.token_sha256.end());
+    const auto& device = session.device;
+    transaction.execute(
+        "INSERT INTO sessions (id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, "
+        "device_model, device_os, device_language, created_at, expires_at, last_used_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        {session.id, session.account_id, Blob{hash}, session.client_ip, device.device_id, device.name, device.brand,
+         device.model, device.os, device.language, base::to_micros(session.created_at),
+         base::to_micros(session.expires_at), session.last_used_us.load()});
+}
+
+void erase_session(Transaction& transaction, const std::string& id) {
+    transaction.execute("DELETE FROM sessions WHERE id = $1", {id});
+}
+
+void erase_sessions_of(Transaction& transaction, const std::string& account_id) {
+    transaction.execute("DELETE FROM sessions WHERE account_id = $1", {account_id});
+}
+
+void update_last_used(Transaction& transaction, const std::string& id, std::int64_t last_used_us) {
+    transaction.execute("UPDATE sessions SET last_used_at = $2 WHERE id = $1", {id, last_used_us});
+}
+
+}  // namespace usher::auth::rows

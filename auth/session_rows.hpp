@@ -1,0 +1,20 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "auth/sessions.hpp"
+#include "base/sql/database.hpp"
+
+/// The table of sessions. Strict when read: data_loss names the row. Throws base::sql::SqlError; inside a transaction.
+namespace usher::auth::rows {
+
+std::vector<std::shared_ptr<Session>> read_sessions(base::sql::Transaction& transaction);  ///< oldest first
+/// Whether the account is there, active and unchanged.
+bool is_current(base::sql::Transaction& transaction, const Account& account);
+void insert(base::sql::Transaction& transaction, const Session& session);
+void erase_session(base::sql::Transaction& transaction, const std::string& id);
+void erase_sessions_of(base::sql::Transaction& transaction, const std::string& account_id);
+void update_last_used(base::sql::Transaction& transaction, const std::string& id, std::int64_t last_used_us);
+
+}  // namespace usher::auth::rows
