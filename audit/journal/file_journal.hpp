@@ -77,6 +77,7 @@ private:
 
     FileJournal(JournalOptions options, const base::Clock& clock, Disk& disk);
     base::Result<void> start();
+    base::Result<void> require_spare();
     base::Result<void> create_first();
     base::Result<void> write_gateway_id();
 

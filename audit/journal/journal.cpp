@@ -59,12 +59,7 @@ Result<void> FileJournal::start() {
 
     auto recovered = recover(disk_, directory);
     if (!recovered) return std::move(recovered).error();
-    if (auto ready = spare_.prepare(); !ready) {
-        if (ready.error().code != Errc::resource_exhausted) return ready;
-        return {Errc::resource_exhausted,
-                "the journal in " + directory + " needs " + std::to_string(options_.segment_bytes) +
-                    " bytes for its reserved segment: " + ready.error().message + " (make room and start again)"};
-    }
+    if (auto ready = require_spare(); !ready) return ready;
 
     payload_max_ = std::min<std::size_t>(payload_bytes_max, options_.segment_bytes - header_bytes - frame_bytes(0));
     gateway_ = recovered->gateway;
@@ -80,7 +75,7 @@ Result<void> FileJournal::start() {
     if (!recovered->gateway_id_written) {
         if (auto written = write_gateway_id(); !written) return written;
     }
-    if (auto ready = spare_.prepare(); !ready) return ready;
+    if (auto ready = require_spare(); !ready) return ready;
     spare_ready_ = true;
 
     for (auto& [id, record] : recovered->open_accesses) {
@@ -98,6 +93,14 @@ Result<void> FileJournal::start() {
     durable_ = next_sequence_ - 1;
     thread_ = std::thread([this] { run(); });
     return {};
+}
+
+Result<void> FileJournal::require_spare() {
+    auto ready = spare_.prepare();
+    if (ready || ready.error().code != Errc::resource_exhausted) return ready;
+    return {Errc::resource_exhausted,
+            "the journal in " + options_.directory + " needs " + std::to_string(options_.segment_bytes) +
+                " bytes for its reserved segment: " + ready.error().message + " (make room and start again)"};
 }
 
 Result<void> FileJournal::create_first() {
