@@ -13,6 +13,10 @@
 
 namespace usher::base::sql {
 
+/// What the SQL texts may rely on, so that one text runs on both databases: parameters are $1..$n, all of them used;
+/// text is UTF-8 without NUL and compares by bytes where it matters with COLLATE "C"; LIKE minds case; sums of whole
+/// numbers and truth values are read as integers.
+
 /// A value bound to a parameter or read from a column. BIGINT columns are int64, DOUBLE PRECISION double, TEXT string,
 /// BYTEA/BLOB Blob, NULL monostate.
 struct Blob {
@@ -50,9 +54,12 @@ struct SqlError : std::exception {
 class Transaction {
 public:
     virtual ~Transaction() = default;
-    /// Runs one statement. `sql` is a literal with $1..$n; every value is bound, none is ever pasted into the text.
-    /// Prepared once per connection. Throws SqlError: unique violations are already_exists, foreign keys
-    /// failed_precondition, a lost connection unavailable, a full disk resource_exhausted.
+    /// Runs one statement, for at most 30 s (PostgreSQL), giving at most 1,000,000 rows. `sql` is a literal with
+    /// $1..$n; every value is bound, none is ever pasted into the text. Prepared once per connection. Throws SqlError:
+    /// unique violations are already_exists, foreign keys failed_precondition, other constraints and values that are no
+    /// valid text invalid_argument, a lost connection unavailable, a full disk resource_exhausted, damaged files
+    /// data_loss, writing in read() failed_precondition. The first failure dooms the transaction: it cannot be
+    /// committed any more, even if the body swallows the error.
     virtual Rows execute(std::string_view sql, std::span<const Value> parameters) = 0;
     Rows execute(std::string_view sql, std::initializer_list<Value> parameters = {}) {
         return execute(sql, std::span<const Value>(parameters.begin(), parameters.size()));
@@ -63,10 +70,11 @@ public:
 
 enum class Dialect { sqlite, postgresql };
 
-/// One numbered change of the schema. The same text must run on both databases; where it cannot, `postgresql` holds the
-/// other spelling. Statements are separated by ";\n".
+/// One numbered change of the schema; numbers rise, and may leave out some (each library has its own hundred). The same
+/// text must run on both databases; where it cannot, `postgresql` holds the other spelling. Statements are separated by
+/// ";\n".
 struct Migration {
-    int version;  ///< 1, 2, 3 ... without a gap
+    int version;  ///< from 1
     std::string_view name;
     std::string_view sqlite;
     std::string_view postgresql;  ///< empty: same as `sqlite`
@@ -83,19 +91,27 @@ public:
     /// error returned. Serialization failures and deadlocks (PostgreSQL 40001, 40P01) run `body` again, at most five
     /// times in all, so `body` must be repeatable. A connection lost before COMMIT was sent gives unavailable; lost
     /// while COMMIT was under way, unavailable with "commit unknown" in the message: the caller must be idempotent.
+    /// Transactions are serializable and do not nest: one inside of another's body, on the same database, is internal.
     virtual Result<void> transaction(const std::function<Result<void>(Transaction&)>& body) = 0;
     /// As transaction(), for reading only, on a consistent snapshot.
     virtual Result<void> read(const std::function<Result<void>(Transaction&)>& body) = 0;
 
-    /// Brings the schema up to the last migration, each in its own transaction, recorded in schema_migrations
-    /// (version, name, applied_at). Refuses (failed_precondition) a database that is newer than this program, naming both
-    /// versions. Two programs at once are safe (advisory lock on PostgreSQL, IMMEDIATE on SQLite).
+    /// Runs the migrations that the database has not seen, in the order of their numbers, each in its own transaction,
+    /// recorded in schema_migrations (version, name, applied_at in microseconds since 1970). Refuses
+    /// (failed_precondition) a database that is newer than this program, naming both versions, and one where a number
+    /// stands under another name. Two programs at once are safe (advisory lock on PostgreSQL, IMMEDIATE on SQLite).
     virtual Result<void> migrate(std::span<const Migration> migrations) = 0;
 };
 
-/// Opens "sqlite:PATH" (created with mode 0600; WAL, synchronous=FULL, foreign_keys=ON, busy_timeout) or
-/// "postgresql://...", which must answer within `connect_timeout_s` and must not have synchronous_commit=off or
-/// fsync=off. The error names the target without its password.
+/// Opens "sqlite:PATH" (created with mode 0600, an existing one is brought to it, a symbolic link is refused; WAL,
+/// synchronous=FULL, foreign_keys=ON, busy_timeout 5 s, deleted content overwritten) or "postgresql://...", version 15
+/// or newer in UTF-8, which must answer within `connect_timeout_s` and must not have synchronous_commit=off or
+/// fsync=off; there everything lives in the schema "usher", made if it is missing. The error names the target without
+/// its password.
 Result<std::unique_ptr<Database>> open_database(std::string_view url, int connect_timeout_s = 5);
+
+/// The URL as it may be shown: scheme, user, hosts and database; no password and no query parameter but host, port and
+/// sslmode. What cannot be read safely becomes "postgresql://...".
+std::string redact_database_url(std::string_view url);
 
 }  // namespace usher::base::sql
