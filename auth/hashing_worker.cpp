@@ -65,8 +65,8 @@ struct HashingWorker::Impl {
             left.swap(queue);
         }
         wake.notify_all();
-        thread.join();
         for (auto& job : left) refuse(job, Errc::unavailable, "the gateway is stopping");
+        thread.join();
     }
 
     void push(Job job) {

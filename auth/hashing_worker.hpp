@@ -17,7 +17,7 @@ public:
     /// Computes the hash that unknown accounts are checked against, which takes one hash's time. Throws
     /// std::runtime_error when the machine cannot hash at this cost: the daemon must not start then.
     explicit HashingWorker(std::size_t queue_limit = 64, HashCost cost = {});
-    /// Waits for the hash under way and answers what is queued with unavailable, on the destroying thread.
+    /// Answers what is queued with unavailable, on the destroying thread, and waits for the hash under way.
     ~HashingWorker();
     HashingWorker(const HashingWorker&) = delete;
     HashingWorker& operator=(const HashingWorker&) = delete;

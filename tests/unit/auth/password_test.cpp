@@ -1,0 +1,197 @@
+#include "auth/password.hpp"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+
+#include "auth/directory.hpp"
+#include "catch.hpp"
+
+using namespace usher;
+using base::Secret;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The cheapest that Argon2id allows: these tests are not about the cost.
+constexpr auth::HashCost cheap{1, 8192};
+
+bool same(const std::string& stored, const std::string& tried) {
+    const auto hash = auth::hash_password(Secret(std::string_view(stored)), cheap);
+    REQUIRE(hash.ok());
+    return auth::verify_password(*hash, Secret(std::string_view(tried)));
+}
+
+base::MonoTime at(base::Microseconds since) { return base::MonoTime{since + 1h}; }
+
+}  // namespace
+
+TEST_CASE("a password is verified byte for byte, beyond 72 bytes, 128 bytes and NUL") {
+    for (std::size_t length : {8u, 72u, 73u, 128u, 129u, 1023u, 1024u}) {
+        INFO(length);
+        const std::string password(length, 'p');
+        CHECK(same(password, password));
+        std::string other = password;
+        other.back() = 'q';
+        CHECK_FALSE(same(password, other));
+        CHECK_FALSE(same(password, password.substr(0, length - 1)));
+        CHECK_FALSE(same(password, password + 'p'));
+    }
+    const std::string with_nul("secret\0abcdef", 13);
+    CHECK(same(with_nul, with_nul));
+    CHECK_FALSE(same(with_nul, std::string("secret\0abcdeg", 13)));
+    CHECK_FALSE(same(with_nul, "secret"));
+}
+
+TEST_CASE("a password outside of the length bounds is not hashed") {
+    for (std::size_t length : {0u, 7u, 1025u, 100'000u}) {
+        const auto hash = auth::hash_password(Secret(std::string(length, 'p')), cheap);
+        REQUIRE_FALSE(hash.ok());
+        CHECK(hash.error().code == base::Errc::invalid_argument);
+    }
+}
+
+TEST_CASE("an encoded hash is salted Argon2id, and a malformed one matches nothing") {
+    const Secret password(std::string("correct horse"));
+    const auto hash = auth::hash_password(password);
+    REQUIRE(hash.ok());
+    CHECK(hash->rfind("$argon2id$v=19$m=19456,t=2,p=1$", 0) == 0);
+    CHECK(*hash != *auth::hash_password(password));
+    CHECK(auth::is_password_hash(*hash));
+    for (const std::string& bad :
+         {std::string(), std::string("x"), hash->substr(0, hash->size() - 1),
+          std::string("$argon2i$") + hash->substr(10), *hash + std::string(1, '\0'), std::string(500, '$')}) {
+        CHECK_FALSE(auth::verify_password(bad, password));
+    }
+}
+
+TEST_CASE("the hashing worker answers on a thread of low priority") {
+    auth::HashingWorker worker(8, cheap);
+    std::promise<std::pair<int, bool>> answered;
+    const auto hash = worker.hash_and_wait(Secret(std::string("correct horse")));
+    REQUIRE(hash.ok());
+    worker.verify(*hash, Secret(std::string("correct horse")), [&](base::Result<bool> equal) {
+        const auto thread = static_cast<id_t>(::syscall(SYS_gettid));
+        answered.set_value({::getpriority(PRIO_PROCESS, thread), equal.ok() && *equal});
+    });
+    const auto [priority, equal] = answered.get_future().get();
+    CHECK(equal);
+    CHECK(priority >= 10);
+    CHECK(::getpriority(PRIO_PROCESS, 0) < 10);
+}
+
+TEST_CASE("an unknown account is refused after the work of a known one") {
+    auth::HashingWorker worker(8, cheap);
+    for (const char* hash : {"", "not a hash"}) {
+        std::promise<base::Result<bool>> answered;
+        worker.verify(hash, Secret(std::string("anything at all")),
+                      [&](base::Result<bool> equal) { answered.set_value(std::move(equal)); });
+        const auto equal = answered.get_future().get();
+        REQUIRE(equal.ok());
+        CHECK_FALSE(*equal);
+    }
+}
+
+TEST_CASE("a full queue refuses at once, and what is queued at the end is answered") {
+    std::atomic<int> unavailable{0}, full{0}, done{0};
+    std::promise<void> entered, leave;
+    auto may_leave = leave.get_future();
+    auto worker = std::make_unique<auth::HashingWorker>(2, cheap);
+    worker->verify("", Secret(std::string("password")), [&](base::Result<bool>) {
+        entered.set_value();
+        may_leave.wait();
+    });
+    entered.get_future().wait();
+    const auto count = [&](base::Result<bool> equal) {
+        if (equal.ok())
+            ++done;
+        else if (equal.error().code == base::Errc::resource_exhausted)
+            ++full;
+        else if (equal.error().code == base::Errc::unavailable && ++unavailable == 2)
+            leave.set_value();
+    };
+    for (int i = 0; i < 5; ++i) worker->verify("", Secret(std::string("password")), count);
+    CHECK(worker->queued() == 2);
+    CHECK(full == 3);
+    worker.reset();
+    CHECK(unavailable == 2);
+    CHECK(done == 0);
+}
+
+TEST_CASE("a sign-in costs a token of the source and of the account, and success gives both back") {
+    auth::SignInThrottle throttle({3, 10s, 100}, {2, 60s, 100});
+    CHECK(throttle.take("10.0.0.1", "alice", at(0s)).allowed);
+    CHECK(throttle.take("10.0.0.2", "alice", at(0s)).allowed);
+    auto verdict = throttle.take("10.0.0.3", "alice", at(0s));
+    CHECK_FALSE(verdict.allowed);
+    CHECK(verdict.retry_after == 60s);
+    verdict = throttle.take("10.0.0.3", "alice", at(59s));
+    CHECK_FALSE(verdict.allowed);
+    CHECK(verdict.retry_after == 1s);
+    CHECK(throttle.take("10.0.0.3", "alice", at(60s)).allowed);
+
+    for (int i = 0; i < 3; ++i) CHECK(throttle.take("10.9.9.9", "user" + std::to_string(i), at(60s)).allowed);
+    CHECK(throttle.take("10.9.9.9", "user3", at(60s)).retry_after == 10s);
+    throttle.give_back("10.9.9.9", "user0", at(60s));
+    CHECK(throttle.take("10.9.9.9", "user3", at(60s)).allowed);
+    // A refusal took nothing of the account either.
+    for (int i = 0; i < 9; ++i) CHECK_FALSE(throttle.take("10.9.9.9", "zoe", at(60s)).allowed);
+    CHECK(throttle.take("10.8.8.8", "zoe", at(60s)).allowed);
+    // Giving back more than was taken fills no bucket beyond its burst.
+    for (int i = 0; i < 50; ++i) throttle.give_back("10.8.8.8", "zoe", at(60s));
+    CHECK(throttle.take("10.8.8.1", "zoe", at(60s)).allowed);
+    CHECK(throttle.take("10.8.8.2", "zoe", at(60s)).allowed);
+    CHECK_FALSE(throttle.take("10.8.8.3", "zoe", at(60s)).allowed);
+}
+
+TEST_CASE("every spelling of a username shares one throttle, or is no username") {
+    auth::SignInThrottle throttle({1000, 1s, 1000}, {10, 6s, 1000});
+    int allowed = 0;
+    const std::string name = "alice.b-c_d";
+    for (unsigned i = 0; i < 50; ++i) {
+        std::string spelling = name;
+        unsigned letter = 0;
+        for (char& c : spelling) {
+            if (c >= 'a' && c <= 'z' && ((i >> letter++) & 1) != 0) c = static_cast<char>(c - 'a' + 'A');
+        }
+        const auto canonical = auth::canonical_username(spelling);
+        REQUIRE(canonical == name);
+        allowed += throttle.take("10.0.0.1", *canonical, at(0s)).allowed ? 1 : 0;
+    }
+    CHECK(allowed == 10);
+    for (const char* text :
+         {"", " alice", "alice ", "alice\t", "\talice", "alice\n", ".alice", "-alice", "_alice", "al ice", "alice@x",
+          "\xef\xbd\x81"
+          "lice",
+          "al\xc3\xad"
+          "ce",
+          "alice/", "alice%20", "a:b"}) {
+        INFO(text);
+        CHECK_FALSE(auth::canonical_username(text));
+    }
+    CHECK_FALSE(auth::canonical_username(std::string_view("alice\0", 6)));
+    CHECK(auth::canonical_username(std::string(64, 'A')) == std::string(64, 'a'));
+    CHECK_FALSE(auth::canonical_username(std::string(65, 'a')));
+    CHECK(auth::canonical_username("0") == "0");
+}
+
+TEST_CASE("a full throttle forgets only buckets that have filled up again") {
+    auth::SignInThrottle throttle({1000, 1ms, 1000}, {2, 10s, 3});
+    CHECK(throttle.take("s", "victim", at(0s)).allowed);
+    CHECK(throttle.take("s", "victim", at(0s)).allowed);
+    CHECK(throttle.take("s", "b", at(0s)).allowed);
+    CHECK(throttle.take("s", "c", at(0s)).allowed);
+    // All three are in use until 10 s: no fourth.
+    const auto verdict = throttle.take("s", "d", at(5s));
+    CHECK_FALSE(verdict.allowed);
+    CHECK(verdict.retry_after == 5s);
+    CHECK(throttle.take("s", "d", at(10s)).allowed);
+    CHECK(throttle.take("s", "e", at(10s)).allowed);
+    CHECK_FALSE(throttle.take("s", "f", at(10s)).allowed);
+    // The flood of names has not given the victim's bucket back: it has one token, by time alone.
+    CHECK(throttle.take("s", "victim", at(10s)).allowed);
+    CHECK_FALSE(throttle.take("s", "victim", at(10s)).allowed);
+}
