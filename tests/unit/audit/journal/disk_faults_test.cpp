@@ -82,26 +82,28 @@ FakeDisk::Hook failing(FakeDisk::Op kind, int from, int to, Errc code = Errc::un
     };
 }
 
-/// Appends records in batches of one to twenty, some large, and ships some; returns what was acknowledged.
-std::map<std::uint64_t, std::string> work(Journal& journal, std::uint64_t start) {
+/// What was acknowledged. Shared, because an append that is refused at once may overtake answers to earlier ones.
+struct Acknowledged {
     std::mutex mutex;
-    std::map<std::uint64_t, std::string> acknowledged;
+    std::map<std::uint64_t, std::string> records;
+};
+
+/// Appends records in batches of one to twenty, some large, and ships some.
+void work(Journal& journal, std::uint64_t start, const std::shared_ptr<Acknowledged>& acknowledged) {
     std::mt19937_64 random(start + 1);
     for (int round = 0; round < 25; ++round) {
         const auto count = 1 + random() % 20;
         for (std::uint64_t i = 0; i < count; ++i) {
             std::string payload = std::to_string(start) + "/" + std::to_string(round) + "/" + std::to_string(i);
             payload.append(random() % 4 == 0 ? random() % 3000 : random() % 60, 'p');
-            journal.append(admin(payload), [&, payload](base::Result<std::uint64_t> done) {
-                const std::lock_guard lock(mutex);
-                if (done) acknowledged[*done] = payload;
+            journal.append(admin(payload), [acknowledged, payload](base::Result<std::uint64_t> done) {
+                const std::lock_guard lock(acknowledged->mutex);
+                if (done) acknowledged->records[*done] = payload;
             });
         }
         if (!journal.append_and_wait(admin("end of round")).ok()) break;
         if (round % 8 == 7) journal.mark_shipped(journal.durable_sequence() - 20);
     }
-    const std::lock_guard lock(mutex);
-    return acknowledged;
 }
 
 TEST_CASE("power lost at any operation loses nothing that was acknowledged") {
@@ -111,9 +113,9 @@ TEST_CASE("power lost at any operation loses nothing that was acknowledged") {
         for (std::uint64_t seed = 0; seed < 6; ++seed) {
             Fixture f;
             f.options.keep_shipped_segments = 0;
-            std::map<std::uint64_t, std::string> acknowledged;
+            const auto acknowledged = std::make_shared<Acknowledged>();
             f.disk.cut_power_after(at);
-            if (auto journal = f.try_open()) acknowledged = work(**journal, 0);
+            if (auto journal = f.try_open()) work(**journal, 0, acknowledged);
             reached = f.disk.power_is_off();
             if (!reached) break;
             ++cuts;
@@ -124,8 +126,8 @@ TEST_CASE("power lost at any operation loses nothing that was acknowledged") {
             if (auto journal = f.try_open()) {
                 // What a start found durable may have been shipped: it must stay as it is.
                 if (auto records = (*journal)->read((*journal)->status().first_sequence - 1, SIZE_MAX, SIZE_MAX))
-                    for (auto& record : *records) acknowledged[record.sequence] = record.payload;
-                for (auto& [sequence, payload] : work(**journal, at)) acknowledged[sequence] = payload;
+                    for (auto& record : *records) acknowledged->records[record.sequence] = record.payload;
+                work(**journal, at, acknowledged);
             }
             f.disk.restore_power(seed);
 
@@ -133,7 +135,7 @@ TEST_CASE("power lost at any operation loses nothing that was acknowledged") {
             if (!journal) FAIL("power cut " << at << ", seed " << seed << ": " << journal.error().message);
             const auto first = (*journal)->status().first_sequence;
             const auto found = payloads(**journal);
-            for (const auto& [sequence, payload] : acknowledged) {
+            for (const auto& [sequence, payload] : acknowledged->records) {
                 if (sequence < first) continue;  // shipped
                 if (sequence - first >= found.size() || found[sequence - first] != payload)
                     FAIL("power cut " << at << ", seed " << seed << ": record " << sequence << " is lost");
@@ -227,7 +229,8 @@ TEST_CASE("any single failure of the disk loses nothing that was acknowledged") 
             f.options.keep_shipped_segments = 0;
             auto journal = f.open();
             f.disk.set_hook(failing(op, n, n + 1));
-            const auto acknowledged = work(*journal, 7);
+            const auto acknowledged = std::make_shared<Acknowledged>();
+            work(*journal, 7, acknowledged);
             journal.reset();
             f.disk.set_hook({});
             f.disk.cut_power_after(0);
@@ -235,7 +238,7 @@ TEST_CASE("any single failure of the disk loses nothing that was acknowledged") 
             journal = f.open();
             const auto first = journal->status().first_sequence;
             const auto found = payloads(*journal);
-            for (const auto& [sequence, payload] : acknowledged)
+            for (const auto& [sequence, payload] : acknowledged->records)
                 if (sequence >= first && (sequence - first >= found.size() || found[sequence - first] != payload))
                     FAIL("operation " << static_cast<int>(op) << ", failure " << n << ": record " << sequence
                                       << " is lost");
