@@ -117,7 +117,7 @@ public:
 
         // The record must be durable before the client learns that the tunnel is open; dialling may go on meanwhile.
         using namespace asio::experimental::awaitable_operators;
-        auto [durable, dialled] = co_await (access_.open() && connect(std::move(endpoints)));
+        const bool durable = co_await (access_.open() && connect(std::move(endpoints)));
         if (access_.was_cut()) co_return over(CloseReason::REVOKED);
         if (!durable) {
             access_.close(CloseReason::JOURNAL_FAILED);
@@ -125,9 +125,7 @@ public:
             co_return co_await refuse(
                 connection_, {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
         }
-        if (auto* failure = std::get_if<dial::DialError>(&dialled)) co_return co_await unreachable(*failure);
-
-        app_.emplace(std::get<Stream>(std::move(dialled)));
+        if (dial_error_) co_return co_await unreachable(*dial_error_);
         relay_.emplace(connection_.stream(), *app_, access_, worker_.pool());
         if (!co_await connection_.send(http1::connect_established())) {
             relay_->stop();
@@ -142,13 +140,15 @@ public:
 
 private:
     using Stream = asio::generic::stream_protocol::socket;
-    using Dialled = std::variant<Stream, dial::DialError>;
 
     /// Runs a step of dialling so that stop() can end it.
     template <class T>
     asio::awaitable<T> cancellable(asio::awaitable<T> step) {
-        return asio::co_spawn(worker_.io(), std::move(step),
-                              asio::bind_cancellation_slot(dialing_.slot(), asio::use_awaitable));
+        std::optional<T> result;  // co_spawn wants results that can be default-made
+        co_await asio::co_spawn(
+            worker_.io(), [&]() -> asio::awaitable<void> { result.emplace(co_await std::move(step)); },
+            asio::bind_cancellation_slot(dialing_.slot(), asio::use_awaitable));
+        co_return std::move(*result);
     }
 
     bool over(CloseReason::Value reason) {
@@ -168,29 +168,35 @@ private:
         co_return co_await refuse(connection_, answer);
     }
 
-    asio::awaitable<Dialled> connect(std::vector<dial::CheckedEndpoint> endpoints) {
+    /// Leaves app_ or dial_error_.
+    asio::awaitable<void> connect(std::vector<dial::CheckedEndpoint> endpoints) {
         if (control_) co_return connect_control();
         auto outcome =
             co_await cancellable(worker_.dialer().connect_any(std::move(endpoints), services_.config.timeouts.connect));
-        if (auto* failure = std::get_if<dial::DialError>(&outcome)) co_return *failure;
+        if (auto* failure = std::get_if<dial::DialError>(&outcome)) {
+            dial_error_ = *failure;
+            co_return;
+        }
         auto& connected = std::get<dial::Dialed>(outcome);
         access_.record().set_destination_ip(connected.address.to_string());
-        co_return Stream(std::move(connected.socket));
+        app_.emplace(Stream(std::move(connected.socket)));
     }
 
     /// The built-in app: one end of a socketpair goes to the control API, which treats it as a stranger until each call
     /// has shown its own credential.
-    Dialled connect_control() {
+    void connect_control() {
         int fds[2];
-        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
-            return dial::DialError{dial::DialErrorKind::limits, "no-descriptors"};
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+            dial_error_ = dial::DialError{dial::DialErrorKind::limits, "no-descriptors", {}};
+            return;
+        }
         asio::local::stream_protocol::socket ours(worker_.io(), asio::local::stream_protocol(), fds[0]);
         if (auto served = services_.serve_control(fds[1]); !served) {
             base::log_warning("a tunnel to the control API could not be served", {{"error", served.error().message}});
-            return dial::DialError{dial::DialErrorKind::limits, "control-unavailable"};
+            dial_error_ = dial::DialError{dial::DialErrorKind::limits, "control-unavailable", {}};
+            return;
         }
-        access_.record().set_destination_ip("");
-        return Stream(std::move(ours));
+        app_.emplace(Stream(std::move(ours)));
     }
 
     /// Whatever is under way ends now.
@@ -211,6 +217,7 @@ private:
     LiveAccess access_;
     Registration registration_;
     asio::cancellation_signal dialing_;
+    std::optional<dial::DialError> dial_error_;
     std::optional<AppSocket> app_;
     std::optional<Relay> relay_;
 };

@@ -1,0 +1,118 @@
+#include <pthread.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "gateway/config.hpp"
+#include "gateway/daemon.hpp"
+#include "gateway/notify.hpp"
+#include "gateway/tls/context.hpp"
+
+namespace {
+
+using namespace usher;
+
+int fail(const base::Error& error) {
+    std::fprintf(stderr, "usherd: %s\n", error.message.c_str());
+    return 1;
+}
+
+/// A core dump would hold passwords, tokens and keys; a debugger of the same user could read them.
+void protect_process() {
+    ::umask(0077);
+    ::prctl(PR_SET_DUMPABLE, 0);
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    rlimit none{0, 0};
+    ::setrlimit(RLIMIT_CORE, &none);
+}
+
+/// A connection is one descriptor, its app another.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int check(const gateway::Config& config) {
+    if (!config.tls.certificate.empty()) {
+        auto context = gateway::tls::make_server_context({config.tls.certificate, config.tls.private_key});
+        if (!context) return fail({context.error().code, config.file + ": 'tls': " + context.error().message});
+    }
+    std::printf("%s: ok\n", config.file.c_str());
+    return 0;
+}
+
+int run(gateway::Config config) {
+    protect_process();
+    raise_descriptor_limit();
+    // Blocked in every thread, and taken one at a time by sigwait() below: no code runs in a signal handler.
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);
+
+    if (auto logging = base::configure_log(config.log); !logging)
+        return fail({logging.error().code, "'log': " + logging.error().message});
+    static const base::SystemClock clock;
+    auto daemon = gateway::Daemon::start(std::move(config), clock);
+    if (!daemon) return fail(daemon.error());
+    gateway::notify("READY=1");
+    for (;;) {
+        int signal = 0;
+        if (::sigwait(&signals, &signal) != 0) continue;
+        if (signal == SIGHUP) {
+            gateway::notify("RELOADING=1");
+            (*daemon)->reload();
+            gateway::notify("READY=1");
+            continue;
+        }
+        // A second SIGTERM or SIGINT ends the drain.
+        sigdelset(&signals, SIGHUP);
+        (*daemon)->stop([&signals] {
+            const timespec now{0, 0};
+            return ::sigtimedwait(&signals, nullptr, &now) > 0;
+        });
+        return 0;
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"usherd: the Usher zero-trust access gateway", "usherd"};
+    std::string path;
+    bool only_check = false, version = false;
+    app.add_option("-c,--config", path, "The configuration file (YAML)");
+    app.add_flag("--check", only_check, "Check the configuration and exit: 0, or 1 with file, line, column and key");
+    app.add_flag("--version", version, "Print the version and exit");
+    app.footer(
+        "Examples:\n  usherd --check --config /etc/usher/usher.yaml\n  usherd --config /etc/usher/usher.yaml\n\n"
+        "Signals: SIGHUP re-reads certificates and re-opens the log; SIGTERM stops gracefully, a second one at once.");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : 2;
+    }
+    if (version) {
+        std::puts("usherd " USHER_VERSION);
+        return 0;
+    }
+    if (path.empty()) {
+        std::fputs("usherd: --config FILE is required; see usherd --help\n", stderr);
+        return 2;
+    }
+    if (::sodium_init() < 0) return fail({base::Errc::internal, "libsodium cannot start"});
+    auto config = gateway::load_config(path);
+    if (!config) return fail(config.error());
+    return only_check ? check(*config) : run(std::move(*config));
+}

@@ -1,0 +1,82 @@
+#include "gateway/config.hpp"
+
+#include "catch.hpp"
+
+using namespace usher;
+using gateway::parse_config;
+
+namespace {
+std::string error_of(const std::string& text) {
+    auto config = parse_config(text, "usher.yaml");
+    return config ? "" : config.error().message;
+}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+}  // namespace
+
+TEST_CASE("a configuration of one line has the documented defaults") {
+    const auto config = parse_config("listen: 127.0.0.1:8443\n", "usher.yaml");
+    REQUIRE(config);
+    CHECK(config->listen.to_string() == "127.0.0.1:8443");
+    CHECK(config->data_dir == "./data");
+    CHECK(config->database == "sqlite");
+    CHECK_FALSE(config->metrics);
+    CHECK(config->workers == 0);
+    CHECK(config->timeouts.drain == base::Microseconds{10'000'000});
+}
+
+TEST_CASE("every key of the documentation is read") {
+    const auto config = parse_config(
+        "listen: '[::1]:8443'\nmetrics: 127.0.0.1:9464\ndata_dir: /var/lib/usher\ndatabase: "
+        "postgresql://usher@db/usher\n"
+        "tls: {certificate: a.pem, private_key: b.pem}\nworkers: 2\nlog: {level: warning, format: json, file: u.log}\n"
+        "timeouts: {handshake: 1s, header: 2s, connect: 3s, idle: 4s, keep_alive: 5s, drain: 0s, max_duration: 1h}\n"
+        "sessions: {idle: 1h, absolute: 2h, per_account: 3}\ndns: {servers: ['127.0.0.1:53', '[::1]:53'], timeout: "
+        "2s}\n"
+        "journal: {segment_size: 1MiB}\nlimits: {connections: 10, connections_per_address: 5}\nhashing: {memory: "
+        "19MiB, operations: 2}\n",
+        "usher.yaml");
+    if (!config) FAIL(config.error().message);
+    CHECK(config->listen.to_string() == "[::1]:8443");
+    CHECK(config->metrics->port == 9464);
+    CHECK(config->tls.private_key == "b.pem");
+    CHECK(config->log.format == base::LogFormat::json);
+    CHECK(config->timeouts.drain.count() == 0);
+    CHECK(config->timeouts.max_duration == base::Microseconds{3'600'000'000});
+    CHECK(config->sessions.per_account == 3);
+    CHECK(config->dns.servers.size() == 2);
+    CHECK(config->journal.segment_bytes == 1u << 20);
+    CHECK(config->limits.connections_per_address == 5);
+}
+
+TEST_CASE("an unknown key is named with file, line and column, and the nearest known one is suggested") {
+    CHECK(error_of("listen: 127.0.0.1:8443\nlistenn: 127.0.0.1:1\n") ==
+          "usher.yaml:2:1: unknown key 'listenn' in the top level; did you mean 'listen'?");
+    CHECK(contains(error_of("listen: 127.0.0.1:1\ntimeouts:\n  handshak: 1s\n"),
+                   "usher.yaml:3:3: unknown key 'handshak' in 'timeouts'; did you mean 'handshake'?"));
+}
+
+TEST_CASE("wrong values say what was found and what was expected") {
+    CHECK(contains(error_of(""), "listen"));
+    CHECK(contains(error_of("data_dir: x\n"), "'listen' is missing"));
+    for (const char* listen :
+         {"localhost:8443", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.1:80", "::1:80", ":80"}) {
+        INFO(listen);
+        CHECK(contains(error_of("listen: '" + std::string(listen) + "'\n"), "usher.yaml:1:9: 'listen' is '"));
+    }
+    CHECK(contains(error_of("listen: 127.0.0.1:1\nworkers: many\n"),
+                   "usher.yaml:2:10: 'workers' is 'many', expected a whole number"));
+    CHECK(contains(error_of("listen: 127.0.0.1:1\ntimeouts: {idle: 5}\n"), "'idle' is '5', expected a duration"));
+    CHECK(contains(error_of("listen: 127.0.0.1:1\ndatabase: mysql://x\n"),
+                   "'database' must be sqlite or a postgresql:// URL"));
+    CHECK(contains(error_of("listen: 127.0.0.1:1\ntls: {certificate: a.pem}\n"), "names no 'private_key'"));
+    CHECK(contains(error_of("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n"), "given twice"));
+    CHECK(contains(error_of("listen: [1, 2\n"), "not well-formed YAML"));
+    CHECK(contains(error_of("listen: 127.0.0.1:1\n---\nlisten: 127.0.0.1:1\n"), "one YAML document"));
+    CHECK(contains(error_of("- a\n"), "must be a mapping"));
+}
+
+TEST_CASE("a configuration file that is not there is named") {
+    const auto config = gateway::load_config("/nonexistent/usher.yaml");
+    REQUIRE_FALSE(config);
+    CHECK(contains(config.error().message, "/nonexistent/usher.yaml: cannot be read: No such file"));
+}
