@@ -82,9 +82,9 @@ struct Change {
 using RecordChange = std::function<base::Result<void>(const Change&)>;
 
 struct AccountUpdate {
-    std::optional<std::string> display_name, department, office_mail, office_phone;
-    std::optional<std::vector<std::string>> groups;
-    std::optional<Role> role;
+    std::optional<std::string> display_name{}, department{}, office_mail{}, office_phone{};
+    std::optional<std::vector<std::string>> groups{};
+    std::optional<Role> role{};
 };
 
 enum class ApplyOutcome { created, updated, unchanged };

@@ -32,7 +32,7 @@ struct Account {
 
 /// What a client claims about its device at sign-in. Each at most 200 bytes of UTF-8.
 struct DeviceClaims {
-    std::string device_id, name, brand, model, os, language;
+    std::string device_id{}, name{}, brand{}, model{}, os{}, language{};
     friend bool operator==(const DeviceClaims&, const DeviceClaims&) = default;
 };
 
