@@ -20,6 +20,11 @@ std::string encode64(std::span<const std::uint8_t> bytes, int variant) {
 
 template <class Bytes>
 std::optional<Bytes> decode64(std::string_view text, int variant) {
+    // libsodium 1.0.18 takes some bytes beyond ASCII for digits where char is signed, so that a text had many
+    // spellings.
+    const bool ascii =
+        std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    if (!ascii) return std::nullopt;
     Bytes out(text.size() / 4 * 3 + 3, typename Bytes::value_type{});
     std::size_t size = 0;
     const int status = sodium_base642bin(reinterpret_cast<unsigned char*>(out.data()), out.size(), text.data(),

@@ -36,6 +36,17 @@ TEST_CASE("Base64 gives the vectors of RFC 4648 and reads them strictly") {
     for (const char* bad : {"-_8=", "+/8", "-_9", "-_8 ", "A"}) CHECK_FALSE(base64url_decode(bad));
 }
 
+TEST_CASE("no byte beyond its alphabet is a base64 digit") {
+    const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    for (int byte = 0; byte < 256; ++byte) {
+        const char c = static_cast<char>(byte);
+        const bool digit = alphabet.find(c) != std::string_view::npos;
+        INFO(byte);
+        CHECK(base64_decode(std::string("AA") + c + "A").has_value() == (digit || c == '+' || c == '/'));
+        CHECK(base64url_decode(std::string("AA") + c + "A").has_value() == (digit || c == '-' || c == '_'));
+    }
+}
+
 TEST_CASE("lower case touches ASCII letters only") { CHECK(to_lower("AZaz[@\xc3\x84") == "azaz[@\xc3\x84"); }
 
 TEST_CASE("UTF-8 is what RFC 3629 says") {
