@@ -65,7 +65,8 @@ private:
 /// Calls `body` and turns everything that it throws into an Error. Ok only if no statement failed.
 Result<void> call_body(const std::function<Result<void>(BackendTransaction&)>& body, BackendTransaction& transaction);
 
-/// " in 'INSERT INTO ...'": the beginning of a statement, for an error. Statements are literals and hold no data.
+/// " in 'INSERT INTO ...'": the beginning of a statement, for an error; "" for an empty one. Statements are literals
+/// and hold no data.
 std::string in_statement(std::string_view sql);
 
 /// The statements of a migration, without the semicolons.

@@ -185,6 +185,7 @@ std::string in_statement(std::string_view sql) {
         }
         if (shown.size() > 120) break;
     }
+    if (shown.empty()) return {};
     return " in '" + escape_for_terminal(shown, 80) + "'";
 }
 

@@ -227,6 +227,11 @@ TEST_CASE("changed rows are those of the last change") {
             CHECK(t.changed_rows() == 2);
             t.execute("INSERT INTO things (id) VALUES ('a') ON CONFLICT DO NOTHING");
             CHECK(t.changed_rows() == 0);
+            t.execute(
+                "WITH big AS (SELECT id FROM things WHERE size = 9) UPDATE things SET size = 1 WHERE id IN (SELECT id "
+                "FROM "
+                "big)");
+            CHECK(t.changed_rows() == 2);
             t.execute("DELETE FROM things");
             CHECK(t.changed_rows() == 3);
             return {};

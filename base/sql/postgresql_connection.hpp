@@ -1,0 +1,57 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <pqxx/pqxx>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/sql/backend.hpp"
+
+/// libpqxx changed between Debian 12 (6.4) and 13 (7.10); what differs is in the .cpp of this header.
+namespace usher::base::sql {
+
+/// How a statement failed on PostgreSQL.
+struct PostgresqlError : SqlError {
+    PostgresqlError(Error e, std::string state, bool lost)
+        : SqlError(std::move(e)), sqlstate(std::move(state)), connection_lost(lost) {}
+    /// Whether running the whole transaction again may help.
+    bool worth_retrying() const noexcept;
+    /// Whether what this connection has prepared cannot be used any more.
+    bool needs_new_connection() const noexcept;
+    std::string sqlstate;  ///< five characters, or empty where the server gave none
+    bool connection_lost;
+};
+
+/// One connection and its prepared statements. Not thread-safe. Everything throws PostgresqlError.
+class PostgresqlConnection {
+public:
+    /// `url` has been checked and completed. Connects, checks the server and settles the session.
+    explicit PostgresqlConnection(const std::string& url);
+
+    bool is_open() const noexcept { return connection_->is_open(); }
+    /// One statement as it is: no parameters, not prepared.
+    pqxx::result execute_once(std::string_view sql);
+    pqxx::result execute(std::string_view sql, std::span<const Value> parameters);
+
+private:
+    struct Prepared {
+        std::string name;
+        std::uint64_t used = 0;
+    };
+    const std::string& prepared(std::string_view sql);
+    std::string show(const std::string& setting);
+    void settle_session();
+    template <class Action>
+    auto translated(std::string_view sql, Action action);
+
+    std::unique_ptr<pqxx::connection> connection_;
+    std::map<std::string, Prepared, std::less<>> cache_;
+    std::uint64_t uses_ = 0;
+};
+
+/// The rows of a result, by the types of its columns. Throws SqlError where a value cannot be what its type says.
+Rows to_rows(const pqxx::result& result, std::string_view sql);
+
+}  // namespace usher::base::sql
