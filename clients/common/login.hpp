@@ -1,0 +1,24 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "clients/common/saved_session.hpp"
+
+namespace usher::clients {
+
+/// The options of `login`, which are the same in both programs.
+struct LoginOptions {
+    std::string gateway;
+    std::string ca_file;
+    std::string username;
+    bool password_stdin = false;
+};
+
+/// Asks for what is missing (the password always), signs in and keeps the session in `session_file`. Throws Failure.
+SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file);
+
+/// Ends the session of `session_file` at the gateway and removes the file. `forget`: removes the file even when the
+/// gateway cannot be reached. Gives the line to print.
+std::string log_out(const std::string& program, const std::string& session_file, bool forget);
+
+}  // namespace usher::clients

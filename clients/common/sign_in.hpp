@@ -1,0 +1,39 @@
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "clients/common/gateway_call.hpp"
+#include "clients/common/saved_session.hpp"
+
+namespace usher::clients {
+
+/// What this machine says of itself at sign-in; every part may be empty.
+struct DeviceClaims {
+    std::string device_id;
+    std::string name;
+    std::string brand;
+    std::string model;
+    std::string os;
+    std::string language;  ///< BCP 47, such as "en-GB"
+};
+
+/// Reads the claims from the host name, /etc/os-release, DMI and LANG. `device_id_file` keeps a random id that is made
+/// once; where it cannot be kept, the id is left out.
+DeviceClaims this_device(const std::string& device_id_file);
+/// "de_DE.UTF-8" -> "de-DE"; "C", "POSIX" and what is no language -> "".
+std::string language_of_locale(std::string_view locale);
+/// The value of PRETTY_NAME in the text of an os-release file, unquoted; empty when there is none.
+std::string pretty_os_name(std::string_view os_release);
+
+/// Signs in. unauthenticated: name or password is wrong (the gateway says no more); resource_exhausted: too many tries.
+base::Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std::string_view username,
+                                   const base::Secret& password, const DeviceClaims& device);
+/// Signs out. A session that the gateway no longer knows is no error.
+base::Result<void> sign_out(const TlsTrust& trust, const SavedSession& session);
+
+/// GET with the session's token; 200 or an error in words. `path` is one of the API.
+base::Result<std::string> get_json(const TlsTrust& trust, const SavedSession& session, std::string_view path);
+
+}  // namespace usher::clients

@@ -1,0 +1,28 @@
+#include "clients/usher/local_session.hpp"
+
+#include "base/clock.hpp"
+#include "clients/common/private_file.hpp"
+#include "clients/common/program.hpp"
+
+namespace usher::clients::agent {
+
+std::string session_file() { return must(config_directory("usher")) + "/session.json"; }
+std::string device_id_file() { return must(config_directory("usher")) + "/device_id"; }
+
+SavedSession current_session() {
+    auto session = must(load_session(session_file()));
+    if (!session)
+        throw Failure{"nobody is signed in here; sign in with: usher login --gateway HOST:PORT --username NAME"};
+    if (session->expires_at <= base::SystemClock{}.utc())
+        throw Failure{"the session is over; sign in again with: usher login --gateway " + session->gateway.to_string()};
+    return std::move(*session);
+}
+
+TlsTrust trust_of(const SavedSession& session) { return must(TlsTrust::load(session.ca_file)); }
+
+void fail_with(const base::Error& error) {
+    if (error.code == base::Errc::unauthenticated) throw Failure{error.message + "; sign in again with: usher login"};
+    throw Failure{error.message};
+}
+
+}  // namespace usher::clients::agent

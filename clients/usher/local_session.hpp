@@ -1,0 +1,19 @@
+#pragma once
+#include <string>
+
+#include "clients/common/saved_session.hpp"
+#include "clients/common/tls_connection.hpp"
+
+namespace usher::clients::agent {
+
+std::string session_file();
+std::string device_id_file();
+
+/// The session of this machine. Throws Failure when nobody signed in or its time is over.
+SavedSession current_session();
+TlsTrust trust_of(const SavedSession& session);
+
+/// Throws Failure for an error of the gateway; says how to sign in again where it wants that.
+[[noreturn]] void fail_with(const base::Error& error);
+
+}  // namespace usher::clients::agent

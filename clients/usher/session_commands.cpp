@@ -1,0 +1,146 @@
+// login, logout, token, apps, status
+
+#include <memory>
+
+#include "base/text.hpp"
+#include "clients/common/json.hpp"
+#include "clients/common/login.hpp"
+#include "clients/common/program.hpp"
+#include "clients/common/sign_in.hpp"
+#include "clients/common/table.hpp"
+#include "clients/usher/commands.hpp"
+#include "clients/usher/local_session.hpp"
+
+namespace usher::clients::agent {
+
+namespace {
+
+namespace json = boost::json;
+
+std::shared_ptr<std::string> add_output(CLI::App* command) {
+    auto format = std::make_shared<std::string>("table");
+    command->add_option("-o,--output", *format, "Form of the answer")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+    return format;
+}
+
+json::object ask(const SavedSession& session, std::string_view path) {
+    const TlsTrust trust = trust_of(session);
+    auto answer = get_json(trust, session, path);
+    if (!answer) fail_with(answer.error());
+    auto object = parse_json_object(*answer);
+    if (!object) throw Failure{"the gateway's answer: " + object.error().message};
+    return std::move(*object);
+}
+
+/// RFC 3339 of the gateway in the short form of tables; what is no time stays as it came.
+std::string shown_time(const json::object& object, std::string_view key) {
+    const auto text = json_text(object, key).value_or("");
+    const auto time = base::parse_rfc3339(text);
+    return time ? short_time(*time) : text;
+}
+
+void show_status(const std::string& format) {
+    const SavedSession session = current_session();
+    json::object answer = ask(session, "/.usher/v1/sessions/current");
+    if (format == "json") {
+        answer["gateway"] = session.gateway.to_string();
+        print(json::serialize(answer) + "\n");
+        return;
+    }
+    KeyValues rows;
+    rows.add("gateway", session.gateway.to_string());
+    rows.add("username", json_text(answer, "username").value_or(""));
+    rows.add("department", json_text(answer, "department").value_or(""));
+    rows.add("session", json_text(answer, "session_id").value_or(""));
+    rows.add("signed in", shown_time(answer, "created_at"));
+    rows.add("expires", shown_time(answer, "expires_at"));
+    const auto* open = answer.if_contains("open_accesses");
+    rows.add("open accesses", open != nullptr ? json::serialize(*open) : "");
+    print(rows.render());
+}
+
+void show_apps(const std::string& format) {
+    const SavedSession session = current_session();
+    const json::object answer = ask(session, "/.usher/v1/apps");
+    const auto* apps = answer.if_contains("apps");
+    if (apps == nullptr || !apps->is_array()) throw Failure{"the gateway's answer has no list of apps"};
+    Table table({{"APP"}, {"DESTINATIONS"}});
+    for (const auto& app : apps->get_array()) {
+        if (!app.is_object()) throw Failure{"the gateway's answer has an app that is no object"};
+        if (format == "json") {
+            print(json::serialize(app) + "\n");
+            continue;
+        }
+        std::string destinations;
+        if (const auto* list = app.get_object().if_contains("destinations"); list != nullptr && list->is_array())
+            for (const auto& destination : list->get_array()) {
+                if (!destination.is_string()) continue;
+                if (!destinations.empty()) destinations += ", ";
+                destinations += destination.get_string().c_str();
+            }
+        table.add({json_text(app.get_object(), "name").value_or(""), destinations});
+    }
+    if (format != "json") print(table.render());
+}
+
+}  // namespace
+
+void add_session_commands(CLI::App& app) {
+    {
+        auto* command =
+            app.add_subcommand("login", "Sign in at a gateway; the session is kept in a file that only you can read");
+        auto options = std::make_shared<LoginOptions>();
+        command->add_option("--gateway", options->gateway, "HOST:PORT of the gateway")
+            ->required()
+            ->envname("USHER_GATEWAY");
+        command->add_option("--ca", options->ca_file, "FILE of the gateway's authority (PEM); default: the system's")
+            ->type_name("FILE")
+            ->envname("USHER_CA");
+        command->add_option("--username", options->username, "Your username")->required();
+        command->add_flag("--password-stdin", options->password_stdin,
+                          "Read the password from the first line of standard input");
+        command->footer(examples(
+            {"usher login --gateway gate.corp.example:8443 --username alice",
+             "usher login --gateway 127.0.0.1:8443 --ca data/tls/ca.pem --username alice --password-stdin < file"}));
+        command->callback([options] {
+            const auto session = log_in(*options, session_file(), device_id_file());
+            print("signed in as " + base::escape_for_terminal(session.username, 100) + " at " +
+                  session.gateway.to_string() + " until " + short_time(session.expires_at) + "\n");
+        });
+    }
+    {
+        auto* command = app.add_subcommand("logout", "Sign out; every connection of the session ends");
+        auto forget = std::make_shared<bool>(false);
+        command->add_flag("--forget", *forget,
+                          "Drop the session from this machine even when the gateway cannot be reached");
+        command->footer(examples({"usher logout"}));
+        command->callback([forget] { print(log_out("usher", session_file(), *forget)); });
+    }
+    {
+        auto* command = app.add_subcommand("token", "Print the session's token, for scripts; whoever has it is you");
+        command->footer(
+            examples({"curl -p -x https://127.0.0.1:8443 --proxy-cacert ca.pem \\",
+                      "     --proxy-header \"Proxy-Authorization: Bearer $(usher token)\" https://crm.corp.example/"}));
+        command->callback([] {
+            const SavedSession session = current_session();
+            print(session.token.reveal());
+            print("\n");
+        });
+    }
+    {
+        auto* command = app.add_subcommand("apps", "List the apps that you may use");
+        auto format = add_output(command);
+        command->footer(examples({"usher apps", "usher apps -o json"}));
+        command->callback([format] { show_apps(*format); });
+    }
+    {
+        auto* command = app.add_subcommand("status", "Show who is signed in, where, and until when");
+        auto format = add_output(command);
+        command->footer(examples({"usher status", "usher status -o json"}));
+        command->callback([format] { show_status(*format); });
+    }
+}
+
+}  // namespace usher::clients::agent

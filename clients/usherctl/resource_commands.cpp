@@ -1,0 +1,119 @@
+// apply, get, delete
+
+#include <fstream>
+#include <iostream>
+
+#include "base/text.hpp"
+#include "clients/usherctl/commands.hpp"
+#include "clients/usherctl/listings.hpp"
+#include "usher/v1/resource.grpc.pb.h"
+
+namespace usher::clients::control {
+
+namespace {
+
+namespace v1 = usher::v1;
+
+/// At most one byte more than may be applied, so that the parser can say that it is too much.
+std::string read_all(const std::string& path) {
+    std::ifstream file;
+    if (path != "-") {
+        file.open(path, std::ios::binary);
+        if (!file) throw Failure{"cannot read " + base::escape_for_terminal(path) + ": " + std::strerror(errno)};
+    }
+    std::istream& in = path == "-" ? std::cin : file;
+    std::string text(resource_file_limit_bytes + 1, '\0');
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (in.bad()) throw Failure{"cannot read " + base::escape_for_terminal(path)};
+    text.resize(static_cast<std::size_t>(in.gcount()));
+    if (path != "-" && text.empty() && !in.eof())
+        throw Failure{"cannot read " + base::escape_for_terminal(path) + ": is it a directory?"};
+    return text;
+}
+
+std::string outcome_name(v1::ApplyResponse::Outcome::Value outcome) {
+    return base::to_lower(v1::ApplyResponse::Outcome::Value_Name(outcome));
+}
+
+void apply(const Settings& settings, const std::string& path, const std::string& format) {
+    const auto file = must(parse_resource_file(read_all(path), path == "-" ? "standard input" : path));
+    const auto channel = open_channel(settings);
+    const auto stub = v1::ResourceService::NewStub(channel->channel());
+    grpc::ClientContext context;
+    channel->prepare(context);
+    v1::ApplyResponse response;
+    const auto status = stub->Apply(&context, file.request, &response);
+    if (status.error_message().starts_with("resources[")) throw Failure{file.locate(status.error_message())};
+    channel->require(status);
+    if (format == "json") {
+        print(to_json_line(response));
+        return;
+    }
+    std::string lines;
+    for (const auto& item : response.items())
+        lines += base::escape_for_terminal(item.kind() + "/" + item.name()) + " " + outcome_name(item.outcome()) + "\n";
+    print(lines);
+}
+
+template <class Request>
+void remove(const Settings& settings, const std::string& kind, const std::string& name,
+            grpc::Status (v1::ResourceService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                              google::protobuf::Empty*)) {
+    const auto channel = open_channel(settings);
+    const auto stub = v1::ResourceService::NewStub(channel->channel());
+    grpc::ClientContext context;
+    channel->prepare(context);
+    Request request;
+    request.set_name((kind == "app" ? "apps/" : "policies/") + name);
+    google::protobuf::Empty response;
+    channel->require((stub.get()->*method)(&context, request, &response));
+    print(kind + "/" + base::escape_for_terminal(name, 100) + " deleted\n");
+}
+
+}  // namespace
+
+void add_resource_commands(CLI::App& app, const Settings& settings) {
+    {
+        auto* command =
+            app.add_subcommand("apply", "Create or change apps and policies from YAML: all of a file or nothing");
+        auto path = std::make_shared<std::string>();
+        command->add_option("-f,--file", *path, "The file; - is standard input")->required()->type_name("FILE");
+        auto format = add_output(command, {"table", "json"});
+        command->footer(
+            examples({"usherctl apply -f resources.yaml", "usherctl get apps -o yaml | usherctl apply -f -"}));
+        command->callback([=, &settings] { apply(settings, *path, *format); });
+    }
+    {
+        auto* command = app.add_subcommand("get", "List what there is of one kind");
+        auto kind = std::make_shared<std::string>();
+        command->add_option("KIND", *kind, "What to list")
+            ->required()
+            ->check(CLI::IsMember({"accounts", "apps", "policies", "sessions", "accesses"}));
+        auto format = add_output(command, {"table", "json", "yaml"});
+        command->footer(
+            examples({"usherctl get apps", "usherctl get apps -o yaml > apps.yaml", "usherctl get accesses -o json"}));
+        command->callback([=, &settings] {
+            if (*kind == "accounts") list_accounts(settings, *format);
+            if (*kind == "apps") list_apps(settings, *format);
+            if (*kind == "policies") list_policies(settings, *format);
+            if (*kind == "sessions") list_sessions(settings, "", *format);
+            if (*kind == "accesses") list_accesses(settings, {}, *format);
+        });
+    }
+    {
+        auto* command = app.add_subcommand("delete", "Delete an app or a policy; accesses that stood on it are cut");
+        auto kind = std::make_shared<std::string>();
+        auto name = std::make_shared<std::string>();
+        command->add_option("KIND", *kind, "app or policy")->required()->check(CLI::IsMember({"app", "policy"}));
+        command->add_option("NAME", *name, "Its name")->required();
+        command->footer(examples({"usherctl delete policy finance-uses-crm", "usherctl delete app crm"}));
+        command->callback([=, &settings] {
+            if (*kind == "app")
+                remove(settings, *kind, *name, &v1::ResourceService::Stub::DeleteApp);
+            else
+                remove(settings, *kind, *name, &v1::ResourceService::Stub::DeletePolicy);
+        });
+    }
+}
+
+}  // namespace usher::clients::control

@@ -1,0 +1,212 @@
+#include "clients/usherctl/views.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "clients/usherctl/output.hpp"
+
+namespace usher::clients::control {
+
+namespace v1 = usher::v1;
+
+namespace {
+
+/// "IDLE_TIMEOUT" -> "idle-timeout".
+std::string friendly(std::string name) {
+    name = base::to_lower(name);
+    std::replace(name.begin(), name.end(), '_', '-');
+    return name == "unspecified" ? std::string{} : name;
+}
+
+template <class Texts>
+std::string joined(const Texts& texts, std::string_view separator = ", ") {
+    std::string out;
+    for (const auto& text : texts) {
+        if (!out.empty()) out += separator;
+        out += text;
+    }
+    return out;
+}
+
+std::string destination_of(const v1::AccessRecord& record) {
+    if (record.destination_host().empty()) return {};
+    const bool v6 = record.destination_host().find(':') != std::string::npos;
+    return (v6 ? "[" + record.destination_host() + "]" : record.destination_host()) + ":" +
+           std::to_string(record.destination_port());
+}
+
+std::string bytes_of(std::uint64_t bytes, bool uncertain) { return (uncertain ? ">= " : "") + human_bytes(bytes); }
+
+/// Why it ended, or why it never began.
+std::string reason_of(const v1::AccessRecord& record) {
+    std::string why = friendly(v1::CloseReason::Value_Name(record.close_reason()));
+    if (record.verdict() != v1::Verdict::ALLOWED || why.empty()) {
+        const std::string reasons = joined(record.reasons(), "; ");
+        if (!why.empty() && !reasons.empty()) why += ": ";
+        why += reasons;
+    }
+    if (record.count() > 1) why += " (" + std::to_string(record.count()) + " times)";
+    return why;
+}
+
+std::string rule_text(const v1::Rule& rule) {
+    std::string out;
+    const auto add = [&out](std::string_view what, const auto& texts) {
+        if (texts.empty()) return;
+        if (!out.empty()) out += " and ";
+        out += std::string(what) + " " + joined(texts, "|");
+    };
+    add("account", rule.accounts());
+    add("group", rule.groups());
+    add("department", rule.departments());
+    return out;
+}
+
+template <class Rules>
+std::string rules_text(const Rules& rules) {
+    std::string out;
+    for (const auto& rule : rules) {
+        if (!out.empty()) out += "; ";
+        out += rule_text(rule);
+    }
+    return out;
+}
+
+/// "alice" or "-", escaped.
+std::string shown(std::string_view text, std::size_t limit = 100) {
+    return text.empty() ? "-" : base::escape_for_terminal(text, limit);
+}
+
+std::string device_text(const v1::Device& device) {
+    std::string text = device.name();
+    if (!device.os().empty()) text += (text.empty() ? "" : ", ") + device.os();
+    return text;
+}
+
+std::string access_line(const v1::AccessRecord& record) {
+    std::string line = shown(record.username()) + " " + shown(record.app()) + " " + shown(destination_of(record), 300);
+    const bool figures =
+        record.event() == v1::AccessEventType::CLOSED || record.event() == v1::AccessEventType::PROGRESS;
+    if (figures)
+        line += " up " + bytes_of(record.bytes_up(), record.bytes_uncertain()) + " down " +
+                bytes_of(record.bytes_down(), record.bytes_uncertain()) + " " + human_duration(record.duration_us());
+    if (const auto why = reason_of(record); !why.empty() && record.event() != v1::AccessEventType::PROGRESS)
+        line += " " + base::escape_for_terminal(why, 500);
+    return line;
+}
+
+}  // namespace
+
+std::string role_name(v1::Role::Value role) { return friendly(v1::Role::Value_Name(role)); }
+
+std::vector<Column> columns_of(const v1::Account&) {
+    return {{"USERNAME"}, {"NAME"}, {"DEPARTMENT"}, {"GROUPS"}, {"ROLE"}, {"STATUS"}, {"CREATED"}};
+}
+std::vector<std::string> cells_of(const v1::Account& account) {
+    return {account.username(),
+            account.display_name(),
+            account.department(),
+            joined(account.groups()),
+            role_name(account.role()),
+            friendly(v1::AccountStatus::Value_Name(account.status())),
+            shown_time(account.has_created_at(), account.created_at())};
+}
+
+std::vector<Column> columns_of(const v1::App&) {
+    return {{"NAME"}, {"ALLOWED ADDRESSES"}, {"UPDATED"}, {"DESTINATIONS"}};
+}
+std::vector<std::string> cells_of(const v1::App& app) {
+    return {app.name(), joined(app.allow_addresses()), shown_time(app.has_updated_at(), app.updated_at()),
+            joined(app.destinations())};
+}
+
+std::vector<Column> columns_of(const v1::Policy&) { return {{"NAME"}, {"APPS"}, {"UPDATED"}, {"ALLOW"}, {"DENY"}}; }
+std::vector<std::string> cells_of(const v1::Policy& policy) {
+    return {policy.name(), joined(policy.apps()), shown_time(policy.has_updated_at(), policy.updated_at()),
+            rules_text(policy.allow()), rules_text(policy.deny())};
+}
+
+std::vector<Column> columns_of(const v1::Session&) {
+    return {{"SESSION"},   {"USERNAME"}, {"CLIENT"},     {"SIGNED IN"},
+            {"LAST USED"}, {"EXPIRES"},  {"OPEN", true}, {"DEVICE"}};
+}
+std::vector<std::string> cells_of(const v1::Session& session) {
+    return {session.session_id(),
+            session.username(),
+            session.client_ip(),
+            shown_time(session.has_created_at(), session.created_at()),
+            shown_time(session.has_last_used_at(), session.last_used_at()),
+            shown_time(session.has_expires_at(), session.expires_at()),
+            std::to_string(session.open_accesses()),
+            device_text(session.device())};
+}
+
+std::vector<Column> columns_of(const v1::AccessRecord&) {
+    return {{"OPENED"},   {"EVENT"},      {"USER"},           {"APP"},     {"DESTINATION"},
+            {"UP", true}, {"DOWN", true}, {"DURATION", true}, {"VERDICT"}, {"REASON"}};
+}
+std::vector<std::string> cells_of(const v1::AccessRecord& record) {
+    return {shown_time(record.has_opened_at(), record.opened_at()),
+            v1::AccessEventType::Value_Name(record.event()),
+            record.username(),
+            record.app(),
+            destination_of(record),
+            bytes_of(record.bytes_up(), record.bytes_uncertain()),
+            bytes_of(record.bytes_down(), record.bytes_uncertain()),
+            human_duration(record.duration_us()),
+            friendly(v1::Verdict::Value_Name(record.verdict())),
+            reason_of(record)};
+}
+
+std::string details_of(const v1::Account& account) {
+    KeyValues rows;
+    rows.add("username", account.username());
+    rows.add("display name", account.display_name());
+    rows.add("department", account.department());
+    rows.add("groups", joined(account.groups()));
+    rows.add("office mail", account.office_mail());
+    rows.add("office phone", account.office_phone());
+    rows.add("role", role_name(account.role()));
+    rows.add("status", friendly(v1::AccountStatus::Value_Name(account.status())));
+    rows.add("account id", account.account_id());
+    rows.add("created", shown_time(account.has_created_at(), account.created_at()));
+    rows.add("updated", shown_time(account.has_updated_at(), account.updated_at()));
+    return rows.render();
+}
+
+std::string line_of(const v1::AuditEvent& event) {
+    std::string kind = "?";
+    std::string rest;
+    switch (event.record_case()) {
+        case v1::AuditEvent::kAccess:
+            kind = v1::AccessEventType::Value_Name(event.access().event());
+            rest = access_line(event.access());
+            break;
+        case v1::AuditEvent::kAdmin: {
+            const auto& admin = event.admin();
+            kind = "ADMIN";
+            rest = shown(admin.actor()) + " " + shown(admin.action()) + " " + shown(admin.resource(), 300) + " " +
+                   friendly(v1::AdminRecord::Outcome::Value_Name(admin.outcome()));
+            if (!admin.detail().empty()) rest += " " + shown(admin.detail(), 500);
+            break;
+        }
+        case v1::AuditEvent::kSession: {
+            const auto& session = event.session();
+            kind = v1::SessionRecord::Event::Value_Name(session.event());
+            rest = shown(session.username()) + " from " + shown(session.client_ip());
+            if (!session.reason().empty()) rest += " " + shown(session.reason(), 300);
+            if (session.count() > 1) rest += " (" + std::to_string(session.count()) + " times)";
+            break;
+        }
+        case v1::AuditEvent::kSystem:
+            kind = v1::SystemRecord::Event::Value_Name(event.system().event());
+            rest = shown(event.system().detail(), 500);
+            break;
+        case v1::AuditEvent::RECORD_NOT_SET:
+            break;
+    }
+    kind.resize(std::max<std::size_t>(kind.size(), 9), ' ');
+    return shown_time(event.has_recorded_at(), event.recorded_at()) + "  " + kind + "  " + rest + "\n";
+}
+
+}  // namespace usher::clients::control

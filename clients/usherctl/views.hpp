@@ -1,0 +1,34 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "clients/common/table.hpp"
+#include "usher/v1/access.pb.h"
+#include "usher/v1/account.pb.h"
+#include "usher/v1/audit.pb.h"
+#include "usher/v1/resource.pb.h"
+#include "usher/v1/session.pb.h"
+
+namespace usher::clients::control {
+
+// How each thing looks in a table: its columns, and the cells of one row. The overloads are found by the message's
+// type.
+std::vector<Column> columns_of(const usher::v1::Account&);
+std::vector<std::string> cells_of(const usher::v1::Account& account);
+std::vector<Column> columns_of(const usher::v1::App&);
+std::vector<std::string> cells_of(const usher::v1::App& app);
+std::vector<Column> columns_of(const usher::v1::Policy&);
+std::vector<std::string> cells_of(const usher::v1::Policy& policy);
+std::vector<Column> columns_of(const usher::v1::Session&);
+std::vector<std::string> cells_of(const usher::v1::Session& session);
+std::vector<Column> columns_of(const usher::v1::AccessRecord&);
+std::vector<std::string> cells_of(const usher::v1::AccessRecord& record);
+
+/// One account, all fields.
+std::string details_of(const usher::v1::Account& account);
+/// The line of an event in `audit tail`: time, event, user, app, destination, figures, reason. Ends with a newline.
+std::string line_of(const usher::v1::AuditEvent& event);
+/// "administrator": the lower-case name of an enum's value, with hyphens.
+std::string role_name(usher::v1::Role::Value role);
+
+}  // namespace usher::clients::control
