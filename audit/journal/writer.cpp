@@ -107,8 +107,9 @@ std::size_t FileJournal::commit(std::vector<Pending>& taken, std::size_t from) {
         return next;
     }
     publish(batch);
-    // After the answers, which do not depend on it.
-    if (!spare_.ready()) prepare_spare();
+    // After the answers, which do not depend on it: one that a failed write has just used up is made anew at once, one
+    // that could not be made when its time has come.
+    if (!spare_.ready() && (spare_ready_ || retry_due())) prepare_spare();
     return next;
 }
 
