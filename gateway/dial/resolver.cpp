@@ -116,8 +116,13 @@ public:
         settings.lookups = lookups;
         settings.sock_state_cb = &Channel::on_socket_state;
         settings.sock_state_cb_data = this;
-        const int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
-                         ARES_OPT_SOCK_STATE_CB;
+        int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
+                   ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+        // Newer releases keep answers themselves, for up to an hour; the bound and the clock here are this class's.
+        settings.qcache_max_ttl = 0;
+        mask |= ARES_OPT_QUERY_CACHE;
+#endif
         if (const int status = ares_init_options(&channel_, &settings, mask); status != ARES_SUCCESS) {
             channel_ = nullptr;
             return {base::Errc::internal, std::string("c-ares cannot start: ") + ares_strerror(status)};

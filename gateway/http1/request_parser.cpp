@@ -12,6 +12,7 @@ namespace usher::gateway::http1 {
 namespace {
 
 constexpr std::size_t longest_method = 16;
+constexpr std::size_t longest_credentials = 4096;
 constexpr std::string_view version_prefix = "HTTP/1.";
 
 /// Fields that decide something; a second one would leave it to the reader which of them counts.
@@ -21,6 +22,8 @@ constexpr std::string_view single_fields[] = {"authorization", "connection", "co
 bool is_single(std::string_view name) noexcept {
     return std::find(std::begin(single_fields), std::end(single_fields), name) != std::end(single_fields);
 }
+
+bool is_credentials(std::string_view name) noexcept { return name == "authorization" || name == "proxy-authorization"; }
 
 bool is_content_method(std::string_view method) noexcept {
     return method == "POST" || method == "PUT" || method == "PATCH";
@@ -68,7 +71,7 @@ const std::string* Request::field(std::string_view lower_name) const noexcept {
 
 void Request::wipe_credentials() noexcept {
     for (auto& field : fields) {
-        if (field.name == "authorization" || field.name == "proxy-authorization") base::wipe(field.value);
+        if (is_credentials(field.name)) base::wipe(field.value);
     }
 }
 
@@ -214,6 +217,8 @@ void RequestParser::end_field_name() {
                                            [&](const Field& field) { return field.name == name; });
         if (earlier > 1) return reject(400, "duplicate-field");
     }
+    // Room for every value that can be valid, so that growing leaves no copy of a secret behind.
+    if (is_credentials(name)) request_.fields.back().value.reserve(longest_credentials);
     step_ = Step::field_value;
 }
 

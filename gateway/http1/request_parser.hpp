@@ -63,6 +63,12 @@ public:
     };
 
     explicit RequestParser(Limits limits = {}) noexcept : limits_(limits) {}
+    RequestParser(RequestParser&&) noexcept = default;
+    RequestParser& operator=(RequestParser&&) = delete;
+    RequestParser(const RequestParser&) = delete;
+    RequestParser& operator=(const RequestParser&) = delete;
+    /// Wipes the credentials of a request that nobody took over: a rejected or unfinished one.
+    ~RequestParser() { request_.wipe_credentials(); }
 
     /// Reads `bytes` up to the end of the head, or up to and with the first byte that makes it invalid, and sets
     /// `consumed` to how many that were. However the bytes are cut into calls, the outcome is the same.

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <functional>
+#include <string>
 
 #include "catch.hpp"
 #include "wire/dial/dns_server.hpp"

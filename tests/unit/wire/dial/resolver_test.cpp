@@ -1,5 +1,6 @@
 #include "gateway/dial/resolver.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <list>
 
