@@ -1,0 +1,205 @@
+#include <algorithm>
+
+#include "auth/password.hpp"
+#include "auth/validate.hpp"
+#include "base/log.hpp"
+#include "base/secret.hpp"
+#include "gateway/control/admin_recorder.hpp"
+#include "gateway/control/convert.hpp"
+#include "gateway/control/paging.hpp"
+#include "gateway/control/services.hpp"
+#include "usher/v1/account.grpc.pb.h"
+
+namespace usher::gateway::control {
+namespace {
+
+using base::Errc;
+using base::Result;
+namespace v1 = usher::v1;
+using Call = grpc::CallbackServerContext;
+using Reactor = grpc::ServerUnaryReactor;
+
+/// Takes the password out of a request that gRPC owns, so that it is not left in the message. Shared, because the work
+/// of a call is copyable; wiped with it.
+template <class Request>
+std::shared_ptr<const base::Secret> take_password(const Request* request) {
+    // The message is gRPC's own, made for this call alone; only its type says const. An absent field is a shared
+    // constant, which must stay as it is.
+    if (request->password().empty()) return std::make_shared<const base::Secret>();
+    auto* text = const_cast<Request*>(request)->mutable_password();
+    auto secret = std::make_shared<const base::Secret>(std::string_view(*text));
+    base::wipe(*text);
+    return secret;
+}
+
+Result<void> check_password(const base::Secret& password) {
+    if (password.size() >= auth::password_bytes_min && password.size() <= auth::password_bytes_max) return {};
+    return {Errc::invalid_argument, "password: must have " + std::to_string(auth::password_bytes_min) + " to " +
+                                        std::to_string(auth::password_bytes_max) + " bytes"};
+}
+
+base::Error no_account(const std::string& username) {
+    return {Errc::not_found, "account '" + username + "' does not exist"};
+}
+
+class AccountServiceImpl final : public v1::AccountService::CallbackService {
+public:
+    explicit AccountServiceImpl(const ServiceContext& context) : context_(context) {}
+
+    Reactor* CreateAccount(Call* call, const v1::CreateAccountRequest* request, v1::Account* response) override {
+        return unary(
+            context_, call, {"account.create", Need::administrator}, "accounts/" + request->account().username(),
+            [this, request, response, password = take_password(request)](const Caller& caller) -> Result<void> {
+                auto account = from_proto(request->account());
+                if (!account) return std::move(account).error();
+                // Everything that can be wrong is said before the expensive hash is made.
+                if (auto ok = auth::canonicalize(*account); !ok) return ok;
+                if (auto ok = check_password(*password); !ok) return ok;
+                if (directory().snapshot()->account_by_username(account->username) != nullptr) {
+                    return {Errc::already_exists, "account '" + account->username + "' exists already"};
+                }
+                auto hash = context_.gateway.hashing.hash_and_wait(base::Secret(password->reveal()));
+                if (!hash) return std::move(hash).error();
+                AdminRecorder recorder(context_.gateway.journal, caller);
+                auto created = directory().create_account(std::move(*account), *hash, recorder.callback());
+                if (!created) return recorder.failed(std::move(created).error());
+                *response = to_proto(*created);
+                return {};
+            });
+    }
+
+    Reactor* GetAccount(Call* call, const v1::GetAccountRequest* request, v1::Account* response) override {
+        return unary(context_, call, {"account.get", Need::auditor}, request->name(),
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto username = read_account_name(request->name());
+                         if (!username) return std::move(username).error();
+                         const auto snapshot = directory().snapshot();
+                         const auto* account = snapshot->account_by_username(*username);
+                         if (account == nullptr) return no_account(*username);
+                         *response = to_proto(*account);
+                         return {};
+                     });
+    }
+
+    Reactor* ListAccounts(Call* call, const v1::ListAccountsRequest* request,
+                          v1::ListAccountsResponse* response) override {
+        return unary(context_, call, {"account.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto page = read_page(request->page_size(), request->page_token(), "accounts");
+                         if (!page) return std::move(page).error();
+                         const auto snapshot = directory().snapshot();
+                         const auto& all = snapshot->accounts();
+                         auto it = std::upper_bound(all.begin(), all.end(), page->after,
+                                                    [](const std::string& key, const auth::Account& account) {
+                                                        return key < account.username;
+                                                    });
+                         for (; it != all.end() && response->accounts_size() < static_cast<int>(page->size); ++it) {
+                             *response->add_accounts() = to_proto(*it);
+                         }
+                         if (it != all.end()) {
+                             response->set_next_page_token(page_token("accounts", std::prev(it)->username));
+                         }
+                         return {};
+                     });
+    }
+
+    Reactor* UpdateAccount(Call* call, const v1::UpdateAccountRequest* request, v1::Account* response) override {
+        return unary(context_, call, {"account.update", Need::administrator}, request->account().name(),
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         auto username = read_account_name(request->account().name());
+                         if (!username) return std::move(username).error();
+                         auto update = read_update(*request);
+                         if (!update) return std::move(update).error();
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto updated = directory().update_account(*username, *update, recorder.callback());
+                         if (!updated) return recorder.failed(std::move(updated).error());
+                         context_.gateway.enforce();
+                         *response = to_proto(*updated);
+                         return {};
+                     });
+    }
+
+    Reactor* DisableAccount(Call* call, const v1::DisableAccountRequest* request, v1::Account* response) override {
+        return unary(context_, call, {"account.disable", Need::administrator}, request->name(),
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         return set_status(caller, request->name(), auth::AccountStatus::disabled, response);
+                     });
+    }
+
+    Reactor* EnableAccount(Call* call, const v1::EnableAccountRequest* request, v1::Account* response) override {
+        return unary(context_, call, {"account.enable", Need::administrator}, request->name(),
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         return set_status(caller, request->name(), auth::AccountStatus::active, response);
+                     });
+    }
+
+    Reactor* DeleteAccount(Call* call, const v1::DeleteAccountRequest* request, google::protobuf::Empty*) override {
+        return unary(context_, call, {"account.delete", Need::administrator}, request->name(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         auto username = read_account_name(request->name());
+                         if (!username) return std::move(username).error();
+                         const auto snapshot = directory().snapshot();
+                         const auto* account = snapshot->account_by_username(*username);
+                         if (account == nullptr) return no_account(*username);
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto deleted = directory().delete_account(*username, recorder.callback());
+                         if (!deleted) return recorder.failed(std::move(deleted).error());
+                         return end_sessions(account->id, auth::SessionEnd::account_deleted);
+                     });
+    }
+
+    Reactor* SetPassword(Call* call, const v1::SetPasswordRequest* request, v1::Account* response) override {
+        return unary(
+            context_, call, {"account.set-password", Need::administrator}, request->name(),
+            [this, request, response, password = take_password(request)](const Caller& caller) -> Result<void> {
+                auto username = read_account_name(request->name());
+                if (!username) return std::move(username).error();
+                if (auto ok = check_password(*password); !ok) return ok;
+                if (directory().snapshot()->account_by_username(*username) == nullptr) {
+                    return no_account(*username);
+                }
+                auto hash = context_.gateway.hashing.hash_and_wait(base::Secret(password->reveal()));
+                if (!hash) return std::move(hash).error();
+                AdminRecorder recorder(context_.gateway.journal, caller);
+                auto account = directory().set_password_hash(*username, *hash, recorder.callback());
+                if (!account) return recorder.failed(std::move(account).error());
+                *response = to_proto(*account);
+                return end_sessions(account->id, auth::SessionEnd::revoked);
+            });
+    }
+
+private:
+    auth::Directory& directory() const { return context_.gateway.directory; }
+
+    Result<void> set_status(const Caller& caller, const std::string& name, auth::AccountStatus status,
+                            v1::Account* response) {
+        auto username = read_account_name(name);
+        if (!username) return std::move(username).error();
+        AdminRecorder recorder(context_.gateway.journal, caller);
+        auto account = directory().set_status(*username, status, recorder.callback());
+        if (!account) return recorder.failed(std::move(account).error());
+        *response = to_proto(*account);
+        // Its sessions end with it: enabling it again must not bring them back.
+        if (status == auth::AccountStatus::disabled) return end_sessions(account->id, auth::SessionEnd::revoked);
+        return {};
+    }
+
+    /// The account's change is on record already; what follows from it needs none of its own. The accesses are cut also
+    /// when the database could not take the end of the sessions.
+    Result<void> end_sessions(const std::string& account_id, auth::SessionEnd why) {
+        auto ended = context_.gateway.sessions.end_account(account_id, why, {});
+        context_.gateway.enforce();
+        if (!ended) return std::move(ended).error();
+        return {};
+    }
+
+    const ServiceContext& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_account_service(const ServiceContext& context) {
+    return std::make_unique<AccountServiceImpl>(context);
+}
+
+}  // namespace usher::gateway::control

@@ -1,0 +1,114 @@
+#include "base/text.hpp"
+#include "gateway/control/convert.hpp"
+#include "gateway/control/paging.hpp"
+#include "gateway/control/services.hpp"
+#include "gateway/control/status.hpp"
+#include "gateway/control/tail.hpp"
+#include "usher/v1/audit.grpc.pb.h"
+
+namespace usher::gateway::control {
+namespace {
+
+using base::Errc;
+using base::Result;
+namespace v1 = usher::v1;
+using Call = grpc::CallbackServerContext;
+using Reactor = grpc::ServerUnaryReactor;
+using TailReactor = grpc::ServerWriteReactor<v1::TailResponse>;
+
+/// A stream that never was: it ends with its status and goes.
+class Refused final : public TailReactor {
+public:
+    explicit Refused(grpc::Status status) { Finish(std::move(status)); }
+    void OnDone() override { delete this; }
+};
+
+Result<TailStart> read_start(const v1::TailRequest& request) {
+    TailStart start;
+    if (!request.after().empty()) {
+        start.after = audit::Cursor::parse(request.after());
+        if (!start.after) return {Errc::invalid_argument, "after: is not a cursor of the stream"};
+    }
+    if (request.has_since()) {
+        auto since = from_proto(request.since(), "since");
+        if (!since) return std::move(since).error();
+        start.since = *since;
+    }
+    return start;
+}
+
+/// The filter's own message names the column; the field is added.
+Result<audit::Filter> read_filter(const std::string& text) {
+    auto filter = audit::Filter::parse(text);
+    if (!filter) return {filter.error().code, "filter: " + filter.error().message};
+    return filter;
+}
+
+class AuditServiceImpl final : public v1::AuditService::CallbackService {
+public:
+    explicit AuditServiceImpl(const ServiceContext& context) : context_(context) {}
+
+    TailReactor* Tail(Call* call, const v1::TailRequest* request) override {
+        auto caller = context_.callers.identify(call->client_metadata());
+        if (!caller) return new Refused(unauthenticated());
+        if (!satisfies(caller->role, Need::auditor)) return new Refused(permission_denied());
+        auto start = read_start(*request);
+        if (!start) return new Refused(to_status(start.error(), "audit.tail"));
+        auto filter = read_filter(request->filter());
+        if (!filter) return new Refused(to_status(filter.error(), "audit.tail"));
+
+        auto stream = std::make_shared<TailStream>(
+            context_.tails, context_.callers, call, std::move(*caller),
+            audit::TailReader(context_.gateway.journal, context_.gateway.store, std::move(*filter)), std::move(*start),
+            request->follow());
+        // The hub owns it until OnDone().
+        if (!context_.tails.add(stream)) {
+            return new Refused(
+                {grpc::StatusCode::RESOURCE_EXHAUSTED, "there are " + std::to_string(tail_subscribers_max) +
+                                                           " subscribers already, or the gateway is stopping"});
+        }
+        stream->begin();
+        return stream.get();
+    }
+
+    Reactor* ListAccesses(Call* call, const v1::ListAccessesRequest* request,
+                          v1::ListAccessesResponse* response) override {
+        return unary(context_, call, {"access.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto size = read_page_size(request->page_size());
+                         if (!size) return std::move(size).error();
+                         auto filter = read_filter(request->filter());
+                         if (!filter) return std::move(filter).error();
+                         auto page = context_.gateway.store.list_accesses(*filter, request->oldest_first(), *size,
+                                                                          request->page_token());
+                         if (!page) return std::move(page).error();
+                         for (auto& access : page->accesses) *response->add_accesses() = std::move(access);
+                         response->set_next_page_token(page->next_page_token);
+                         return {};
+                     });
+    }
+
+    Reactor* GetAuditStatus(Call* call, const v1::GetAuditStatusRequest*, v1::AuditStatus* response) override {
+        return unary(context_, call, {"audit.status", Need::auditor}, {},
+                     [this, response](const Caller&) -> Result<void> {
+                         const auto status = context_.gateway.journal.status();
+                         response->set_gateway_id(context_.gateway.journal.gateway_id().to_string());
+                         response->set_durable_sequence(status.durable_sequence);
+                         response->set_shipped_sequence(context_.gateway.shipper.shipped_sequence());
+                         response->set_store_error(context_.gateway.shipper.last_error());
+                         response->set_open_accesses(status.open_accesses);
+                         return {};
+                     });
+    }
+
+private:
+    const ServiceContext& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_audit_service(const ServiceContext& context) {
+    return std::make_unique<AuditServiceImpl>(context);
+}
+
+}  // namespace usher::gateway::control

@@ -1,0 +1,64 @@
+#pragma once
+#include <grpcpp/support/string_ref.h>
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "auth/directory.hpp"
+#include "auth/sessions.hpp"
+
+namespace usher::gateway::control {
+
+/// Who made a call, as it goes on record.
+struct Caller {
+    std::string actor;         ///< the username; "local" for the control socket's own user
+    std::string account_id;    ///< empty for "local"
+    auth::SessionPtr session;  ///< nullptr for "local"
+    auth::Role role = auth::Role::employee;
+};
+
+/// What a method asks of its caller: reading takes an auditor or an administrator, changing an administrator.
+enum class Need { auditor, administrator };
+
+constexpr bool satisfies(auth::Role role, Need need) noexcept {
+    return role == auth::Role::administrator || (need == Need::auditor && role == auth::Role::auditor);
+}
+
+using CallMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
+
+/// Decides who a caller is. Each server has one: which socket a call came through decides how its caller is known, and
+/// nothing in the call can change that. Memory only; thread-safe.
+class CallerPolicy {
+public:
+    virtual ~CallerPolicy() = default;
+    /// nullopt: nobody that is known.
+    virtual std::optional<Caller> identify(const CallMetadata& metadata) const = 0;
+    /// The same caller as of now, with its present role; nullopt when it may no longer be here at all.
+    virtual std::optional<Caller> again(const Caller& caller) const = 0;
+};
+
+/// The control socket in data_dir: whoever may open the file (mode 0600) is the administrator of this machine.
+class LocalPolicy final : public CallerPolicy {
+public:
+    std::optional<Caller> identify(const CallMetadata& metadata) const override;
+    std::optional<Caller> again(const Caller& caller) const override;
+};
+
+/// A tunnel: each call proves itself by exactly one "authorization: Bearer TOKEN" (RFC 6750 §2.1) of a session that is
+/// valid now, of an account that is active now.
+class TunnelPolicy final : public CallerPolicy {
+public:
+    TunnelPolicy(const auth::Directory& directory, auth::Sessions& sessions)
+        : directory_(directory), sessions_(sessions) {}
+    std::optional<Caller> identify(const CallMetadata& metadata) const override;
+    std::optional<Caller> again(const Caller& caller) const override;
+
+private:
+    std::optional<Caller> of(const auth::SessionPtr& session) const;
+
+    const auth::Directory& directory_;
+    auth::Sessions& sessions_;
+};
+
+}  // namespace usher::gateway::control

@@ -1,0 +1,265 @@
+#include "gateway/control/convert.hpp"
+
+#include <set>
+
+#include "base/text.hpp"
+
+namespace usher::gateway::control {
+namespace {
+
+using base::Errc;
+using base::Error;
+using base::Result;
+namespace v1 = usher::v1;
+
+std::string quoted(std::string_view value) { return "'" + base::escape_for_terminal(value, 100) + "'"; }
+
+Error invalid(std::string_view field, std::string_view problem) {
+    return {Errc::invalid_argument, std::string(field).append(": ").append(problem)};
+}
+
+std::string indexed(std::string_view field, int index) {
+    return std::string(field) + "[" + std::to_string(index) + "]";
+}
+
+template <class Repeated>
+std::vector<std::string> texts(const Repeated& field) {
+    return {field.begin(), field.end()};
+}
+
+v1::Role::Value to_proto(auth::Role role) {
+    switch (role) {
+        case auth::Role::employee:
+            return v1::Role::EMPLOYEE;
+        case auth::Role::auditor:
+            return v1::Role::AUDITOR;
+        case auth::Role::administrator:
+            return v1::Role::ADMINISTRATOR;
+    }
+    return v1::Role::UNSPECIFIED;
+}
+
+Result<auth::Role> from_proto(v1::Role::Value role, std::string_view field) {
+    switch (role) {
+        case v1::Role::EMPLOYEE:
+            return auth::Role::employee;
+        case v1::Role::AUDITOR:
+            return auth::Role::auditor;
+        case v1::Role::ADMINISTRATOR:
+            return auth::Role::administrator;
+        default:
+            return invalid(field, "expected EMPLOYEE, AUDITOR or ADMINISTRATOR");
+    }
+}
+
+void put(v1::Rule& out, const auth::Rule& rule) {
+    out.mutable_accounts()->Assign(rule.accounts.begin(), rule.accounts.end());
+    out.mutable_groups()->Assign(rule.groups.begin(), rule.groups.end());
+    out.mutable_departments()->Assign(rule.departments.begin(), rule.departments.end());
+}
+
+auth::Rule get(const v1::Rule& rule) {
+    return {texts(rule.accounts()), texts(rule.groups()), texts(rule.departments())};
+}
+
+Result<auth::App> get(const v1::App& app, const std::string& where) {
+    auth::App out;
+    out.name = app.name();
+    for (int i = 0; i < app.destinations_size(); ++i) {
+        auto pattern = auth::DestinationPattern::parse(app.destinations(i));
+        if (!pattern) {
+            return invalid(where + indexed(".destinations", i),
+                           quoted(app.destinations(i)) +
+                               " is not host:port; expected \"host:port\", \"*.domain:port\", \"CIDR:port\" or "
+                               "\"[IPv6]:port\", with a port of 1 to 65535 or a range \"first-last\"");
+        }
+        out.destinations.push_back(std::move(*pattern));
+    }
+    for (int i = 0; i < app.allow_addresses_size(); ++i) {
+        auto block = base::Cidr::parse(app.allow_addresses(i));
+        if (!block) {
+            return invalid(
+                where + indexed(".allow_addresses", i),
+                quoted(app.allow_addresses(i)) +
+                    " is not an address block; expected for example \"127.0.0.0/8\" or \"::1\", with no bits "
+                    "set behind the prefix");
+        }
+        out.allow_addresses.push_back(*block);
+    }
+    return out;
+}
+
+auth::Policy get(const v1::Policy& policy) {
+    auth::Policy out;
+    out.name = policy.name();
+    out.apps = texts(policy.apps());
+    for (const auto& rule : policy.allow()) out.allow.push_back(get(rule));
+    for (const auto& rule : policy.deny()) out.deny.push_back(get(rule));
+    return out;
+}
+
+}  // namespace
+
+google::protobuf::Timestamp to_proto(base::UtcTime time) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+    google::protobuf::Timestamp out;
+    out.set_seconds(seconds.time_since_epoch().count());
+    out.set_nanos(static_cast<std::int32_t>((time - seconds).count() * 1000));
+    return out;
+}
+
+Result<base::UtcTime> from_proto(const google::protobuf::Timestamp& time, std::string_view field) {
+    // The range of google.protobuf.Timestamp: 0001-01-01 to 9999-12-31.
+    constexpr std::int64_t first = -62'135'596'800, last = 253'402'300'799;
+    if (time.seconds() < first || time.seconds() > last || time.nanos() < 0 || time.nanos() > 999'999'999) {
+        return invalid(field, "is not a time between the years 1 and 9999");
+    }
+    return base::from_micros(time.seconds() * 1'000'000 + time.nanos() / 1000);
+}
+
+v1::Account to_proto(const auth::Account& account) {
+    v1::Account out;
+    out.set_name("accounts/" + account.username);
+    out.set_account_id(account.id);
+    out.set_username(account.username);
+    out.set_display_name(account.display_name);
+    out.set_department(account.department);
+    out.mutable_groups()->Assign(account.groups.begin(), account.groups.end());
+    out.set_office_mail(account.office_mail);
+    out.set_office_phone(account.office_phone);
+    out.set_role(to_proto(account.role));
+    out.set_status(account.status == auth::AccountStatus::active ? v1::AccountStatus::ACTIVE
+                                                                 : v1::AccountStatus::DISABLED);
+    *out.mutable_created_at() = to_proto(account.created_at);
+    *out.mutable_updated_at() = to_proto(account.updated_at);
+    return out;
+}
+
+v1::App to_proto(const auth::App& app) {
+    v1::App out;
+    out.set_name(app.name);
+    for (const auto& destination : app.destinations) out.add_destinations(destination.to_string());
+    for (const auto& block : app.allow_addresses) out.add_allow_addresses(block.to_string());
+    *out.mutable_updated_at() = to_proto(app.updated_at);
+    return out;
+}
+
+v1::Policy to_proto(const auth::Policy& policy) {
+    v1::Policy out;
+    out.set_name(policy.name);
+    out.mutable_apps()->Assign(policy.apps.begin(), policy.apps.end());
+    for (const auto& rule : policy.allow) put(*out.add_allow(), rule);
+    for (const auto& rule : policy.deny) put(*out.add_deny(), rule);
+    *out.mutable_updated_at() = to_proto(policy.updated_at);
+    return out;
+}
+
+v1::Session to_proto(const auth::Session& session, const std::string& username, base::UtcTime expires_at,
+                     std::uint64_t open_accesses) {
+    v1::Session out;
+    out.set_name("sessions/" + session.id);
+    out.set_session_id(session.id);
+    out.set_account_id(session.account_id);
+    out.set_username(username);
+    out.set_client_ip(session.client_ip);
+    auto& device = *out.mutable_device();
+    device.set_device_id(session.device.device_id);
+    device.set_name(session.device.name);
+    device.set_brand(session.device.brand);
+    device.set_model(session.device.model);
+    device.set_os(session.device.os);
+    device.set_language(session.device.language);
+    *out.mutable_created_at() = to_proto(session.created_at);
+    *out.mutable_last_used_at() = to_proto(base::from_micros(session.last_used_us.load(std::memory_order_relaxed)));
+    *out.mutable_expires_at() = to_proto(expires_at);
+    out.set_open_accesses(open_accesses);
+    return out;
+}
+
+Result<auth::Account> from_proto(const v1::Account& account) {
+    auth::Account out;
+    out.username = account.username();
+    if (!account.name().empty()) {
+        auto name = read_name(account.name(), "accounts");
+        if (!name) return std::move(name).error();
+        if (out.username.empty()) out.username = *name;
+        if (*name != out.username) return invalid("account.name", "does not fit account.username");
+    }
+    out.display_name = account.display_name();
+    out.department = account.department();
+    out.groups = texts(account.groups());
+    out.office_mail = account.office_mail();
+    out.office_phone = account.office_phone();
+    if (account.role() != v1::Role::UNSPECIFIED) {
+        auto role = from_proto(account.role(), "role");
+        if (!role) return std::move(role).error();
+        out.role = *role;
+    }
+    return out;
+}
+
+Result<auth::AccountUpdate> read_update(const v1::UpdateAccountRequest& request) {
+    constexpr std::string_view known = "display_name, department, groups, office_mail, office_phone, role";
+    const auto& account = request.account();
+    auth::AccountUpdate update;
+    std::set<std::string_view> seen;
+    for (const auto& path : request.update_mask().paths()) {
+        if (!seen.insert(path).second) return invalid("update_mask", quoted(path) + " is given twice");
+        if (path == "display_name") {
+            update.display_name = account.display_name();
+        } else if (path == "department") {
+            update.department = account.department();
+        } else if (path == "groups") {
+            update.groups = texts(account.groups());
+        } else if (path == "office_mail") {
+            update.office_mail = account.office_mail();
+        } else if (path == "office_phone") {
+            update.office_phone = account.office_phone();
+        } else if (path == "role") {
+            auto role = from_proto(account.role(), "role");
+            if (!role) return std::move(role).error();
+            update.role = *role;
+        } else {
+            return invalid("update_mask", quoted(path) + " cannot be updated; expected " + std::string(known));
+        }
+    }
+    if (seen.empty()) return invalid("update_mask", "is missing; expected one or more of " + std::string(known));
+    return update;
+}
+
+Result<std::variant<auth::App, auth::Policy>> from_proto(const v1::Resource& resource, int index) {
+    using Model = std::variant<auth::App, auth::Policy>;
+    const auto where = indexed("resources", index);
+    switch (resource.resource_case()) {
+        case v1::Resource::kApp: {
+            auto app = get(resource.app(), where);
+            if (!app) return std::move(app).error();
+            return Model(std::move(*app));
+        }
+        case v1::Resource::kPolicy:
+            return Model(get(resource.policy()));
+        case v1::Resource::RESOURCE_NOT_SET:
+            break;
+    }
+    return invalid(where, "is neither an app nor a policy");
+}
+
+Result<std::string> read_name(const std::string& name, std::string_view collection) {
+    std::string_view last = name;
+    const auto prefix = std::string(collection) + "/";
+    if (last.starts_with(prefix)) last.remove_prefix(prefix.size());
+    if (last.empty() || last.find('/') != std::string_view::npos) {
+        return invalid("name", quoted(name) + " is not of the form \"" + prefix + "...\"");
+    }
+    return std::string(last);
+}
+
+Result<std::string> read_account_name(const std::string& name) {
+    auto last = read_name(name, "accounts");
+    if (!last) return last;
+    auto canonical = auth::canonical_username(*last);
+    if (!canonical) return invalid("name", quoted(name) + " cannot be the name of an account");
+    return std::move(*canonical);
+}
+
+}  // namespace usher::gateway::control

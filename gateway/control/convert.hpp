@@ -1,0 +1,41 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "auth/directory.hpp"
+#include "auth/sessions.hpp"
+#include "base/result.hpp"
+#include "usher/v1/account.pb.h"
+#include "usher/v1/resource.pb.h"
+#include "usher/v1/session.pb.h"
+
+/// Between the API's messages and the directory's model. Pure; errors name the field as a client wrote it.
+namespace usher::gateway::control {
+
+google::protobuf::Timestamp to_proto(base::UtcTime time);
+/// invalid_argument for a timestamp outside of the years 1 to 9999, naming `field`.
+base::Result<base::UtcTime> from_proto(const google::protobuf::Timestamp& time, std::string_view field);
+
+usher::v1::Account to_proto(const auth::Account& account);
+usher::v1::App to_proto(const auth::App& app);
+usher::v1::Policy to_proto(const auth::Policy& policy);
+/// `username` and `open_accesses` are not the session's own.
+usher::v1::Session to_proto(const auth::Session& session, const std::string& username, base::UtcTime expires_at,
+                            std::uint64_t open_accesses);
+
+/// What a client may set on creation; output-only fields are ignored (AIP-203). A name must fit the username.
+base::Result<auth::Account> from_proto(const usher::v1::Account& account);
+/// The fields that `update_mask` names, and no others. Strict: an empty mask, an unknown, repeated or output-only path
+/// is invalid_argument.
+base::Result<auth::AccountUpdate> read_update(const usher::v1::UpdateAccountRequest& request);
+/// Parses destinations and blocks. The error begins with "resources[index]".
+base::Result<std::variant<auth::App, auth::Policy>> from_proto(const usher::v1::Resource& resource, int index);
+
+/// The last part of "accounts/alice"; a bare "alice" is itself. invalid_argument when there is none, or another
+/// collection.
+base::Result<std::string> read_name(const std::string& name, std::string_view collection);
+/// read_name() of an account, in canonical form.
+base::Result<std::string> read_account_name(const std::string& name);
+
+}  // namespace usher::gateway::control

@@ -1,0 +1,177 @@
+#include <algorithm>
+
+#include "auth/validate.hpp"
+#include "base/text.hpp"
+#include "gateway/control/admin_recorder.hpp"
+#include "gateway/control/convert.hpp"
+#include "gateway/control/paging.hpp"
+#include "gateway/control/services.hpp"
+#include "usher/v1/resource.grpc.pb.h"
+
+namespace usher::gateway::control {
+namespace {
+
+using base::Errc;
+using base::Result;
+namespace v1 = usher::v1;
+using Call = grpc::CallbackServerContext;
+using Reactor = grpc::ServerUnaryReactor;
+
+v1::ApplyResponse::Outcome::Value to_proto(auth::ApplyOutcome outcome) {
+    switch (outcome) {
+        case auth::ApplyOutcome::created:
+            return v1::ApplyResponse::Outcome::CREATED;
+        case auth::ApplyOutcome::updated:
+            return v1::ApplyResponse::Outcome::UPDATED;
+        case auth::ApplyOutcome::unchanged:
+            return v1::ApplyResponse::Outcome::UNCHANGED;
+    }
+    return v1::ApplyResponse::Outcome::UNSPECIFIED;
+}
+
+base::Error missing(std::string_view kind, const std::string& name) {
+    return {Errc::not_found, std::string(kind) + " '" + base::escape_for_terminal(name, 100) + "' does not exist"};
+}
+
+/// One page of a list that is sorted by name; returns the token of the next one.
+template <class Model, class Add>
+Result<std::string> list_page(const std::vector<Model>& all, std::int32_t page_size, const std::string& token,
+                              std::string_view kind, Add add) {
+    auto page = read_page(page_size, token, kind);
+    if (!page) return std::move(page).error();
+    auto it = std::upper_bound(all.begin(), all.end(), page->after,
+                               [](const std::string& key, const Model& model) { return key < model.name; });
+    for (std::size_t n = 0; it != all.end() && n < page->size; ++it, ++n) add(*it);
+    if (it == all.end()) return std::string{};
+    return page_token(kind, std::prev(it)->name);
+}
+
+class ResourceServiceImpl final : public v1::ResourceService::CallbackService {
+public:
+    explicit ResourceServiceImpl(const ServiceContext& context) : context_(context) {}
+
+    Reactor* Apply(Call* call, const v1::ApplyRequest* request, v1::ApplyResponse* response) override {
+        return unary(context_, call, {"resource.apply", Need::administrator},
+                     std::to_string(request->resources_size()) + " resources",
+                     [this, request, response](const Caller& caller) { return apply(caller, *request, *response); });
+    }
+
+    Reactor* GetApp(Call* call, const v1::GetAppRequest* request, v1::App* response) override {
+        return unary(context_, call, {"app.get", Need::auditor}, request->name(),
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto name = read_name(request->name(), "apps");
+                         if (!name) return std::move(name).error();
+                         const auto snapshot = directory().snapshot();
+                         const auto* app = snapshot->app(*name);
+                         if (app == nullptr) return missing("app", *name);
+                         *response = control::to_proto(*app);
+                         return {};
+                     });
+    }
+
+    Reactor* ListApps(Call* call, const v1::ListAppsRequest* request, v1::ListAppsResponse* response) override {
+        return unary(
+            context_, call, {"app.list", Need::auditor}, {}, [this, request, response](const Caller&) -> Result<void> {
+                const auto snapshot = directory().snapshot();
+                auto next = list_page(snapshot->apps(), request->page_size(), request->page_token(), "apps",
+                                      [&](const auth::App& app) { *response->add_apps() = control::to_proto(app); });
+                if (!next) return std::move(next).error();
+                response->set_next_page_token(*next);
+                return {};
+            });
+    }
+
+    Reactor* DeleteApp(Call* call, const v1::DeleteAppRequest* request, google::protobuf::Empty*) override {
+        return unary(context_, call, {"app.delete", Need::administrator}, request->name(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         auto name = read_name(request->name(), "apps");
+                         if (!name) return std::move(name).error();
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto deleted = directory().delete_app(*name, recorder.callback());
+                         if (!deleted) return recorder.failed(std::move(deleted).error());
+                         context_.gateway.enforce();
+                         return {};
+                     });
+    }
+
+    Reactor* GetPolicy(Call* call, const v1::GetPolicyRequest* request, v1::Policy* response) override {
+        return unary(context_, call, {"policy.get", Need::auditor}, request->name(),
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto name = read_name(request->name(), "policies");
+                         if (!name) return std::move(name).error();
+                         const auto snapshot = directory().snapshot();
+                         const auto* policy = snapshot->policy(*name);
+                         if (policy == nullptr) return missing("policy", *name);
+                         *response = control::to_proto(*policy);
+                         return {};
+                     });
+    }
+
+    Reactor* ListPolicies(Call* call, const v1::ListPoliciesRequest* request,
+                          v1::ListPoliciesResponse* response) override {
+        return unary(context_, call, {"policy.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         const auto snapshot = directory().snapshot();
+                         auto next = list_page(snapshot->policies(), request->page_size(), request->page_token(),
+                                               "policies", [&](const auth::Policy& policy) {
+                                                   *response->add_policies() = control::to_proto(policy);
+                                               });
+                         if (!next) return std::move(next).error();
+                         response->set_next_page_token(*next);
+                         return {};
+                     });
+    }
+
+    Reactor* DeletePolicy(Call* call, const v1::DeletePolicyRequest* request, google::protobuf::Empty*) override {
+        return unary(context_, call, {"policy.delete", Need::administrator}, request->name(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         auto name = read_name(request->name(), "policies");
+                         if (!name) return std::move(name).error();
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto deleted = directory().delete_policy(*name, recorder.callback());
+                         if (!deleted) return recorder.failed(std::move(deleted).error());
+                         context_.gateway.enforce();
+                         return {};
+                     });
+    }
+
+private:
+    auth::Directory& directory() const { return context_.gateway.directory; }
+
+    Result<void> apply(const Caller& caller, const v1::ApplyRequest& request, v1::ApplyResponse& response) {
+        if (request.resources_size() > static_cast<int>(auth::resources_max)) {
+            return {Errc::invalid_argument,
+                    "resources: are more than " + std::to_string(auth::resources_max) + " in one call"};
+        }
+        std::vector<std::variant<auth::App, auth::Policy>> resources;
+        resources.reserve(static_cast<std::size_t>(request.resources_size()));
+        for (int i = 0; i < request.resources_size(); ++i) {
+            auto resource = from_proto(request.resources(i), i);
+            if (!resource) return std::move(resource).error();
+            resources.push_back(std::move(*resource));
+        }
+        AdminRecorder recorder(context_.gateway.journal, caller);
+        auto outcomes = directory().apply(resources, recorder.callback());
+        if (!outcomes) return recorder.failed(std::move(outcomes).error());
+        context_.gateway.enforce();
+        for (std::size_t i = 0; i < resources.size(); ++i) {
+            auto& item = *response.add_items();
+            const auto* app = std::get_if<auth::App>(&resources[i]);
+            item.set_kind(app != nullptr ? "app" : "policy");
+            item.set_name(app != nullptr ? app->name : std::get<auth::Policy>(resources[i]).name);
+            item.set_outcome(to_proto((*outcomes)[i]));
+        }
+        response.set_policy_version(directory().snapshot()->version());
+        return {};
+    }
+
+    const ServiceContext& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_resource_service(const ServiceContext& context) {
+    return std::make_unique<ResourceServiceImpl>(context);
+}
+
+}  // namespace usher::gateway::control

@@ -1,0 +1,125 @@
+#pragma once
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "audit/audit.hpp"
+#include "gateway/control/caller.hpp"
+#include "gateway/control/control_server.hpp"
+#include "gateway/control/executor.hpp"
+
+namespace usher::gateway::control {
+
+inline constexpr std::size_t tail_subscribers_max = 256;
+inline constexpr std::size_t tail_batch_bytes_max = 256u << 10;
+inline constexpr base::Microseconds tail_heartbeat{10'000'000};
+/// How often a stream's caller is looked at again, besides at each batch.
+inline constexpr base::Microseconds tail_recheck{3'000'000};
+
+/// Where a stream starts.
+struct TailStart {
+    std::optional<audit::Cursor> after;  ///< wins over `since`
+    std::optional<base::UtcTime> since;  ///< neither: from now on
+};
+
+class TailHub;
+
+/// One subscriber. It pulls a batch from the journal or the store, writes it one message at a time, and pulls the next
+/// one when the last was taken: a subscriber that stops reading holds its batch and nothing else. Between batches it
+/// waits in the hub.
+///
+/// Threads: pull() on the tail executor, tick() on the hub's, the reactions on gRPC's. Lives until OnDone() and until
+/// the last task that knows it is gone.
+class TailStream final : public grpc::ServerWriteReactor<usher::v1::TailResponse>,
+                         public std::enable_shared_from_this<TailStream> {
+public:
+    TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
+               audit::TailReader reader, TailStart start, bool follow);
+
+    /// Takes the first batch; once, after TailHub::add().
+    void begin();
+    /// Wakes the stream where there is something new, a heartbeat is due or the caller must be looked at. Returns the
+    /// position that it waits behind; nullopt when it does not wait.
+    std::optional<std::uint64_t> tick(std::uint64_t durable, base::MonoTime now);
+    /// Ends the stream; the first end counts. Safe in every state and on every thread.
+    void end(grpc::Status status);
+
+private:
+    enum class State { pulling, writing, waiting, ended };
+
+    void OnWriteDone(bool ok) override;
+    void OnCancel() override;
+    void OnDone() override;
+
+    void post_pull();
+    void pull();
+    base::Result<void> start_reader();
+    bool caller_stands() const;
+    void keep_within_bytes(std::vector<usher::v1::TailResponse>& items);
+    void write(std::vector<usher::v1::TailResponse> items);
+
+    TailHub& hub_;
+    const CallerPolicy& callers_;
+    const Caller caller_;
+    const TailStart start_;
+    const bool follow_;
+
+    // Of the pulling task alone; there is never more than one.
+    audit::TailReader reader_;
+    bool started_ = false;
+
+    std::mutex mutex_;
+    grpc::CallbackServerContext* call_;  ///< nullptr after OnDone()
+    State state_ = State::pulling;
+    std::vector<usher::v1::TailResponse> items_;
+    std::size_t next_item_ = 0;
+    std::uint64_t position_ = 0;
+    std::optional<base::MonoTime> last_sent_;
+    base::MonoTime checked_;
+    bool distrusted_ = false;  ///< its caller was found gone while a message was under way
+};
+
+/// The subscribers of both servers. One thread wakes those that wait when the journal has grown. Thread-safe.
+class TailHub {
+public:
+    TailHub(audit::Journal& journal, const base::Clock& clock);
+    ~TailHub();
+    TailHub(const TailHub&) = delete;
+    TailHub& operator=(const TailHub&) = delete;
+
+    /// False past the bound of subscribers, or when stopping.
+    bool add(const std::shared_ptr<TailStream>& stream);
+    void remove(const std::shared_ptr<TailStream>& stream);
+    /// A stream has begun to wait: look at it.
+    void wake();
+    bool post(Executor::Task task) { return executor_.post(std::move(task)); }
+    /// Ends every stream and takes no more. Does not wait.
+    void stop();
+
+    audit::Journal& journal() const noexcept { return journal_; }
+    const base::Clock& clock() const noexcept { return clock_; }
+
+private:
+    void run();
+
+    audit::Journal& journal_;
+    const base::Clock& clock_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::unordered_set<std::shared_ptr<TailStream>> streams_;
+    bool wake_ = false;
+    bool stopping_ = false;
+    bool closed_ = false;
+    Executor executor_;
+    std::thread thread_;
+};
+
+}  // namespace usher::gateway::control

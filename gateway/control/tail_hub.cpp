@@ -1,0 +1,95 @@
+#include <algorithm>
+#include <limits>
+
+#include "gateway/control/status.hpp"
+#include "gateway/control/tail.hpp"
+
+namespace usher::gateway::control {
+namespace {
+
+constexpr std::size_t tail_threads = 4;
+/// Under load the journal grows thousands of times a second; the streams are woken at most this often.
+constexpr std::chrono::milliseconds wake_interval{5};
+/// How long the hub waits for the journal before it looks at heartbeats, callers and its own end again.
+constexpr std::chrono::milliseconds look_interval{100};
+
+}  // namespace
+
+TailHub::TailHub(audit::Journal& journal, const base::Clock& clock)
+    : journal_(journal), clock_(clock), executor_(tail_threads, tail_subscribers_max * 2), thread_([this] { run(); }) {}
+
+TailHub::~TailHub() {
+    stop();
+    {
+        std::lock_guard lock(mutex_);
+        closed_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+}
+
+bool TailHub::add(const std::shared_ptr<TailStream>& stream) {
+    {
+        std::lock_guard lock(mutex_);
+        if (stopping_ || streams_.size() >= tail_subscribers_max) return false;
+        streams_.insert(stream);
+    }
+    changed_.notify_all();
+    return true;
+}
+
+void TailHub::remove(const std::shared_ptr<TailStream>& stream) {
+    std::lock_guard lock(mutex_);
+    streams_.erase(stream);
+}
+
+void TailHub::wake() {
+    {
+        std::lock_guard lock(mutex_);
+        wake_ = true;
+    }
+    changed_.notify_all();
+}
+
+void TailHub::stop() {
+    std::vector<std::shared_ptr<TailStream>> ending;
+    {
+        std::lock_guard lock(mutex_);
+        stopping_ = true;
+        ending.assign(streams_.begin(), streams_.end());
+    }
+    executor_.stop();
+    for (const auto& stream : ending) stream->end(stopping());
+    changed_.notify_all();
+}
+
+void TailHub::run() {
+    std::vector<std::shared_ptr<TailStream>> streams;
+    std::unique_lock lock(mutex_);
+    while (!closed_) {
+        wake_ = false;
+        streams.assign(streams_.begin(), streams_.end());
+        lock.unlock();
+        std::optional<std::uint64_t> waits_behind;
+        const auto durable = journal_.durable_sequence();
+        const auto now = clock_.mono();
+        for (const auto& stream : streams) {
+            const auto position = stream->tick(durable, now);
+            if (position) waits_behind = std::min(*position, waits_behind.value_or(*position));
+        }
+        const bool any = !streams.empty();
+        streams.clear();
+        if (waits_behind) journal_.wait_beyond(*waits_behind, look_interval);
+        lock.lock();
+        if (closed_) break;
+        if (!any) {
+            changed_.wait(lock, [this] { return closed_ || !streams_.empty(); });
+        } else if (waits_behind) {
+            changed_.wait_for(lock, wake_interval, [this] { return closed_; });
+        } else {
+            changed_.wait_for(lock, look_interval, [this] { return closed_ || wake_; });
+        }
+    }
+}
+
+}  // namespace usher::gateway::control

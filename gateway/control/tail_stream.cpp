@@ -1,0 +1,177 @@
+#include <exception>
+#include <utility>
+
+#include "base/log.hpp"
+#include "gateway/control/status.hpp"
+#include "gateway/control/tail.hpp"
+
+namespace usher::gateway::control {
+namespace {
+
+using usher::v1::TailResponse;
+
+/// The sequence that an item takes the reader to; nullopt for a heartbeat.
+std::optional<std::uint64_t> sequence_of(const TailResponse& item) {
+    switch (item.item_case()) {
+        case TailResponse::kEvent:
+            return item.event().sequence();
+        case TailResponse::kGap:
+            return item.gap().last_missing();
+        default:
+            return std::nullopt;
+    }
+}
+
+}  // namespace
+
+TailStream::TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
+                       audit::TailReader reader, TailStart start, bool follow)
+    : hub_(hub),
+      callers_(callers),
+      caller_(std::move(caller)),
+      start_(std::move(start)),
+      follow_(follow),
+      reader_(std::move(reader)),
+      call_(call),
+      checked_(hub.clock().mono()) {}
+
+void TailStream::begin() {
+    StartSendInitialMetadata();
+    post_pull();
+}
+
+void TailStream::post_pull() {
+    // One task a stream at most: the executor's queue has room for all of them.
+    const bool queued = hub_.post([self = shared_from_this()](bool stopped) {
+        if (stopped) return self->end(stopping());
+        try {
+            self->pull();
+        } catch (const std::exception& e) {
+            base::log_error("a tail failed unexpectedly", {{"error", e.what()}});
+            self->end(internal_error());
+        }
+    });
+    if (!queued) end(overloaded());
+}
+
+base::Result<void> TailStream::start_reader() {
+    started_ = true;
+    if (start_.after) return reader_.start_after(*start_.after);
+    if (start_.since) return reader_.start_since(*start_.since);
+    reader_.start_now();
+    return {};
+}
+
+bool TailStream::caller_stands() const {
+    const auto now = callers_.again(caller_);
+    return now && satisfies(now->role, Need::auditor);
+}
+
+void TailStream::pull() {
+    if (!caller_stands()) return end(unauthenticated());
+    if (!started_) {
+        if (auto ok = start_reader(); !ok) return end(to_status(ok.error(), "audit.tail"));
+    }
+    auto batch = reader_.next();
+    if (!batch) return end(to_status(batch.error(), "audit.tail"));
+    if (!batch->items.empty()) {
+        keep_within_bytes(batch->items);
+        return write(std::move(batch->items));
+    }
+    if (!batch->at_end) return post_pull();
+    if (!follow_) return end(grpc::Status::OK);
+
+    const auto now = hub_.clock().mono();
+    bool waits = false;
+    {
+        std::lock_guard lock(mutex_);
+        if (state_ == State::ended) return;
+        position_ = reader_.position();
+        checked_ = now;
+        // The first one comes at once: it tells the subscriber where it is.
+        waits = last_sent_ && now - *last_sent_ < tail_heartbeat;
+        if (waits) state_ = State::waiting;
+    }
+    if (waits) return hub_.wake();
+    std::vector<TailResponse> heartbeat(1);
+    heartbeat[0].set_heartbeat_cursor(audit::Cursor{hub_.journal().gateway_id(), reader_.position()}.to_string());
+    write(std::move(heartbeat));
+}
+
+void TailStream::keep_within_bytes(std::vector<TailResponse>& items) {
+    std::size_t bytes = items.front().ByteSizeLong();
+    std::size_t kept = 1;
+    while (kept < items.size() && (bytes += items[kept].ByteSizeLong()) <= tail_batch_bytes_max) ++kept;
+    if (kept == items.size()) return;
+    const auto last = sequence_of(items[kept - 1]);
+    if (!last) return;
+    // The rest is read again when it can be sent.
+    if (reader_.start_after({hub_.journal().gateway_id(), *last})) items.resize(kept);
+}
+
+void TailStream::write(std::vector<TailResponse> items) {
+    std::lock_guard lock(mutex_);
+    if (state_ == State::ended) return;
+    state_ = State::writing;
+    items_ = std::move(items);
+    next_item_ = 1;
+    last_sent_ = checked_ = hub_.clock().mono();
+    StartWrite(&items_.front());
+}
+
+void TailStream::OnWriteDone(bool ok) {
+    if (!ok) return end({grpc::StatusCode::CANCELLED, "the subscriber went away"});
+    bool distrusted = false;
+    {
+        std::lock_guard lock(mutex_);
+        if (state_ == State::ended) return;
+        distrusted = distrusted_;
+        if (!distrusted && next_item_ < items_.size()) return StartWrite(&items_[next_item_++]);
+        items_.clear();
+        items_.shrink_to_fit();
+        state_ = State::pulling;
+    }
+    if (distrusted) return end(unauthenticated());
+    post_pull();
+}
+
+void TailStream::OnCancel() { end({grpc::StatusCode::CANCELLED, "cancelled"}); }
+
+void TailStream::OnDone() {
+    {
+        std::lock_guard lock(mutex_);
+        call_ = nullptr;
+    }
+    hub_.remove(shared_from_this());
+}
+
+void TailStream::end(grpc::Status status) {
+    std::lock_guard lock(mutex_);
+    if (state_ == State::ended) return;
+    state_ = State::ended;
+    Finish(std::move(status));
+}
+
+std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, base::MonoTime now) {
+    bool pull_now = false;
+    {
+        std::lock_guard lock(mutex_);
+        const bool check_due = now - checked_ >= tail_recheck;
+        if (state_ == State::waiting) {
+            const bool heartbeat_due = last_sent_ && now - *last_sent_ >= tail_heartbeat;
+            pull_now = durable > position_ || heartbeat_due || check_due;
+            if (!pull_now) return position_;
+            state_ = State::pulling;
+        } else if (state_ == State::writing && check_due) {
+            // A message waits for a subscriber that does not read. Where the caller is gone it gets until the next look
+            // to take it; then the call is reset, and what it held with it.
+            checked_ = now;
+            if (distrusted_ && call_ != nullptr) call_->TryCancel();
+            distrusted_ = distrusted_ || !caller_stands();
+        }
+    }
+    if (pull_now) post_pull();
+    return std::nullopt;
+}
+
+}  // namespace usher::gateway::control

@@ -1,0 +1,39 @@
+#pragma once
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "gateway/control/caller.hpp"
+#include "gateway/control/control_server.hpp"
+#include "gateway/control/executor.hpp"
+
+namespace usher::gateway::control {
+
+class TailHub;
+
+/// What the services of one server share. Outlives the server.
+struct ServiceContext {
+    const ControlDependencies& gateway;
+    const CallerPolicy& callers;
+    Executor& executor;
+    TailHub& tails;
+};
+
+/// A method of the API: its name on record and what it asks of the caller.
+struct Method {
+    std::string_view action;  ///< a literal: "account.create"
+    Need need;
+};
+
+/// Carries a unary call out: the caller is identified and its role checked on gRPC's thread, and `work` runs on the
+/// executor, where it may block. `work` fills the response; it may use request and response until it returns, and is
+/// destroyed after the call was answered. UNAUTHENTICATED, PERMISSION_DENIED (on record when the method changes
+/// something: `resource` names what), RESOURCE_EXHAUSTED with a full queue; an exception is logged and INTERNAL.
+grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+                                std::string resource, std::function<base::Result<void>(const Caller&)> work);
+
+}  // namespace usher::gateway::control
