@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/net.hpp"
+
 namespace usher::auth {
 namespace {
 
@@ -15,6 +17,15 @@ using base::MonoTime;
 
 /// Longer keys are cut; addresses and usernames are shorter.
 constexpr std::size_t key_bytes_max = 128;
+
+/// One customer of a provider holds a whole /64 of IPv6 (RFC 6177), so that is one source. A text that is no address is
+/// a source by itself.
+std::string source_bucket(std::string_view source) {
+    auto address = base::IpAddress::parse(source);
+    if (!address) return std::string(source.substr(0, key_bytes_max));
+    if (!address->is_v4()) std::fill(address->bytes.begin() + 8, address->bytes.end(), std::uint8_t{0});
+    return address->to_string();
+}
 
 /// Buckets by key. A bucket is held as the moment at which it is full again (the generic cell rate algorithm), so it
 /// needs no timer to refill.
@@ -79,7 +90,7 @@ SignInThrottle::~SignInThrottle() = default;
 
 SignInThrottle::Verdict SignInThrottle::take(std::string_view source, std::string_view canonical_username,
                                              MonoTime now) {
-    const std::string source_key(source.substr(0, key_bytes_max));
+    const auto source_key = source_bucket(source);
     const std::string account_key(canonical_username.substr(0, key_bytes_max));
     std::lock_guard lock(impl_->mutex);
     const auto wait = std::max(impl_->sources.wait(source_key, now), impl_->accounts.wait(account_key, now));
@@ -90,7 +101,7 @@ SignInThrottle::Verdict SignInThrottle::take(std::string_view source, std::strin
 }
 
 void SignInThrottle::give_back(std::string_view source, std::string_view canonical_username, MonoTime) {
-    const std::string source_key(source.substr(0, key_bytes_max));
+    const auto source_key = source_bucket(source);
     const std::string account_key(canonical_username.substr(0, key_bytes_max));
     std::lock_guard lock(impl_->mutex);
     impl_->sources.give_back(source_key);

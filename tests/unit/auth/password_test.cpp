@@ -195,3 +195,18 @@ TEST_CASE("a full throttle forgets only buckets that have filled up again") {
     CHECK(throttle.take("s", "victim", at(10s)).allowed);
     CHECK_FALSE(throttle.take("s", "victim", at(10s)).allowed);
 }
+
+TEST_CASE("all addresses of an IPv6 /64 are one source, and an IPv4-mapped address is the IPv4 one") {
+    auth::SignInThrottle throttle({2, 10s, 100}, {1000, 1s, 100});
+    CHECK(throttle.take("2001:db8:0:1::1", "a", at(0s)).allowed);
+    CHECK(throttle.take("2001:db8:0:1:ffff::2", "b", at(0s)).allowed);
+    CHECK_FALSE(throttle.take("2001:db8:0:1::3", "c", at(0s)).allowed);
+    CHECK(throttle.take("2001:db8:0:2::3", "c", at(0s)).allowed);
+    throttle.give_back("2001:db8:0:1::9", "a", at(0s));
+    CHECK(throttle.take("2001:db8:0:1::3", "c", at(0s)).allowed);
+
+    CHECK(throttle.take("10.0.0.1", "a", at(0s)).allowed);
+    CHECK(throttle.take("::ffff:10.0.0.1", "a", at(0s)).allowed);
+    CHECK_FALSE(throttle.take("10.0.0.1", "a", at(0s)).allowed);
+    CHECK(throttle.take("10.0.0.2", "a", at(0s)).allowed);
+}
