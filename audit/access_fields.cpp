@@ -1,0 +1,128 @@
+#include "audit/access_fields.hpp"
+
+#include <array>
+#include <vector>
+
+namespace usher::audit {
+
+using usher::v1::AccessRecord;
+
+namespace {
+
+std::int64_t micros(const google::protobuf::Timestamp& t) { return t.seconds() * 1'000'000 + t.nanos() / 1000; }
+
+std::string joined(const AccessRecord& r) {
+    std::string out = "\n";
+    for (const auto& reason : r.reasons()) {
+        for (const char c : reason) out.push_back(c == '\n' ? ' ' : c);
+        out.push_back('\n');
+    }
+    return out;
+}
+
+constexpr std::string_view event_words[] = {"UNSPECIFIED", "OPENED", "PROGRESS", "CLOSED", "DENIED"};
+constexpr std::string_view kind_words[] = {"UNSPECIFIED", "TUNNEL", "UDP", "WEB"};
+constexpr std::string_view verdict_words[] = {"UNSPECIFIED", "ALLOWED", "DENIED", "FAILED"};
+constexpr std::string_view close_words[] = {"UNSPECIFIED",     "CLIENT_CLOSED",   "APP_CLOSED",     "IDLE_TIMEOUT",
+                                            "MAX_DURATION",    "REVOKED",         "POLICY_CHANGED", "SHUTDOWN",
+                                            "GATEWAY_CRASHED", "APP_UNREACHABLE", "APP_ERROR",      "CLIENT_ERROR",
+                                            "JOURNAL_FAILED",  "SESSION_EXPIRED", "SIGNED_OUT"};
+static_assert(std::size(event_words) == usher::v1::AccessEventType::Value_ARRAYSIZE);
+static_assert(std::size(kind_words) == usher::v1::AccessKind::Value_ARRAYSIZE);
+static_assert(std::size(verdict_words) == usher::v1::Verdict::Value_ARRAYSIZE);
+static_assert(std::size(close_words) == usher::v1::CloseReason::Value_ARRAYSIZE);
+constexpr std::string_view type_words[] = {"access", "admin", "session", "system"};
+
+template <std::size_t N>
+std::string word(const std::string_view (&words)[N], int value) {
+    return std::string(value >= 0 && static_cast<std::size_t>(value) < N ? words[value] : words[0]);
+}
+
+template <class Unsigned>
+std::int64_t number(Unsigned value) {
+    return static_cast<std::int64_t>(value);
+}
+
+#define USHER_TEXT(name, column, expression)                                                                         \
+    {                                                                                                                \
+        {name, FieldType::text}, column, [](const AccessRecord& r) -> FieldValue { return std::string(expression); } \
+    }
+#define USHER_NUMBER(name, expression)                                                                           \
+    {                                                                                                            \
+        {name, FieldType::integer}, name, [](const AccessRecord& r) -> FieldValue { return number(expression); } \
+    }
+#define USHER_TIME(name)                                                                                            \
+    {                                                                                                               \
+        {#name, FieldType::time}, #name,                                                                            \
+            [](const AccessRecord& r) -> FieldValue { return r.has_##name() ? micros(r.name()) : std::int64_t{0}; } \
+    }
+#define USHER_ENUM(name, words)                                                       \
+    {                                                                                 \
+        {#name, FieldType::enumeration, words}, #name,                                \
+            [](const AccessRecord& r) -> FieldValue { return word(words, r.name()); } \
+    }
+
+const AccessField fields[] = {
+    USHER_TEXT("access_id", "access_id", r.access_id()),
+    USHER_TEXT("gateway_id", "gateway_id", r.gateway_id()),
+    USHER_NUMBER("sequence", r.sequence()),
+    USHER_ENUM(event, event_words),
+    USHER_ENUM(kind, kind_words),
+    USHER_TEXT("account_id", "account_id", r.account_id()),
+    USHER_TEXT("username", "username", r.username()),
+    USHER_TEXT("department", "department", r.department()),
+    USHER_TEXT("session_id", "session_id", r.session_id()),
+    USHER_TEXT("device.device_id", "device_id", r.device().device_id()),
+    USHER_TEXT("device.name", "device_name", r.device().name()),
+    USHER_TEXT("device.brand", "device_brand", r.device().brand()),
+    USHER_TEXT("device.model", "device_model", r.device().model()),
+    USHER_TEXT("device.os", "device_os", r.device().os()),
+    USHER_TEXT("device.language", "device_language", r.device().language()),
+    USHER_TEXT("device.network_type", "device_network_type", r.device().network_type()),
+    USHER_TEXT("client_ip", "client_ip", r.client_ip()),
+    USHER_NUMBER("client_port", r.client_port()),
+    USHER_TEXT("app", "app", r.app()),
+    USHER_TEXT("destination_host", "destination_host", r.destination_host()),
+    USHER_TEXT("destination_ip", "destination_ip", r.destination_ip()),
+    USHER_NUMBER("destination_port", r.destination_port()),
+    USHER_TIME(opened_at),
+    USHER_TIME(closed_at),
+    USHER_NUMBER("duration_us", r.duration_us()),
+    USHER_NUMBER("bytes_up", r.bytes_up()),
+    USHER_NUMBER("bytes_down", r.bytes_down()),
+    {{"bytes_uncertain", FieldType::boolean},
+     "bytes_uncertain",
+     [](const AccessRecord& r) -> FieldValue { return std::int64_t{r.bytes_uncertain()}; }},
+    USHER_ENUM(verdict, verdict_words),
+    {{"reasons", FieldType::list}, "reasons", [](const AccessRecord& r) -> FieldValue { return joined(r); }},
+    USHER_TEXT("policy", "policy", r.policy()),
+    USHER_NUMBER("policy_version", r.policy_version()),
+    USHER_ENUM(close_reason, close_words),
+    USHER_TIME(revoked_at),
+    USHER_TEXT("region", "region", r.region()),
+    USHER_TEXT("retention_class", "retention_class", r.retention_class()),
+    USHER_NUMBER("count", r.count()),
+};
+
+#undef USHER_TEXT
+#undef USHER_NUMBER
+#undef USHER_TIME
+#undef USHER_ENUM
+
+}  // namespace
+
+std::span<const AccessField> access_fields() { return fields; }
+
+std::span<const FilterField> filter_fields() {
+    static const std::vector<FilterField> all = [] {
+        std::vector<FilterField> out;
+        for (const auto& field : fields) out.push_back(field.filter);
+        out.push_back({"type", FieldType::enumeration, type_words});
+        return out;
+    }();
+    return all;
+}
+
+std::size_t type_field() { return std::size(fields); }
+
+}  // namespace usher::audit

@@ -1,0 +1,43 @@
+#include "audit/audit.hpp"
+#include "base/log.hpp"
+
+namespace usher::audit {
+
+using usher::v1::AccessRecord;
+
+base::Result<std::uint64_t> close_crashed(Journal& journal) {
+    std::uint64_t closed = 0;
+    for (const auto& last : journal.take_open_accesses()) {
+        AccessRecord record;
+        if (!record.ParseFromString(last.payload)) {
+            // Its checksum was right, so this is a record that a newer program wrote. It must be closed all the same.
+            base::log_error("an access that a crash left open cannot be read; it is closed with what is known",
+                            {{"access_id", last.access_id.to_string()}, {"sequence", last.sequence}});
+            record.Clear();
+            record.set_kind(usher::v1::AccessKind::TUNNEL);
+        }
+        record.set_access_id(last.access_id.to_string());
+        record.set_event(usher::v1::AccessEventType::CLOSED);
+        record.set_close_reason(usher::v1::CloseReason::GATEWAY_CRASHED);
+        record.set_bytes_uncertain(true);
+        // It ended somewhere between the last durable event and now; the earlier bound is the one that is known.
+        const std::int64_t opened = record.opened_at().seconds() * 1'000'000 + record.opened_at().nanos() / 1000;
+        const std::int64_t ended = std::max(base::to_micros(last.recorded_at), opened);
+        record.mutable_closed_at()->set_seconds(ended / 1'000'000);
+        record.mutable_closed_at()->set_nanos(static_cast<std::int32_t>(ended % 1'000'000) * 1000);
+        if (record.has_opened_at()) record.set_duration_us(ended - opened);
+        auto appended = journal.append_and_wait(encode(record));
+        if (!appended) return appended.error();
+        ++closed;
+    }
+    if (closed > 0) {
+        usher::v1::SystemRecord recovered;
+        recovered.set_event(usher::v1::SystemRecord::Event::RECOVERED);
+        recovered.set_detail("closed " + std::to_string(closed) + " accesses that a crash left open");
+        auto appended = journal.append_and_wait(encode(recovered));
+        if (!appended) return appended.error();
+    }
+    return closed;
+}
+
+}  // namespace usher::audit

@@ -1,0 +1,139 @@
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "audit/audit.hpp"
+#include "base/log.hpp"
+
+namespace usher::audit {
+namespace {
+
+constexpr std::size_t batch_records = 500;
+constexpr std::size_t batch_bytes = 1u << 20;
+constexpr base::Microseconds backoff_first{100'000};
+constexpr base::Microseconds backoff_last{10'000'000};
+constexpr base::Microseconds idle_wait{500'000};
+
+class RunningShipper final : public Shipper {
+public:
+    RunningShipper(Journal& journal, Store& store) : journal_(journal), store_(store) {
+        thread_ = std::thread([this] { run(); });
+    }
+    ~RunningShipper() override {
+        {
+            std::lock_guard lock(mutex_);
+            stopping_ = true;
+        }
+        wake_.notify_all();
+        thread_.join();
+    }
+
+    std::uint64_t shipped_sequence() const noexcept override { return shipped_.load(std::memory_order_acquire); }
+
+    std::string last_error() const override {
+        std::lock_guard lock(mutex_);
+        return error_;
+    }
+
+    bool wait_shipped(std::uint64_t sequence, base::Microseconds timeout) override {
+        std::unique_lock lock(mutex_);
+        return progressed_.wait_for(lock, timeout, [&] { return shipped_.load() >= sequence; });
+    }
+
+private:
+    bool stopping() const {
+        std::lock_guard lock(mutex_);
+        return stopping_;
+    }
+
+    /// True when told to stop.
+    bool pause(base::Microseconds duration) {
+        std::unique_lock lock(mutex_);
+        return wake_.wait_for(lock, duration, [&] { return stopping_; });
+    }
+
+    void set_shipped(std::uint64_t sequence) {
+        {
+            std::lock_guard lock(mutex_);
+            shipped_.store(sequence, std::memory_order_release);
+        }
+        progressed_.notify_all();
+    }
+
+    void failed(const base::Error& error) {
+        std::lock_guard lock(mutex_);
+        if (error_.empty())
+            base::log_error("audit events cannot be shipped to the store; they wait in the journal",
+                            {{"error", error.message}});
+        error_ = error.message;
+    }
+
+    void recovered() {
+        std::lock_guard lock(mutex_);
+        if (!error_.empty()) base::log_info("audit events are shipped to the store again");
+        error_.clear();
+    }
+
+    base::Result<void> ship_one_batch(bool& idle) {
+        idle = false;
+        if (!know_watermark_) {
+            auto watermark = store_.watermark(journal_.gateway_id());
+            if (!watermark) return watermark.error();
+            know_watermark_ = true;
+            set_shipped(*watermark);
+            journal_.mark_shipped(*watermark);
+        }
+        auto records = journal_.read(shipped_.load(), batch_records, batch_bytes);
+        if (!records) return records.error();
+        if (records->empty()) {
+            idle = true;
+            return {};
+        }
+        auto ingested = store_.ingest(journal_.gateway_id(), *records);
+        if (!ingested) {
+            // After a commit whose outcome is not known the store is asked where it stands.
+            know_watermark_ = false;
+            return ingested;
+        }
+        set_shipped(records->back().sequence);
+        journal_.mark_shipped(records->back().sequence);
+        return {};
+    }
+
+    void run() {
+        base::Microseconds backoff = backoff_first;
+        while (!stopping()) {
+            bool idle = false;
+            auto result = ship_one_batch(idle);
+            if (!result) {
+                failed(result.error());
+                if (pause(backoff)) return;
+                backoff = std::min(backoff * 2, backoff_last);
+                continue;
+            }
+            recovered();
+            backoff = backoff_first;
+            if (idle) journal_.wait_beyond(shipped_.load(), idle_wait);
+        }
+    }
+
+    Journal& journal_;
+    Store& store_;
+    mutable std::mutex mutex_;
+    std::condition_variable wake_, progressed_;
+    std::atomic<std::uint64_t> shipped_{0};
+    std::string error_;
+    bool stopping_ = false;
+    bool know_watermark_ = false;  // the thread's own
+    std::thread thread_;
+};
+
+}  // namespace
+
+std::unique_ptr<Shipper> Shipper::start(Journal& journal, Store& store, const base::Clock&) {
+    return std::make_unique<RunningShipper>(journal, store);
+}
+
+}  // namespace usher::audit

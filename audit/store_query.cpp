@@ -1,0 +1,92 @@
+#include <algorithm>
+
+#include "audit/store.hpp"
+#include "base/crc32c.hpp"
+#include "base/text.hpp"
+
+namespace usher::audit {
+
+using base::Errc;
+using base::Error;
+using base::sql::Transaction;
+using base::sql::Value;
+
+namespace {
+
+struct Position {
+    std::int64_t opened_at = 0;
+    std::string access_id;
+};
+
+/// What the token belongs to: another filter or order makes it void. It holds no secret and grants nothing, so a
+/// checksum is enough.
+std::uint32_t fingerprint(const std::string& where, const std::vector<Value>& parameters, bool oldest_first) {
+    std::string text = where + (oldest_first ? "\n1" : "\n0");
+    for (const auto& value : parameters) {
+        text += '\n';
+        if (const auto* s = std::get_if<std::string>(&value))
+            text += *s;
+        else if (const auto* i = std::get_if<std::int64_t>(&value))
+            text += std::to_string(*i);
+    }
+    return base::crc32c({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
+
+std::string to_token(const Position& position, std::uint32_t mark) {
+    const std::string text = std::to_string(mark) + ":" + std::to_string(position.opened_at) + ":" + position.access_id;
+    return base::base64url_encode({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
+
+std::optional<Position> from_token(const std::string& token, std::uint32_t mark) {
+    const auto bytes = base::base64url_decode(token);
+    if (!bytes || bytes->size() > 128) return std::nullopt;
+    const std::string text(bytes->begin(), bytes->end());
+    const auto first = text.find(':');
+    const auto second = first == std::string::npos ? first : text.find(':', first + 1);
+    if (second == std::string::npos || text.substr(0, first) != std::to_string(mark)) return std::nullopt;
+    const auto opened = base::parse_unsigned(text.substr(first + 1, second - first - 1), INT64_MAX);
+    if (!opened || !base::Uuid::parse(text.substr(second + 1))) return std::nullopt;
+    return Position{static_cast<std::int64_t>(*opened), text.substr(second + 1)};
+}
+
+}  // namespace
+
+base::Result<Store::Page> Store::list_accesses(const Filter& filter, bool oldest_first, std::size_t page_size,
+                                               const std::string& page_token) {
+    std::vector<Value> parameters;
+    std::string where = filter.to_sql(parameters);
+    const std::uint32_t mark = fingerprint(where, parameters, oldest_first);
+    if (!page_token.empty()) {
+        const auto position = from_token(page_token, mark);
+        if (!position) return Error{Errc::invalid_argument, "page_token: not one that this query has given"};
+        parameters.emplace_back(position->opened_at);
+        const std::string opened = "$" + std::to_string(parameters.size());
+        parameters.emplace_back(position->access_id);
+        const std::string id = "$" + std::to_string(parameters.size());
+        const std::string beyond = oldest_first ? " > " : " < ";
+        where = "(" + where + ") AND (opened_at" + beyond + opened + " OR (opened_at = " + opened + " AND access_id" +
+                beyond + id + "))";
+    }
+    page_size = std::clamp<std::size_t>(page_size, 1, 1000);
+    parameters.emplace_back(static_cast<std::int64_t>(page_size + 1));
+    const std::string order = oldest_first ? "ASC" : "DESC";
+    const std::string sql = "SELECT opened_at, access_id, payload FROM accesses WHERE " + where +
+                            " ORDER BY opened_at " + order + ", access_id " + order + " LIMIT $" +
+                            std::to_string(parameters.size());
+    Page page;
+    auto result = database_.read([&](Transaction& tx) -> base::Result<void> {
+        page = Page{};
+        const auto rows = tx.execute(sql, parameters);
+        for (std::size_t i = 0; i < rows.size() && i < page_size; ++i) {
+            if (!page.accesses.emplace_back().ParseFromString(rows[i].blob(2)))
+                return Error{Errc::data_loss, "the access " + rows[i].text(1) + " in the store cannot be read"};
+        }
+        if (rows.size() > page_size)
+            page.next_page_token = to_token({rows[page_size - 1].integer(0), rows[page_size - 1].text(1)}, mark);
+        return {};
+    });
+    if (!result) return result.error();
+    return page;
+}
+
+}  // namespace usher::audit

@@ -1,0 +1,101 @@
+#include <algorithm>
+
+#include "audit/audit.hpp"
+#include "base/log.hpp"
+
+namespace usher::audit {
+namespace {
+constexpr std::size_t items_max = 256;
+constexpr std::size_t scanned_max = 4096;
+constexpr std::size_t read_bytes = 256 * 1024;
+}  // namespace
+
+TailReader::TailReader(Journal& journal, Store& store, Filter filter)
+    : journal_(journal), store_(store), filter_(std::move(filter)) {}
+
+base::Result<void> TailReader::start_after(const Cursor& after) {
+    if (after.gateway != journal_.gateway_id())
+        return base::Error{base::Errc::invalid_argument, "the cursor is of gateway " + after.gateway.to_string() +
+                                                             ", this one is " + journal_.gateway_id().to_string()};
+    if (after.sequence > journal_.durable_sequence())
+        return base::Error{base::Errc::invalid_argument,
+                           "the cursor lies beyond the last event, " + std::to_string(journal_.durable_sequence())};
+    position_ = after.sequence;
+    since_.reset();
+    return {};
+}
+
+base::Result<void> TailReader::start_since(base::UtcTime since) {
+    auto before = store_.sequence_before(journal_.gateway_id(), since);
+    if (!before) return before.error();
+    if (*before) {
+        position_ = **before;
+    } else {
+        // Nothing so new has been shipped: what is not in the store yet begins behind its watermark.
+        auto watermark = store_.watermark(journal_.gateway_id());
+        if (!watermark) return watermark.error();
+        position_ = *watermark;
+    }
+    since_ = since;
+    return {};
+}
+
+void TailReader::start_now() {
+    position_ = journal_.durable_sequence();
+    since_.reset();
+}
+
+base::Result<TailReader::Batch> TailReader::next() {
+    Batch batch;
+    const base::Uuid gateway = journal_.gateway_id();
+    std::size_t scanned = 0;
+    while (batch.items.size() < items_max && scanned < scanned_max) {
+        const std::size_t want = std::min(items_max - batch.items.size(), scanned_max - scanned);
+        auto records = journal_.read(position_, want, read_bytes);
+        if (!records && records.error().code == base::Errc::not_found) {
+            records = store_.read_events(gateway, position_, want);
+            if (records && records->empty()) {
+                // Neither has it: retention removed it. The journal's first is the oldest there is.
+                const std::uint64_t first = journal_.status().first_sequence;
+                if (first <= position_ + 1)
+                    return base::Error{base::Errc::unavailable, "the journal and the store are changing; try again"};
+                records = std::vector<JournalRecord>{};
+                auto* gap = batch.items.emplace_back().mutable_gap();
+                gap->set_gateway_id(gateway.to_string());
+                gap->set_first_missing(position_ + 1);
+                gap->set_last_missing(first - 1);
+                position_ = first - 1;
+                continue;
+            }
+        }
+        if (!records) return records.error();
+        if (records->empty()) {
+            batch.at_end = true;
+            break;
+        }
+        for (auto& record : *records) {
+            if (record.sequence > position_ + 1) {
+                auto* gap = batch.items.emplace_back().mutable_gap();
+                gap->set_gateway_id(gateway.to_string());
+                gap->set_first_missing(position_ + 1);
+                gap->set_last_missing(record.sequence - 1);
+            }
+            position_ = record.sequence;
+            ++scanned;
+            if (since_ && record.recorded_at < *since_) continue;
+            auto event = decode(gateway, record);
+            if (!event) {
+                base::log_error("an audit event cannot be read", {{"error", event.error().message}});
+                auto* gap = batch.items.emplace_back().mutable_gap();
+                gap->set_gateway_id(gateway.to_string());
+                gap->set_first_missing(record.sequence);
+                gap->set_last_missing(record.sequence);
+                continue;
+            }
+            if (filter_.matches(*event)) *batch.items.emplace_back().mutable_event() = std::move(*event);
+        }
+    }
+    return batch;
+}
+
+}  // namespace usher::audit
