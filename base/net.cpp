@@ -184,6 +184,8 @@ std::optional<Cidr> Cidr::parse(std::string_view text) noexcept {
 }
 
 bool Cidr::contains(const IpAddress& address) const noexcept {
+    // IPv4 is held as IPv4-mapped IPv6. A block such as ::/0 means IPv6 to whoever writes it, so it holds no IPv4.
+    if (address.is_v4() && prefix_bits < 96) return false;
     const unsigned whole = prefix_bits / 8;
     if (!std::equal(network.bytes.begin(), network.bytes.begin() + whole, address.bytes.begin())) return false;
     const unsigned rest = prefix_bits % 8;

@@ -7,8 +7,8 @@
 
 namespace usher::base {
 
-/// An IPv4 or IPv6 address, held as 16 bytes (IPv4 as ::ffff:a.b.c.d), so that an IPv4-mapped IPv6 address *is* the IPv4
-/// address that it reaches and cannot be told apart from it by any check.
+/// An IPv4 or IPv6 address, held as 16 bytes (IPv4 as ::ffff:a.b.c.d), so that an IPv4-mapped IPv6 address *is* the
+/// IPv4 address that it reaches and cannot be told apart from it by any check.
 struct IpAddress {
     std::array<std::uint8_t, 16> bytes{};
 
@@ -31,6 +31,7 @@ struct Cidr {
 
     /// Host bits below the prefix must be zero, else nullopt.
     static std::optional<Cidr> parse(std::string_view text) noexcept;
+    /// An IPv6 block wider than /96, as ::/0, holds no IPv4 address.
     bool contains(const IpAddress& address) const noexcept;
     std::string to_string() const;
     friend bool operator==(const Cidr&, const Cidr&) = default;
@@ -48,8 +49,9 @@ struct Destination {
 };
 
 /// Canonicalises a DNS host name: ASCII letters, digits, hyphens; labels of 1 to 63 that neither begin nor end with a
-/// hyphen; 253 bytes in all; one trailing dot is dropped; lower-cased. A name whose last label is all digits, or begins with "0x", is
-/// refused: resolvers read it as an address (RFC 1123 §2.1). Underscores are accepted inside labels except the last.
+/// hyphen; 253 bytes in all; one trailing dot is dropped; lower-cased. A name whose last label is all digits, or begins
+/// with "0x", is refused: resolvers read it as an address (RFC 1123 §2.1). Underscores are accepted inside labels
+/// except the last.
 std::optional<std::string> canonical_host_name(std::string_view text);
 
 }  // namespace usher::base

@@ -240,7 +240,11 @@ private:
             auto swept = sessions_->sweep();
             if (!swept.database && !database_failing_)
                 base::log_warning("sessions could not be saved", {{"error", swept.database.error().message}});
-            database_failing_ = !swept.database.ok();
+            // What another gateway, or a commit whose answer was lost, made of the directory. The listener enforces it.
+            auto refreshed = directory_->refresh();
+            if (!refreshed && swept.database && !database_failing_)
+                base::log_warning("the directory could not be read again", {{"error", refreshed.error().message}});
+            database_failing_ = !swept.database.ok() || !refreshed.ok();
             const auto directory = directory_->snapshot();
             for (const auto& session : swept.expired) {
                 usher::v1::SessionRecord record;

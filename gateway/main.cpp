@@ -60,6 +60,7 @@ int run(gateway::Config config) {
     for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
+    ::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error of the write, as a full disk is
 
     if (auto logging = base::configure_log(config.log); !logging)
         return fail({logging.error().code, "'log': " + logging.error().message});

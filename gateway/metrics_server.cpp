@@ -4,6 +4,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -90,9 +91,8 @@ asio::awaitable<void> MetricsServer::serve(asio::ip::tcp::socket given) {
     } else {
         answer = Response(404).close().with_text("there is /metrics, /healthz and /readyz");
     }
-    auto [error, n] =
-        co_await asio::async_write(held->socket, asio::buffer(answer), asio::as_tuple(asio::use_awaitable));
     boost::system::error_code ignored;  // sent or not, the connection is over
+    co_await asio::async_write(held->socket, asio::buffer(answer), asio::redirect_error(asio::use_awaitable, ignored));
     held->socket.shutdown(asio::socket_base::shutdown_both, ignored);
     held->timer.cancel();
 }

@@ -128,16 +128,12 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     services.throttle.give_back(peer.ip, username, services.clock.mono());
     auto created = co_await services.background.run<auth::Sessions::Created>(
         [&services, account_copy = *account, ip = peer.ip, device = form.device] {
-            // The account as it is now: it may have been disabled while its password was being hashed.
-            const auto now = services.directory.snapshot();
-            const auth::Account* current = now->account_by_id(account_copy.id);
-            if (current == nullptr || current->status != auth::AccountStatus::active)
-                return base::Result<auth::Sessions::Created>(base::Errc::unauthenticated,
-                                                             "the account was disabled meanwhile");
-            return services.sessions.create(*current, ip, device);
+            // The account as it was read before its hash: when it was disabled or got another password while the old
+            // one was being hashed, the session is refused.
+            return services.sessions.create(account_copy, ip, device);
         });
     if (!created) {
-        outcome.status = created.error().code == base::Errc::unauthenticated ? 401 : 503;
+        outcome.status = created.error().code == base::Errc::failed_precondition ? 401 : 503;
         if (outcome.status == 503)
             base::log_error("a session could not be created", {{"error", created.error().message}});
         co_return outcome;
