@@ -17,18 +17,21 @@ namespace usher::gateway {
 
 /// Awaits something that answers through a callback on another thread. `start` gets the callback, which must be called
 /// exactly once; the coroutine goes on on its own executor.
+///
+/// Callers give `start` a name before the expression that awaits: gcc 12 destroys a closure that is a temporary of a
+/// co_await expression twice (GCC bug 99576 and its kin).
 template <class T, class Start>
 boost::asio::awaitable<T> await_callback(Start start) {
     auto executor = co_await boost::asio::this_coro::executor;
+    auto initiate = [executor, start = std::move(start)](auto handler) mutable {
+        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+        start([shared, executor](T value) {
+            boost::asio::post(executor,
+                              [shared, value = std::move(value)]() mutable { std::move (*shared)(std::move(value)); });
+        });
+    };
     co_return co_await boost::asio::async_initiate<decltype(boost::asio::use_awaitable), void(T)>(
-        [executor, start = std::move(start)](auto handler) mutable {
-            auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-            start([shared, executor](T value) {
-                boost::asio::post(
-                    executor, [shared, value = std::move(value)]() mutable { std::move (*shared)(std::move(value)); });
-            });
-        },
-        boost::asio::use_awaitable);
+        std::move(initiate), boost::asio::use_awaitable);
 }
 
 /// A few threads for what blocks on the database, behind a bounded queue.

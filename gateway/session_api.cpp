@@ -90,8 +90,10 @@ asio::awaitable<bool> sign_in(Connection& connection, http1::Request& request, b
 
 asio::awaitable<bool> current_session(Connection& connection, const Gatekeeper::Subject& subject, bool keep) {
     auto& services = connection.worker().services();
-    auto open = co_await services.background.run<std::uint64_t>(
-        [&services, id = subject.session->id] { return base::Result<std::uint64_t>(services.open_accesses(id)); });
+    auto count = [&services, id = subject.session->id] {
+        return base::Result<std::uint64_t>(services.open_accesses(id));
+    };
+    auto open = co_await services.background.run<std::uint64_t>(std::move(count));
     std::string json =
         "{\"session_id\":" + base::json_quote(subject.session->id) +
         ",\"username\":" + base::json_quote(subject.account->username) +

@@ -20,10 +20,10 @@ SessionRecord session_record(SessionRecord::Event::Value event, const Peer& peer
 
 /// Appends and waits; false when it did not become durable.
 asio::awaitable<bool> durable(Services& services, const SessionRecord& record) {
-    auto result = co_await await_callback<base::Result<std::uint64_t>>(
-        [&services, append = audit::encode(record)](auto done) mutable {
-            services.journal.append(std::move(append), done);
-        });
+    auto append = [&services, bytes = audit::encode(record)](auto done) mutable {
+        services.journal.append(std::move(bytes), done);
+    };
+    auto result = co_await await_callback<base::Result<std::uint64_t>>(std::move(append));
     co_return result.ok();
 }
 
@@ -88,17 +88,16 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     const auth::Account* account = canonical ? directory->account_by_username(*canonical) : nullptr;
     // An unknown name costs the same look-up and the same hash as a known one.
     const std::string account_id = account != nullptr ? account->id : "00000000-0000-0000-0000-000000000000";
-    auto hash = co_await services.background.run<std::string>(
-        [&services, account_id] { return services.directory.password_hash(account_id); });
+    auto read_hash = [&services, account_id] { return services.directory.password_hash(account_id); };
+    auto hash = co_await services.background.run<std::string>(std::move(read_hash));
     if (!hash && hash.error().code != base::Errc::not_found) {
         services.throttle.give_back(peer.ip, username, services.clock.mono());
         outcome.status = 503;
         co_return outcome;
     }
-    auto matches = co_await await_callback<base::Result<bool>>(
-        [&services, text = hash ? *hash : std::string(), password = std::move(form.password)](auto done) mutable {
-            services.hashing.verify(std::move(text), std::move(password), done);
-        });
+    auto verify = [&services, text = hash ? *hash : std::string(), password = std::move(form.password)](
+                      auto done) mutable { services.hashing.verify(std::move(text), std::move(password), done); };
+    auto matches = co_await await_callback<base::Result<bool>>(std::move(verify));
     if (!matches) {
         services.throttle.give_back(peer.ip, username, services.clock.mono());
         services.metrics.limited("hashing-queue");
@@ -126,12 +125,12 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     }
 
     services.throttle.give_back(peer.ip, username, services.clock.mono());
-    auto created = co_await services.background.run<auth::Sessions::Created>(
-        [&services, account_copy = *account, ip = peer.ip, device = form.device] {
-            // The account as it was read before its hash: when it was disabled or got another password while the old
-            // one was being hashed, the session is refused.
-            return services.sessions.create(account_copy, ip, device);
-        });
+    // The account as it was read before its hash: when it was disabled or got another password while the old one was
+    // being hashed, the session is refused.
+    auto create = [&services, as_read = *account, ip = peer.ip, device = form.device] {
+        return services.sessions.create(as_read, ip, device);
+    };
+    auto created = co_await services.background.run<auth::Sessions::Created>(std::move(create));
     if (!created) {
         outcome.status = created.error().code == base::Errc::failed_precondition ? 401 : 503;
         if (outcome.status == 503)
@@ -144,10 +143,11 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     *record.mutable_device() = to_proto(form.device);
     if (!co_await durable(services, record)) {
         // No session without its record either.
-        auto ended = co_await services.background.run<bool>([&services, id = created->session->id] {
+        auto take_back = [&services, id = created->session->id] {
             auto result = services.sessions.end(id, auth::SessionEnd::revoked, [] { return base::Result<void>(); });
             return result ? base::Result<bool>(true) : base::Result<bool>(result.error());
-        });
+        };
+        auto ended = co_await services.background.run<bool>(std::move(take_back));
         if (!ended) base::log_error("a session without record could not be ended", {{"error", ended.error().message}});
         outcome.status = 503;
         co_return outcome;
@@ -164,17 +164,17 @@ asio::awaitable<bool> sign_out(Services& services, const Peer& peer, const Gatek
     SessionRecord record = session_record(SessionRecord::Event::SIGNED_OUT, peer, subject.account->username);
     record.set_account_id(subject.account->id);
     record.set_session_id(subject.session->id);
-    auto ended =
-        co_await services.background.run<bool>([&services, id = subject.session->id, append = audit::encode(record)] {
-            auto result = services.sessions.end(id, auth::SessionEnd::signed_out, [&]() -> base::Result<void> {
-                auto appended = services.journal.append_and_wait(append);
-                if (!appended) return appended.error();
-                return {};
-            });
-            services.enforce(id);
-            if (!result && result.error().code != base::Errc::not_found) return base::Result<bool>(result.error());
-            return base::Result<bool>(true);
+    auto end = [&services, id = subject.session->id, bytes = audit::encode(record)] {
+        auto result = services.sessions.end(id, auth::SessionEnd::signed_out, [&]() -> base::Result<void> {
+            auto appended = services.journal.append_and_wait(bytes);
+            if (!appended) return appended.error();
+            return {};
         });
+        services.enforce(id);
+        if (!result && result.error().code != base::Errc::not_found) return base::Result<bool>(result.error());
+        return base::Result<bool>(true);
+    };
+    auto ended = co_await services.background.run<bool>(std::move(end));
     if (!ended) base::log_error("a sign-out could not be completed", {{"error", ended.error().message}});
     co_return ended.ok();
 }

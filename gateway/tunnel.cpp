@@ -22,6 +22,9 @@ using http1::Response;
 namespace {
 
 struct Answer {
+    // A constructor, for gcc 12 destroys an aggregate that is a temporary of a co_await expression twice.
+    Answer(int http_status, std::string_view error, std::string text)
+        : status(http_status), proxy_error(error), detail(std::move(text)) {}
     int status;
     std::string_view proxy_error;  ///< RFC 9209 §2.3
     std::string detail;
@@ -106,9 +109,9 @@ public:
     asio::awaitable<bool> run() {
         std::vector<dial::CheckedEndpoint> endpoints;
         if (!control_) {
+            dial::DialRules rules{std::move(allow_addresses_), worker_.own_listeners()};
             auto resolved = co_await cancellable(
-                worker_.dialer().resolve(access_.destination(), {std::move(allow_addresses_), worker_.own_listeners()},
-                                         services_.config.dns.timeout));
+                worker_.dialer().resolve(access_.destination(), std::move(rules), services_.config.dns.timeout));
             if (access_.was_cut()) co_return over(CloseReason::REVOKED);
             if (auto* failure = std::get_if<dial::DialError>(&resolved)) co_return co_await unreachable(*failure);
             endpoints = std::get<std::vector<dial::CheckedEndpoint>>(std::move(resolved));
