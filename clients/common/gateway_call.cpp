@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/text.hpp"
+#include "clients/common/json.hpp"
 
 namespace usher::clients {
 
@@ -101,6 +102,10 @@ std::string refusal_text(const HttpHead& head, std::string_view body) {
     if (type.substr(0, 10) == "text/plain") {
         while (!body.empty() && (body.back() == '\n' || body.back() == '\r')) body.remove_suffix(1);
         words = base::escape_for_terminal(body.substr(0, body.find('\n')), 500);
+    }
+    if (type.substr(0, 16) == "application/json") {
+        const auto object = parse_json_object(body);
+        if (object) words = base::escape_for_terminal(json_text(*object, "error").value_or(""), 500);
     }
     if (words.empty()) {
         if (const auto status = head.field("proxy-status")) words = base::escape_for_terminal(*status, 500);

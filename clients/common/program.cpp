@@ -1,5 +1,6 @@
 #include "clients/common/program.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>

@@ -40,7 +40,7 @@ void add_audit_commands(CLI::App& app, const Settings& settings) {
     {
         auto* command = group->add_subcommand("tail", "Show events; with --follow, as they become durable");
         auto options = std::make_shared<TailOptions>();
-        command->add_flag("-F,--follow", options->follow, "Go on as events come; reconnects by itself");
+        command->add_flag("-f,--follow", options->follow, "Go on as events come; reconnects by itself");
         command->add_option("--since", options->since,
                             "From a time on: 15m, 1h, 7d back, or RFC 3339; default: 1h, with --follow now");
         command->add_option("--after", options->after, "From behind an event on: its cursor");

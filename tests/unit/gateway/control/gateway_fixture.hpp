@@ -1,0 +1,148 @@
+#pragma once
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/create_channel_posix.h>
+#include <grpcpp/security/credentials.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "audit/audit.hpp"
+#include "auth/directory.hpp"
+#include "auth/password.hpp"
+#include "auth/sessions.hpp"
+#include "base/sql/database.hpp"
+#include "catch.hpp"
+#include "gateway/control/control_server.hpp"
+
+namespace usher::test {
+
+/// A real control server on a real journal and database in a directory of its own.
+struct TestGateway {
+    TestGateway() {
+        char name[] = "/tmp/usher-control-XXXXXX";
+        directory_path = ::mkdtemp(name);
+        database = must(base::sql::open_database("sqlite:" + directory_path + "/usher.db"));
+        std::vector<base::sql::Migration> migrations;
+        for (const auto& m : auth::Directory::migrations()) migrations.push_back(m);
+        for (const auto& m : audit::store_migrations()) migrations.push_back(m);
+        REQUIRE(database->migrate(migrations).ok());
+        directory = must(auth::Directory::open(*database, clock));
+        sessions = must(auth::Sessions::open(*database, clock, {}));
+        audit::JournalOptions options;
+        options.directory = directory_path + "/journal";
+        options.segment_bytes = 1 << 20;
+        journal = must(audit::Journal::open(options, clock));
+        store = std::make_unique<audit::Store>(*database);
+        shipper = audit::Shipper::start(*journal, *store, clock);
+        hashing = std::make_unique<auth::HashingWorker>(64, auth::HashCost{1, 8192});
+        server = must(gateway::control::ControlServer::start(socket(), dependencies()));
+    }
+    ~TestGateway() {
+        server.reset();
+        shipper.reset();
+        journal.reset();
+        std::filesystem::remove_all(directory_path);
+    }
+
+    template <class T>
+    static T must(base::Result<T> result) {
+        if (!result) FAIL(result.error().message);
+        return std::move(result).value();
+    }
+
+    std::string socket() const { return directory_path + "/control.sock"; }
+    gateway::control::ControlDependencies dependencies() {
+        return {*directory,
+                *sessions,
+                *hashing,
+                *journal,
+                *store,
+                *shipper,
+                clock,
+                [](const std::string&) { return std::uint64_t{3}; },
+                [this] {
+                    ++enforced;
+                    return std::uint64_t{2};
+                }};
+    }
+
+    /// The local administrator's channel.
+    std::shared_ptr<grpc::Channel> local() {
+        grpc::ChannelArguments arguments;
+        arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+        return grpc::CreateCustomChannel("unix:" + socket(), grpc::InsecureChannelCredentials(), arguments);
+    }
+    /// A channel as a CONNECT tunnel to the control app makes one.
+    std::shared_ptr<grpc::Channel> tunnel() {
+        int fds[2];
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
+        REQUIRE(server->serve_tunnel(fds[1]).ok());
+        return grpc::CreateInsecureChannelFromFd("tunnel", fds[0]);
+    }
+
+    /// An account made behind the API's back, and a session of it.
+    auth::Account account(const std::string& username, auth::Role role) {
+        auth::Account account;
+        account.username = username;
+        account.role = role;
+        auto hash = auth::hash_password(base::Secret(std::string_view("correct horse")), {1, 8192});
+        return must(
+            directory->create_account(account, *hash, [](const auth::Change&) { return base::Result<void>{}; }));
+    }
+    struct SignedIn {
+        auth::SessionPtr session;
+        std::string token;
+    };
+    SignedIn sign_in(const auth::Account& account) {
+        auto created = must(sessions->create(account, "192.0.2.7", {}));
+        return {created.session, std::string(created.token.reveal())};
+    }
+
+    /// The administrative acts on record, in order.
+    std::vector<usher::v1::AdminRecord> acts() const {
+        std::vector<usher::v1::AdminRecord> out;
+        std::uint64_t after = 0;
+        for (;;) {
+            auto records = must(journal->read(after, 100, 1 << 20));
+            if (records.empty()) return out;
+            for (const auto& record : records) {
+                after = record.sequence;
+                auto event = must(audit::decode(journal->gateway_id(), record));
+                if (event.has_admin()) out.push_back(event.admin());
+            }
+        }
+    }
+
+    base::SystemClock clock;
+    std::string directory_path;
+    std::unique_ptr<base::sql::Database> database;
+    std::unique_ptr<auth::Directory> directory;
+    std::unique_ptr<auth::Sessions> sessions;
+    std::unique_ptr<audit::Journal> journal;
+    std::unique_ptr<audit::Store> store;
+    std::unique_ptr<audit::Shipper> shipper;
+    std::unique_ptr<auth::HashingWorker> hashing;
+    std::atomic<int> enforced{0};
+    std::unique_ptr<gateway::control::ControlServer> server;
+};
+
+/// One call, with a deadline so that no fault of the server hangs the test, and with the bearer's token when there is
+/// one.
+struct ClientCall : grpc::ClientContext {
+    explicit ClientCall(const std::string& token = {}) {
+        set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+        if (!token.empty()) AddMetadata("authorization", "Bearer " + token);
+    }
+};
+
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace usher::test

@@ -1,0 +1,200 @@
+#include <thread>
+
+#include "gateway_fixture.hpp"
+#include "usher/v1/account.grpc.pb.h"
+#include "usher/v1/audit.grpc.pb.h"
+
+using namespace usher;
+using test::ClientCall;
+using test::TestGateway;
+namespace v1 = usher::v1;
+
+namespace {
+
+void append_denials(TestGateway& gateway, int count, std::size_t reason_bytes = 10) {
+    for (int i = 0; i < count; ++i) {
+        v1::AccessRecord access;
+        access.set_access_id(base::new_uuid(gateway.clock).to_string());
+        access.set_event(v1::AccessEventType::DENIED);
+        access.set_username(i % 2 == 0 ? "even" : "odd");
+        access.add_reasons(std::string(reason_bytes, 'r'));
+        if (i + 1 < count) {
+            gateway.journal->append(audit::encode(access), {});
+        } else {
+            REQUIRE(gateway.journal->append_and_wait(audit::encode(access)).ok());
+        }
+    }
+}
+
+/// Reads events, skipping heartbeats, until `count` came or the stream ended.
+std::vector<v1::AuditEvent> read_events(grpc::ClientReader<v1::TailResponse>& reader, std::size_t count) {
+    std::vector<v1::AuditEvent> out;
+    v1::TailResponse item;
+    while (out.size() < count && reader.Read(&item)) {
+        if (item.has_event()) out.push_back(item.event());
+    }
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("a tail sends what is durable and ends, or follows, in sequence order") {
+    TestGateway gateway;
+    append_denials(gateway, 600);
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    const auto cursor = audit::Cursor{gateway.journal->gateway_id(), 100}.to_string();
+
+    v1::TailRequest request;
+    request.set_after(cursor);
+    ClientCall call;
+    auto reader = stub->Tail(&call, request);
+    const auto events = read_events(*reader, 1000);
+    CHECK(reader->Finish().ok());
+    REQUIRE(events.size() == 500);
+    for (std::size_t i = 0; i < events.size(); ++i) REQUIRE(events[i].sequence() == 101 + i);
+
+    request.set_follow(true);
+    request.set_after(events.back().cursor());
+    request.set_filter("username = \"odd\"");
+    ClientCall follow_call;
+    auto follower = stub->Tail(&follow_call, request);
+    follower->WaitForInitialMetadata();
+    append_denials(gateway, 4);
+    const auto odd = read_events(*follower, 2);
+    REQUIRE(odd.size() == 2);
+    CHECK(odd[0].sequence() == 602);
+    CHECK(odd[1].sequence() == 604);
+    follow_call.TryCancel();
+    CHECK(follower->Finish().error_code() == grpc::StatusCode::CANCELLED);
+}
+
+TEST_CASE("a tail from now on says where it is, and sends what comes after") {
+    TestGateway gateway;
+    append_denials(gateway, 5);
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    v1::TailRequest request;
+    request.set_follow(true);
+    ClientCall call;
+    auto reader = stub->Tail(&call, request);
+    v1::TailResponse item;
+    REQUIRE(reader->Read(&item));
+    CHECK(item.heartbeat_cursor() == audit::Cursor{gateway.journal->gateway_id(), 5}.to_string());
+    append_denials(gateway, 1);
+    REQUIRE(reader->Read(&item));
+    CHECK(item.event().sequence() == 6);
+}
+
+TEST_CASE("a malformed start or filter of a tail is INVALID_ARGUMENT") {
+    TestGateway gateway;
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    const auto status = [&](const v1::TailRequest& request) {
+        ClientCall call;
+        auto reader = stub->Tail(&call, request);
+        CHECK(read_events(*reader, 1).empty());
+        return reader->Finish();
+    };
+    v1::TailRequest request;
+    request.set_after("x");
+    CHECK(status(request).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+    request.set_after(audit::Cursor{gateway.journal->gateway_id(), 99}.to_string());
+    CHECK(status(request).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+    request.clear_after();
+    request.set_filter("colour = 1");
+    const auto refused = status(request);
+    CHECK(refused.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+    CHECK(test::contains(refused.error_message(), "filter: "));
+}
+
+TEST_CASE("a subscriber that stops reading holds up nobody, and reads everything once it goes on") {
+    TestGateway gateway;
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    v1::TailRequest request;
+    request.set_follow(true);
+    request.set_after(audit::Cursor{gateway.journal->gateway_id(), 0}.to_string());
+    ClientCall stalled_call, busy_call;
+    auto stalled = stub->Tail(&stalled_call, request);
+    stalled->WaitForInitialMetadata();
+    auto busy = v1::AuditService::NewStub(gateway.local())->Tail(&busy_call, request);
+    // 12 MB: far more than a batch and what flow control lets through.
+    append_denials(gateway, 3000, 4000);
+    CHECK(read_events(*busy, 3000).size() == 3000);
+    const auto late = read_events(*stalled, 3000);
+    REQUIRE(late.size() == 3000);
+    for (std::size_t i = 0; i < late.size(); ++i) REQUIRE(late[i].sequence() == i + 1);
+    busy_call.TryCancel();
+    stalled_call.TryCancel();
+}
+
+TEST_CASE("a tail of a tunnel ends as UNAUTHENTICATED when its session does") {
+    TestGateway gateway;
+    const auto auditor = gateway.sign_in(gateway.account("carol", auth::Role::auditor));
+    const auto stub = v1::AuditService::NewStub(gateway.tunnel());
+    v1::TailRequest request;
+    request.set_follow(true);
+    ClientCall call(auditor.token);
+    auto reader = stub->Tail(&call, request);
+    v1::TailResponse item;
+    REQUIRE(reader->Read(&item));
+    REQUIRE(gateway.sessions->end(auditor.session->id, auth::SessionEnd::revoked, {}).ok());
+    // The event wakes the stream, which looks at its caller first: it must not be sent.
+    append_denials(gateway, 1);
+    CHECK(read_events(*reader, 1).empty());
+    CHECK(reader->Finish().error_code() == grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_CASE("subscribers are bounded in number") {
+    TestGateway gateway;
+    v1::TailRequest request;
+    request.set_follow(true);
+    std::vector<std::unique_ptr<ClientCall>> calls;
+    std::vector<std::unique_ptr<grpc::ClientReader<v1::TailResponse>>> readers;
+    std::unique_ptr<v1::AuditService::Stub> stub;
+    for (int i = 0; i < 256; ++i) {
+        if (i % 90 == 0) stub = v1::AuditService::NewStub(gateway.local());  // 100 streams a connection
+        calls.push_back(std::make_unique<ClientCall>());
+        readers.push_back(stub->Tail(calls.back().get(), request));
+        readers.back()->WaitForInitialMetadata();
+    }
+    ClientCall call;
+    auto reader = stub->Tail(&call, request);
+    CHECK(read_events(*reader, 1).empty());
+    CHECK(reader->Finish().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    for (auto& open : calls) open->TryCancel();
+}
+
+TEST_CASE("stop ends streams, refuses new tunnels and returns within its deadline") {
+    TestGateway gateway;
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    v1::TailRequest request;
+    request.set_follow(true);
+    ClientCall call;
+    auto reader = stub->Tail(&call, request);
+    reader->WaitForInitialMetadata();
+    std::thread stopping([&] { gateway.server->stop(base::Microseconds{5'000'000}); });
+    read_events(*reader, 1);
+    CHECK(reader->Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
+    stopping.join();
+    int fds[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+    CHECK(gateway.server->serve_tunnel(fds[1]).error().code == base::Errc::unavailable);
+    ::close(fds[0]);
+}
+
+TEST_CASE("the audit's state and the accesses in the store are answered") {
+    TestGateway gateway;
+    append_denials(gateway, 5);
+    REQUIRE(gateway.shipper->wait_shipped(5, base::Microseconds{10'000'000}));
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    v1::AuditStatus status;
+    ClientCall call;
+    REQUIRE(stub->GetAuditStatus(&call, {}, &status).ok());
+    CHECK(status.gateway_id() == gateway.journal->gateway_id().to_string());
+    CHECK(status.durable_sequence() == 5);
+    CHECK(status.shipped_sequence() == 5);
+    v1::ListAccessesRequest list;
+    list.set_filter("username = \"odd\"");
+    v1::ListAccessesResponse accesses;
+    ClientCall list_call;
+    REQUIRE(stub->ListAccesses(&list_call, list, &accesses).ok());
+    CHECK(accesses.accesses_size() == 2);
+}
