@@ -27,6 +27,17 @@ asio::awaitable<bool> durable(Services& services, const SessionRecord& record) {
     co_return result.ok();
 }
 
+/// Whose tries an attempt counts against. Where the account is signed in already it has a budget of its own, so that a
+/// stranger who tries passwords elsewhere cannot lock its owner out.
+std::string sign_in_budget(Services& services, const Peer& peer, const auth::Account* account,
+                           const std::string& username) {
+    if (account == nullptr) return username;
+    constexpr std::size_t looked_at = 100;
+    for (const auto& session : services.sessions.list(account->id, "", looked_at))
+        if (session->client_ip == peer.ip) return username + " at " + peer.ip;
+    return username;
+}
+
 std::int64_t seconds_rounded_up(base::Microseconds d) { return (d.count() + 999'999) / 1'000'000; }
 
 }  // namespace
@@ -73,7 +84,10 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     // their own.
     const auto canonical = auth::canonical_username(form.username);
     const std::string username = canonical.value_or("?");
-    const auto verdict = services.throttle.take(peer.ip, username, services.clock.mono());
+    const auto directory = services.directory.snapshot();
+    const auth::Account* account = canonical ? directory->account_by_username(*canonical) : nullptr;
+    const std::string budget = sign_in_budget(services, peer, account, username);
+    const auto verdict = services.throttle.take(peer.ip, budget, services.clock.mono());
     if (!verdict.allowed) {
         services.metrics.limited("sign-in");
         AccessRecord record = new_record(peer, services.clock.utc());
@@ -84,14 +98,12 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
         co_return outcome;
     }
 
-    const auto directory = services.directory.snapshot();
-    const auth::Account* account = canonical ? directory->account_by_username(*canonical) : nullptr;
     // An unknown name costs the same look-up and the same hash as a known one.
     const std::string account_id = account != nullptr ? account->id : "00000000-0000-0000-0000-000000000000";
     auto read_hash = [&services, account_id] { return services.directory.password_hash(account_id); };
     auto hash = co_await services.background.run<std::string>(std::move(read_hash));
     if (!hash && hash.error().code != base::Errc::not_found) {
-        services.throttle.give_back(peer.ip, username, services.clock.mono());
+        services.throttle.give_back(peer.ip, budget, services.clock.mono());
         outcome.status = 503;
         co_return outcome;
     }
@@ -99,7 +111,7 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
                       auto done) mutable { services.hashing.verify(std::move(text), std::move(password), done); };
     auto matches = co_await await_callback<base::Result<bool>>(std::move(verify));
     if (!matches) {
-        services.throttle.give_back(peer.ip, username, services.clock.mono());
+        services.throttle.give_back(peer.ip, budget, services.clock.mono());
         services.metrics.limited("hashing-queue");
         outcome.status = 503;
         co_return outcome;
@@ -124,7 +136,7 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
         co_return outcome;
     }
 
-    services.throttle.give_back(peer.ip, username, services.clock.mono());
+    services.throttle.give_back(peer.ip, budget, services.clock.mono());
     // The account as it was read before its hash: when it was disabled or got another password while the old one was
     // being hashed, the session is refused.
     auto create = [&services, as_read = *account, ip = peer.ip, device = form.device] {
