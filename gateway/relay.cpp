@@ -124,7 +124,8 @@ asio::awaitable<void> Relay::download() {
         if (status == IoStatus::failed) co_return failed(CloseReason::APP_ERROR);
 
         // What reading the client left to send (a KeyUpdate's answer) goes first.
-        IoStatus sent = client_.flushed() ? IoStatus::done : co_await client_.write_all({});
+        IoStatus sent = IoStatus::done;
+        if (!client_.flushed()) sent = co_await client_.write_all({});
         if (sent == IoStatus::done) sent = client_.encrypt({block.data(), count});
         block.reset();  // The ciphertext is a copy, so a slow client holds one block, not two.
         while (sent == IoStatus::done && !client_.flushed()) {
