@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+
+#include "load/tunnel.hpp"
+
+namespace bench {
+
+struct Amount {
+    std::uint64_t count = 0;   // tunnels, or bytes a stream
+    unsigned concurrency = 1;  // threads, each with one tunnel at a time
+    double rate = 0;           // tunnels begun a second (setup only)
+};
+
+/// Each prints one JSON line with what it did and returns the exit code; the first failure ends it (1, on standard
+/// error).
+int download(const Route& route, const Amount& amount);
+int upload(const Route& route, const Amount& amount);
+/// Tunnels one after the other: 1 KiB to the echo app and back, then a clean end.
+int short_tunnels(const Route& route, const Amount& amount);
+/// Tunnels begun at a fixed rate; the time from connect() until one byte has come back from the echo app.
+int setup(const Route& route, const Amount& amount);
+/// Opens tunnels, passes one byte through each and holds them all until standard input ends.
+int idle(const Route& route, const Amount& amount);
+/// 16 MiB through the echo app in odd pieces; fails unless each byte comes back as it went.
+int verify(const Route& route);
+
+}  // namespace bench

@@ -1,0 +1,110 @@
+"""What is done to each proxy in a run, and the figures that come of it."""
+import json
+import os
+import subprocess
+import time
+
+import process
+from proxies import BenchError
+
+GIB = 1 << 30
+
+# rows of the result: key, title, unit
+FIGURES = [
+    ("download_cpu", "CPU per GiB, download", "s"),
+    ("upload_cpu", "CPU per GiB, upload", "s"),
+    ("short_cpu", "CPU per short tunnel", "us"),
+    ("setup_p50", "tunnel set-up, p50", "ms"),
+    ("setup_p99", "tunnel set-up, p99", "ms"),
+    ("idle_memory", "memory per idle tunnel", "KiB"),
+]
+
+
+class Sizes:
+    """How much of everything; `quick` only shows that all of it works."""
+
+    def __init__(self, quick):
+        self.streams = 4
+        self.stream_bytes = GIB // 16 if quick else GIB // 2
+        self.short = 300 if quick else 2000
+        self.setup, self.setup_rate = (100, 100) if quick else (600, 100)
+        self.idle = 200 if quick else 2000
+        self.concurrency = 8
+
+
+class Load:
+    """The load generator, kept off the core that the proxy has."""
+
+    def __init__(self, binary, cores):
+        self.binary, self.cores = binary, cores
+
+    def start(self, arguments, authorization=None, **pipes):
+        environment = {key: value for key, value in os.environ.items() if key != "BENCH_AUTHORIZATION"}
+        if authorization:
+            environment["BENCH_AUTHORIZATION"] = authorization
+        pin = (lambda: os.sched_setaffinity(0, self.cores)) if self.cores else None
+        return subprocess.Popen([str(self.binary), *arguments], env=environment, text=True, preexec_fn=pin,
+                                stdout=subprocess.PIPE, **pipes)
+
+    def run(self, proxy, command, kind, **options):
+        arguments = [command, *proxy.route(kind)]
+        for key, value in options.items():
+            arguments += [f"--{key}", str(value)]
+        child = self.start(arguments, proxy.authorization, stderr=subprocess.PIPE)
+        out, err = child.communicate()
+        if child.returncode != 0:
+            raise BenchError(f"{command} through {proxy.name}: {err.strip()}\n{proxy.last_words()}")
+        return json.loads(out)
+
+
+def measured(proxy, work):
+    """The result of `work` with the CPU seconds that the proxy spent on it, until it was quiet again."""
+    pid = proxy.process.pid
+    before = process.settled_cpu_seconds(pid)
+    result = work()
+    result["cpu_seconds"] = process.settled_cpu_seconds(pid) - before
+    return result
+
+
+def idle_memory(proxy, load, sizes):
+    """Opens the tunnels, reads the resident memory while they are held, and lets them end."""
+    pid = proxy.process.pid
+    process.settled_cpu_seconds(pid)
+    before = process.resident_kib(pid)
+    arguments = ["idle", *proxy.route("echo"), "--count", str(sizes.idle), "--concurrency", str(sizes.concurrency)]
+    child = load.start(arguments, proxy.authorization, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    line = child.stdout.readline()
+    if not line:
+        child.stdin.close()
+        raise BenchError(f"idle through {proxy.name}: {child.stderr.read().strip()}\n{proxy.last_words()}")
+    result = json.loads(line)
+    process.settled_cpu_seconds(pid)
+    time.sleep(1)
+    result.update(before_kib=before, held_kib=process.resident_kib(pid))
+    _, err = child.communicate()
+    if child.returncode != 0:
+        raise BenchError(f"a held tunnel through {proxy.name} was lost: {err.strip()}")
+    return result
+
+
+def measure(proxy, load, sizes):
+    """One run of one fresh proxy: the raw results and the figures of FIGURES."""
+    raw = {"verify": load.run(proxy, "verify", "echo")}
+    load.run(proxy, "short", "echo", count=50, concurrency=sizes.concurrency)  # pools and caches are warm after it
+    raw["idle"] = idle_memory(proxy, load, sizes)
+    bulk = {"count": sizes.stream_bytes, "concurrency": sizes.streams}
+    raw["download"] = measured(proxy, lambda: load.run(proxy, "download", "source", **bulk))
+    raw["upload"] = measured(proxy, lambda: load.run(proxy, "upload", "sink", **bulk))
+    raw["short"] = measured(proxy, lambda: load.run(proxy, "short", "echo", count=sizes.short,
+                                                    concurrency=sizes.concurrency))
+    raw["setup"] = measured(proxy, lambda: load.run(proxy, "setup", "echo", count=sizes.setup, rate=sizes.setup_rate,
+                                                    concurrency=sizes.concurrency))
+    figures = {
+        "download_cpu": raw["download"]["cpu_seconds"] * GIB / raw["download"]["bytes"],
+        "upload_cpu": raw["upload"]["cpu_seconds"] * GIB / raw["upload"]["bytes"],
+        "short_cpu": raw["short"]["cpu_seconds"] * 1e6 / raw["short"]["tunnels"],
+        "setup_p50": raw["setup"]["p50_ms"],
+        "setup_p99": raw["setup"]["p99_ms"],
+        "idle_memory": (raw["idle"]["held_kib"] - raw["idle"]["before_kib"]) / raw["idle"]["tunnels"],
+    }
+    return {"proxy": proxy.name, "figures": figures, "raw": raw}
