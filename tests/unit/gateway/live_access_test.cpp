@@ -1,0 +1,191 @@
+#include "gateway/live_access.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <optional>
+
+#include "catch.hpp"
+#include "tests/unit/gateway/held_journal.hpp"
+
+namespace asio = boost::asio;
+using namespace usher;
+using namespace usher::gateway;
+using usher::v1::AccessEventType;
+
+namespace {
+
+struct Bench {
+    base::ManualClock clock{base::from_micros(1'700'000'000'000'000)};
+    asio::io_context io{1};
+    HeldJournal journal;
+    std::optional<LiveAccess> access;
+
+    Bench() {
+        AccessRecord record;
+        record.set_username("alice");
+        record.set_app("crm");
+        access.emplace(journal, clock, io.get_executor(), record, base::new_uuid(clock), nullptr,
+                       base::Destination{"crm.corp.example", {}, 443});
+    }
+    /// Lets what has been posted run; no wait.
+    void settle() {
+        io.restart();
+        io.poll();
+    }
+    void open() {
+        std::optional<bool> opened;
+        start_open(opened);
+        journal.answer(true);
+        settle();
+        REQUIRE(opened == true);
+    }
+    void start_open(std::optional<bool>& opened) {
+        asio::co_spawn(
+            io, [this, &opened]() -> asio::awaitable<void> { opened = co_await access->open(); }, asio::detached);
+        settle();
+    }
+    AccessRecord last() { return (journal.held.empty() ? journal.answered : journal.held).back().access(); }
+};
+
+}  // namespace
+
+TEST_CASE("an access is open only when its record is durable") {
+    Bench bench;
+    std::optional<bool> opened;
+    bench.start_open(opened);
+    REQUIRE(bench.journal.held.size() == 1);
+    CHECK(bench.last().event() == AccessEventType::OPENED);
+    CHECK_FALSE(opened);
+    bench.journal.answer(true);
+    bench.settle();
+    CHECK(opened == true);
+}
+
+TEST_CASE("an access whose record was refused leaves no end behind") {
+    Bench bench;
+    std::optional<bool> opened;
+    bench.start_open(opened);
+    bench.journal.answer(false);
+    bench.settle();
+    CHECK(opened == false);
+    bench.access.reset();
+    CHECK(bench.journal.held.empty());
+}
+
+TEST_CASE("an access that nobody closed is closed by its end, once, with its figures") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(5);
+    bench.access->count_down(7);
+    bench.clock.advance(base::Microseconds{1'500'000});
+    bench.access.reset();
+    REQUIRE(bench.journal.held.size() == 1);
+    const auto closed = bench.last();
+    CHECK(closed.event() == AccessEventType::CLOSED);
+    CHECK(closed.close_reason() == CloseReason::CLIENT_ERROR);
+    CHECK(closed.bytes_up() == 5);
+    CHECK(closed.bytes_down() == 7);
+    CHECK(closed.duration_us() == 1'500'000);
+}
+
+TEST_CASE("a cut's reason wins over what the sockets say afterwards, and only the first cut counts") {
+    Bench bench;
+    bench.open();
+    unsigned stops = 0;
+    bench.access->on_cut([&] { ++stops; });
+    bench.access->cut(CloseReason::REVOKED);
+    bench.access->cut(CloseReason::IDLE_TIMEOUT);
+    CHECK(stops == 1);
+    bench.access->close(CloseReason::CLIENT_ERROR);
+    CHECK(bench.last().close_reason() == CloseReason::REVOKED);
+    CHECK(bench.last().has_revoked_at());
+}
+
+TEST_CASE("half the unlogged bound makes one PROGRESS, the whole bound stops the relay until it is durable") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(progress_after_bytes - 1);
+    CHECK(bench.journal.held.empty());
+    bench.access->count_up(1);
+    REQUIRE(bench.journal.held.size() == 1);
+    CHECK(bench.last().event() == AccessEventType::PROGRESS);
+    CHECK(bench.last().bytes_up() == progress_after_bytes);
+
+    bench.access->count_down(progress_after_bytes - 1);
+    CHECK(bench.journal.held.size() == 1);
+    CHECK_FALSE(bench.access->gated());
+    bench.access->count_down(1);
+    CHECK(bench.access->gated());
+
+    bool through = false;
+    asio::co_spawn(
+        bench.io,
+        [&]() -> asio::awaitable<void> {
+            co_await bench.access->gate();
+            through = true;
+        },
+        asio::detached);
+    bench.settle();
+    CHECK_FALSE(through);
+    bench.journal.answer(true);
+    bench.settle();
+    CHECK(through);
+    CHECK_FALSE(bench.access->gated());
+}
+
+TEST_CASE("a journal that fails gates the relay and is tried again by the tick") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(progress_after_bytes);
+    bench.journal.answer(false);
+    bench.settle();
+    CHECK(bench.access->journal_failed());
+    CHECK(bench.access->gated());
+    bench.access->tick(bench.clock.mono());
+    REQUIRE(bench.journal.held.size() == 1);
+    bench.journal.answer(true);
+    bench.settle();
+    CHECK_FALSE(bench.access->gated());
+}
+
+TEST_CASE("time makes a PROGRESS when bytes moved, and a heartbeat when none did") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(1);
+    CHECK(bench.access->tick(bench.clock.mono()));
+    CHECK(bench.journal.held.empty());
+    bench.clock.advance(progress_after_time);
+    CHECK_FALSE(bench.access->tick(bench.clock.mono()));
+    REQUIRE(bench.journal.held.size() == 1);
+    bench.journal.answer(true);
+    bench.settle();
+    bench.clock.advance(heartbeat_after - base::Microseconds{1});
+    bench.access->tick(bench.clock.mono());
+    CHECK(bench.journal.held.empty());
+    bench.clock.advance(base::Microseconds{1});
+    bench.access->tick(bench.clock.mono());
+    CHECK(bench.journal.held.size() == 1);
+}
+
+TEST_CASE("an answer that comes after the access has gone touches nothing") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(progress_after_bytes);
+    bench.access.reset();
+    while (!bench.journal.held.empty()) bench.journal.answer(true);
+    bench.settle();
+    CHECK(bench.journal.answered.back().access().event() == AccessEventType::CLOSED);
+}
+
+TEST_CASE("what was not delivered is taken off and said to be uncertain, and never goes below zero") {
+    Bench bench;
+    bench.open();
+    bench.access->count_down(100);
+    bench.access->undelivered_down(30);
+    CHECK(bench.access->bytes_down() == 70);
+    bench.access->undelivered_down(500);
+    CHECK(bench.access->bytes_down() == 0);
+    bench.access->close(CloseReason::REVOKED);
+    CHECK(bench.last().bytes_uncertain());
+}
