@@ -12,8 +12,8 @@
 
 namespace usher::audit {
 
-/// Makes an AuditEvent of a durable record: fills gateway_id, sequence, recorded_at and the cursor. data_loss when the payload
-/// does not parse.
+/// Makes an AuditEvent of a durable record: fills gateway_id, sequence, recorded_at and the cursor. data_loss when the
+/// payload does not parse.
 base::Result<usher::v1::AuditEvent> decode(const base::Uuid& gateway, const JournalRecord& record);
 /// The append for an event's record; the type follows from which it is (and from `event` of an access).
 JournalAppend encode(const usher::v1::AccessRecord& access);
@@ -29,14 +29,14 @@ struct Cursor {
     static std::optional<Cursor> parse(std::string_view text);
 };
 
-/// After a crash: appends CLOSED(GATEWAY_CRASHED, bytes_uncertain, closed_at = recorded_at of the last durable event) for
-/// every access that was left open, and a SystemRecord RECOVERED; waits until they are durable. Idempotent: killed half-way, the
-/// next start does the rest. Returns how many were closed.
+/// After a crash: appends CLOSED(GATEWAY_CRASHED, bytes_uncertain, closed_at = recorded_at of the last durable event)
+/// for every access that was left open, and a SystemRecord RECOVERED; waits until they are durable. Idempotent: killed
+/// half-way, the next start does the rest. Returns how many were closed.
 base::Result<std::uint64_t> close_crashed(Journal& journal);
 
-/// Ships the journal to the store: one thread, batches of at most 500 records or 1 MiB, exponential backoff from 100 ms to 10 s (with the
-/// reason logged once per outage and once at its end) while the store is away. Survives any outage: the journal keeps what is
-/// not shipped.
+/// Ships the journal to the store: one thread, batches of at most 500 records or 1 MiB, exponential backoff from 100 ms
+/// to 10 s (with the reason logged once per outage and once at its end) while the store is away. Survives any outage:
+/// the journal keeps what is not shipped.
 class Shipper {
 public:
     static std::unique_ptr<Shipper> start(Journal& journal, Store& store, const base::Clock& clock);
@@ -47,8 +47,9 @@ public:
     virtual bool wait_shipped(std::uint64_t sequence, base::Microseconds timeout) = 0;
 };
 
-/// Reads the stream of one gateway from any position: from the journal while it holds the position, else from the store.
-/// Holds no queue: a reader that stops costs nothing but its position. Not thread-safe; blocks on files and database.
+/// Reads the stream of one gateway from any position: from the journal while it holds the position, else from the
+/// store. Holds no queue: a reader that stops costs nothing but its position. Not thread-safe; blocks on files and
+/// database.
 class TailReader {
 public:
     TailReader(Journal& journal, Store& store, Filter filter);

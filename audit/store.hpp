@@ -16,9 +16,9 @@ namespace usher::audit {
 /// The schema of the audit store; gateway/main adds it to auth's migrations (numbers 100-199 are the audit's).
 std::span<const base::sql::Migration> store_migrations();
 
-/// The queryable database that the journal is shipped to. One row an event in audit_events (gateway_id, sequence, type, recorded_at,
-/// access_id, payload), one row an access in accesses (the columns are the record's fields; latest event wins by sequence), one
-/// row a gateway in audit_shipping (the watermark). Blocking; thread-safe as the Database is.
+/// The queryable database that the journal is shipped to. One row an event in audit_events (gateway_id, sequence, type,
+/// recorded_at, access_id, payload), one row an access in accesses (the columns are the record's fields; latest event
+/// wins by sequence), one row a gateway in audit_shipping (the watermark). Blocking; thread-safe as the Database is.
 class Store {
 public:
     explicit Store(base::sql::Database& database) : database_(database) {}
@@ -26,8 +26,9 @@ public:
     /// The last sequence of `gateway` that has been ingested; 0 when there is none.
     base::Result<std::uint64_t> watermark(const base::Uuid& gateway);
 
-    /// Ingests consecutive records in one transaction and moves the watermark. Records at or below the watermark are skipped,
-    /// so a batch may be sent again; a batch that would leave a gap behind the watermark is failed_precondition.
+    /// Ingests consecutive records in one transaction and moves the watermark. Records at or below the watermark are
+    /// skipped, so a batch may be sent again; a batch that would leave a gap behind the watermark is
+    /// failed_precondition.
     base::Result<void> ingest(const base::Uuid& gateway, std::span<const JournalRecord> records);
 
     /// Events of `gateway` with sequence > `after`, in order.

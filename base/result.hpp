@@ -7,17 +7,17 @@ namespace usher::base {
 
 /// The closed set of expected failures. They map one to one onto gRPC status codes in the control services.
 enum class Errc {
-    invalid_argument,    ///< the caller's input is wrong; trying again does not help
-    not_found,           ///< the named thing does not exist
-    already_exists,      ///< the name is taken
-    failed_precondition, ///< right request, wrong state (an app that a policy still names)
-    permission_denied,   ///< known caller, not allowed
-    unauthenticated,     ///< unknown caller
-    resource_exhausted,  ///< a bound was reached (queue, disk, throttle)
-    unavailable,         ///< a database, file or peer is away now; trying again may help
-    deadline_exceeded,   ///< it took too long
-    data_loss,           ///< stored bytes are not what was written
-    internal,            ///< a programming error, or an error nobody expected
+    invalid_argument,     ///< the caller's input is wrong; trying again does not help
+    not_found,            ///< the named thing does not exist
+    already_exists,       ///< the name is taken
+    failed_precondition,  ///< right request, wrong state (an app that a policy still names)
+    permission_denied,    ///< known caller, not allowed
+    unauthenticated,      ///< unknown caller
+    resource_exhausted,   ///< a bound was reached (queue, disk, throttle)
+    unavailable,          ///< a database, file or peer is away now; trying again may help
+    deadline_exceeded,    ///< it took too long
+    data_loss,            ///< stored bytes are not what was written
+    internal,             ///< a programming error, or an error nobody expected
 };
 
 /// An expected failure. `message` is for the operator: what failed, on what, why, what to do. It is never sent to an

@@ -18,7 +18,7 @@ start_postgresql() {
     (cd / && "${as[@]}" "$bin/initdb" -D "$postgresql_home/data" -U postgres --auth=scram-sha-256 \
         --pwfile="$postgresql_home/password" -E UTF8 --no-locale -N) >"$postgresql_home.log" 2>&1 &&
         (cd / && "${as[@]}" "$bin/pg_ctl" -D "$postgresql_home/data" -l "$postgresql_home/server.log" -w -t 60 \
-            -o "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$postgresql_home -c fsync=off -c max_connections=200" \
+            -o "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$postgresql_home -c max_connections=200" \
             start) >>"$postgresql_home.log" 2>&1 || { tail -20 "$postgresql_home.log"; return 1; }
     export USHER_TEST_POSTGRESQL="postgresql://postgres:$password@127.0.0.1:$port/postgres"
 }

@@ -27,8 +27,8 @@ struct JournalRecord {
     std::uint64_t sequence = 0;  ///< dense from 1
     base::UtcTime recorded_at;   ///< never goes back within a journal, even when the wall clock does
     RecordType type{};
-    base::Uuid access_id;        ///< nil for records that belong to no access
-    std::string payload;         ///< serialized usher.v1 message of the type (AccessRecord, AdminRecord, ...)
+    base::Uuid access_id;  ///< nil for records that belong to no access
+    std::string payload;   ///< serialized usher.v1 message of the type (AccessRecord, AdminRecord, ...)
 };
 
 /// What is to be appended. The journal assigns sequence and recorded_at.
@@ -39,12 +39,12 @@ struct JournalAppend {
 };
 
 struct JournalOptions {
-    std::string directory;                        ///< data_dir/journal; created with mode 0700
-    std::uint64_t segment_bytes = 16u << 20;      ///< preallocated; at least 64 KiB
-    std::size_t queue_records = 65536;            ///< waiting appends; past it append() fails with resource_exhausted
+    std::string directory;                    ///< data_dir/journal; created with mode 0700
+    std::uint64_t segment_bytes = 16u << 20;  ///< preallocated; at least 64 KiB
+    std::size_t queue_records = 65536;        ///< waiting appends; past it append() fails with resource_exhausted
     std::size_t queue_bytes = 64u << 20;
-    base::Microseconds stall_limit{2'000'000};    ///< an fdatasync slower than this makes healthy() false (A3)
-    std::size_t keep_shipped_segments = 2;        ///< shipped segments kept for readers that are a little behind
+    base::Microseconds stall_limit{2'000'000};  ///< an fdatasync slower than this makes healthy() false (A3)
+    std::size_t keep_shipped_segments = 2;      ///< shipped segments kept for readers that are a little behind
 };
 
 struct JournalStatus {
@@ -55,8 +55,8 @@ struct JournalStatus {
     std::string problem;               ///< why, for the operator
 };
 
-/// The gateway's durable, append-only file of audit events: segment files of checksummed records, written by one thread with
-/// group commit (every waiting append, one write, one fdatasync). The format is docs/journal-format.md.
+/// The gateway's durable, append-only file of audit events: segment files of checksummed records, written by one thread
+/// with group commit (every waiting append, one write, one fdatasync). The format is docs/journal-format.md.
 ///
 /// Ownership: owns its directory (flock on directory/lock) and its thread. All functions are thread-safe.
 class Journal {
@@ -66,8 +66,8 @@ public:
     using Done = std::function<void(base::Result<std::uint64_t>)>;
 
     /// Opens or creates the journal and repairs what a crash left: a torn record at the end of the last segment, with
-    /// nothing valid after it, is cut; damage anywhere else is data_loss, naming file and offset, and nothing is changed.
-    /// A directory that another process holds is failed_precondition.
+    /// nothing valid after it, is cut; damage anywhere else is data_loss, naming file and offset, and nothing is
+    /// changed. A directory that another process holds is failed_precondition.
     static base::Result<std::unique_ptr<Journal>> open(JournalOptions options, const base::Clock& clock);
 
     /// Writes what is queued, then stops the thread. Appends that could not be made durable have had their Done.
@@ -86,11 +86,11 @@ public:
     virtual JournalStatus status() const = 0;
     /// The last durable sequence; 0 when there is none. Wait-free.
     virtual std::uint64_t durable_sequence() const noexcept = 0;
-    /// Blocks until durable_sequence() > `after`, or `timeout` has passed, or the journal is closing; returns the durable
-    /// sequence then.
+    /// Blocks until durable_sequence() > `after`, or `timeout` has passed, or the journal is closing; returns the
+    /// durable sequence then.
     virtual std::uint64_t wait_beyond(std::uint64_t after, base::Microseconds timeout) const = 0;
-    /// Calls `listener` on the journal's thread whenever durable_sequence() has grown. At most 64 listeners; returns an id for
-    /// remove_listener(), which returns when the listener is not running and will not run again.
+    /// Calls `listener` on the journal's thread whenever durable_sequence() has grown. At most 64 listeners; returns an
+    /// id for remove_listener(), which returns when the listener is not running and will not run again.
     virtual std::uint64_t add_listener(std::function<void()> listener) = 0;
     virtual void remove_listener(std::uint64_t id) = 0;
 
