@@ -1,0 +1,89 @@
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("harness")
+
+from harness.apps import EchoApp  # noqa: E402
+from harness.gateway import Gateway  # noqa: E402
+from harness.postgresql import Cluster, psql  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgresql_server():
+    """A superuser's URL: of the server that the run was given, or of a private one."""
+    given = os.environ.get("USHER_TEST_POSTGRESQL")
+    if given:
+        yield given
+        return
+    cluster = Cluster()
+    try:
+        yield cluster.start().url
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def private_cluster():
+    """A PostgreSQL of the test's own, which it may stop."""
+    cluster = Cluster()
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def postgresql_database(postgresql_server):
+    """The URL of a fresh database."""
+    name = "usher_system_" + secrets.token_hex(6)
+    psql(postgresql_server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+    yield postgresql_server.rsplit("/", 1)[0] + "/" + name
+    psql(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request):
+    """The configuration's value of `database`, for each kind of store."""
+    if request.param == "sqlite":
+        return "sqlite"
+    return request.getfixturevalue("postgresql_database")
+
+
+@pytest.fixture
+def gateway_factory(tmp_path):
+    """Makes gateways; each is checked and stopped at the end."""
+    made = []
+
+    def make(database="sqlite", config=None, env=None):
+        gateway = Gateway(tmp_path / f"gateway-{len(made)}", database, config, env)
+        made.append(gateway)
+        return gateway
+
+    yield make
+    for gateway in made:
+        try:
+            gateway.check()
+        finally:
+            gateway.close()
+    for gateway in made:
+        gateway.check()  # a leak is reported at the end of the process
+
+
+@pytest.fixture
+def echo():
+    with EchoApp() as app:
+        yield app
+
+
+@pytest.fixture
+def gateway(gateway_factory, echo):
+    """Runs; has the account alice of Finance in the group staff, and the app demo, an echo, which Finance may use."""
+    made = gateway_factory().start()
+    made.account("alice")
+    made.allow("demo", echo.address)
+    return made

@@ -1,0 +1,16 @@
+"""Which programs are tested, and how patient the tests are."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = Path(os.environ.get("USHER_BIN_DIR") or ROOT / "build" / "dev" / "bin").resolve()
+SANITIZER = os.environ.get("USHER_SANITIZER", "")
+
+# Deadlines and small time-outs are multiplied by this: instrumented programs are several times slower.
+SCALE = 4 if SANITIZER else 1
+
+
+def size(full):
+    """A transfer of `full` bytes, smaller where the programs are instrumented."""
+    return full // 16 if SANITIZER else full
