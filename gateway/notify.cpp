@@ -1,6 +1,7 @@
 #include "gateway/notify.hpp"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,7 +22,10 @@ void notify(std::string_view state) noexcept {
     if (path[0] == '@') address.sun_path[0] = '\0';  // the abstract namespace
     const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return;
-    // A manager that does not listen is its own problem; the daemon runs without it.
+    // A manager that does not listen, or does not read what it was told, is its own problem; the daemon runs without
+    // it. A moment is given to one that is busy, for it waits for READY=1.
+    const timeval limit{1, 0};
+    (void)::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address),
                    static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
     ::close(fd);
