@@ -143,9 +143,11 @@ IoStatus TlsStream::try_read(std::span<char> out, std::size_t& count) {
     while (count < out.size()) {
         ERR_clear_error();
         const int room = static_cast<int>(std::min<std::size_t>(out.size() - count, 1u << 30));
+        const std::size_t waiting = out_end_ - out_begin_;
         const int n = SSL_read(ssl_, out.data() + count, room);
         if (n <= 0) {
             status = after_failure(n);
+            if (status == IoStatus::failed) alert_bytes_ += out_end_ - out_begin_ - waiting;
             break;
         }
         count += static_cast<std::size_t>(n);
@@ -163,8 +165,13 @@ IoStatus TlsStream::try_read(std::span<char> out, std::size_t& count) {
 IoStatus TlsStream::encrypt(std::string_view data) {
     if (aborted()) return IoStatus::failed;
     ERR_clear_error();
+    const std::size_t before = out_end_;
     const int n = SSL_write(ssl_, data.data(), static_cast<int>(data.size()));
-    if (n == static_cast<int>(data.size())) return IoStatus::done;
+    if (n == static_cast<int>(data.size())) {
+        plain_total_ += data.size();
+        wire_total_ += out_end_ - before;
+        return IoStatus::done;
+    }
     // The block holds a chunk's records in whole, so anything else is an error of TLS.
     (void)after_failure(n);
     return IoStatus::failed;
@@ -254,7 +261,12 @@ std::size_t TlsStream::unacknowledged() const noexcept {
     int bytes = 0;
     auto& socket = const_cast<asio::ip::tcp::socket&>(socket_);
     if (::ioctl(socket.native_handle(), SIOCOUTQ, &bytes) != 0 || bytes < 0) return 0;
-    return static_cast<std::size_t>(bytes) + (out_end_ - out_begin_);
+    // The alert is the last thing on the wire: OpenSSL writes nothing behind it.
+    const std::size_t all = static_cast<std::size_t>(bytes) + (out_end_ - out_begin_);
+    const std::uint64_t wire = std::min<std::uint64_t>(all - std::min(all, alert_bytes_), wire_total_);
+    if (wire == 0) return 0;
+    return static_cast<std::size_t>(static_cast<double>(wire) * static_cast<double>(plain_total_) /
+                                    static_cast<double>(wire_total_));
 }
 
 std::string TlsStream::last_error() const {

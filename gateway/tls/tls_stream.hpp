@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -57,7 +58,8 @@ public:
     void abort(bool reset) noexcept;
     bool aborted() const noexcept { return !socket_.is_open(); }
 
-    /// Bytes of the wire that the peer's host has not acknowledged; 0 when closed.
+    /// Bytes given to encrypt() that the peer's host has not acknowledged: the wire's, without the alert that a failure
+    /// to read made, less the mean overhead of this stream; 0 when closed.
     std::size_t unacknowledged() const noexcept;
     /// A fixed phrase for logs: never data from the peer.
     std::string last_error() const;
@@ -74,8 +76,10 @@ private:
     std::size_t in_begin_ = 0, in_end_ = 0;
     BufferPool::Block out_;
     std::size_t out_begin_ = 0, out_end_ = 0;
-    bool may_receive_ = true;  // false: the BIO answers from in_ only
-    bool peer_fin_ = false;    // recv() has returned 0
+    std::size_t alert_bytes_ = 0;
+    std::uint64_t plain_total_ = 0, wire_total_ = 0;  // of encrypt(): what came in, and what it became
+    bool may_receive_ = true;                         // false: the BIO answers from in_ only
+    bool peer_fin_ = false;                           // recv() has returned 0
     int socket_error_ = 0;
     unsigned long ssl_error_ = 0;
 };
