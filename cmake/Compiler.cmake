@@ -10,6 +10,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 add_compile_options(-fstack-protector-strong -fno-omit-frame-pointer)
 set(CMAKE_CXX_FLAGS_DEBUG "-g1 -O1")
+if(USHER_SANITIZE)
+    # The optimizer costs more time over instrumented code than the tests then save.
+    set(CMAKE_CXX_FLAGS_DEBUG "-g1 -O0")
+endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-g1 -O2")
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
     add_compile_definitions(_FORTIFY_SOURCE=2)
@@ -58,4 +62,32 @@ function(usher_library name)
     endif()
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+endfunction()
+
+# usher_precompile(TARGET [asio] [grpc] [cli] [HEADER...]): headers that nearly every file of the target reads, parsed once.
+# The preset dev builds without, so that a missing #include is seen.
+function(usher_precompile target)
+    if(NOT USHER_PCH)
+        return()
+    endif()
+    set(headers <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <functional> <map> <memory> <mutex> <optional> <set> <span>
+                <string> <string_view> <thread> <unordered_map> <utility> <variant> <vector>)
+    foreach(wanted IN LISTS ARGN)
+        if(wanted STREQUAL "asio")
+            list(APPEND headers <boost/asio/as_tuple.hpp> <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/detached.hpp>
+                 <boost/asio/experimental/awaitable_operators.hpp> <boost/asio/io_context.hpp> <boost/asio/ip/tcp.hpp>
+                 <boost/asio/post.hpp> <boost/asio/steady_timer.hpp> <boost/asio/use_awaitable.hpp>)
+        elseif(wanted STREQUAL "proto")
+            list(APPEND headers <google/protobuf/message.h>
+                 <google/protobuf/timestamp.pb.h>)
+        elseif(wanted STREQUAL "grpc")
+            list(APPEND headers <grpcpp/grpcpp.h> <google/protobuf/timestamp.pb.h>)
+        elseif(wanted STREQUAL "cli")
+            list(APPEND headers <CLI/CLI.hpp>)
+        else()
+            list(APPEND headers ${wanted})
+        endif()
+    endforeach()
+    list(REMOVE_DUPLICATES headers)
+    target_precompile_headers(${target} PRIVATE ${headers})
 endfunction()

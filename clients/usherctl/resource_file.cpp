@@ -21,7 +21,7 @@ struct Refused {
     std::string what;
 };
 
-std::string quoted(std::string_view text) { return "'" + base::escape_for_terminal(text, 60) + "'"; }
+std::string in_quotes(std::string_view text) { return "'" + base::escape_for_terminal(text, 60) + "'"; }
 
 const YamlNode* find(const YamlNode& map, std::string_view key) {
     for (const auto& [name, value] : map.pairs)
@@ -32,7 +32,7 @@ const YamlNode* find(const YamlNode& map, std::string_view key) {
 void check_keys(const YamlNode& map, std::string_view where, std::span<const std::string_view> known) {
     for (const auto& [key, value] : map.pairs) {
         if (std::find(known.begin(), known.end(), key.text) != known.end()) continue;
-        std::string what = "unknown key " + quoted(key.text) + " in " + std::string(where);
+        std::string what = "unknown key " + in_quotes(key.text) + " in " + std::string(where);
         if (const auto near = base::closest(key.text, known)) what += "; did you mean '" + std::string(*near) + "'?";
         throw Refused{key.mark, what};
     }
@@ -98,7 +98,7 @@ void read_resource(const YamlNode& document, usher::v1::Resource& resource, Mark
     else if (kind_text == "policy")
         check_keys(document, "policy", policy_keys);
     else {
-        std::string what = "unknown kind " + quoted(kind_text) + "; kinds are app and policy";
+        std::string what = "unknown kind " + in_quotes(kind_text) + "; kinds are app and policy";
         if (const auto near = base::closest(kind_text, kinds)) what += "; did you mean '" + std::string(*near) + "'?";
         throw Refused{kind->mark, what};
     }
