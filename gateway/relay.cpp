@@ -128,13 +128,14 @@ asio::awaitable<void> Relay::download() {
         if (!client_.flushed()) sent = co_await client_.write_all({});
         if (sent == IoStatus::done) sent = client_.encrypt({block.data(), count});
         block.reset();  // The ciphertext is a copy, so a slow client holds one block, not two.
+        // Counted before it is on its way: what does not arrive is taken off by settle().
+        if (sent == IoStatus::done) access_.count_down(count);
         while (sent == IoStatus::done && !client_.flushed()) {
             const IoStatus step = client_.try_flush();
             if (step == IoStatus::failed || (step == IoStatus::would_block && !co_await client_.wait_writable()))
                 sent = IoStatus::failed;
         }
         if (sent != IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
-        access_.count_down(count);
         if (chunks >= chunks_before_yield) {
             chunks = 0;
             co_await yield();

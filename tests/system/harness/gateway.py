@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from .build import BIN, SCALE
+from .tls_client import TlsClient
 from .tunnel import Tunnel
 from .wait import wait_for
 
@@ -209,15 +210,22 @@ class Gateway:
 
     # -- the employee
 
-    def open_raw(self, context=None):
-        """TLS to the gateway, its certificate verified."""
-        if context is None:
-            context = ssl.create_default_context(cafile=str(self.ca))
-            context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30 * SCALE)
-        return context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+    def tls_context(self):
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        return context
 
-    def request(self, method, path, body=None, token=None):
+    def open_plain(self, source="127.0.0.1"):
+        """TCP to the gateway."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30 * SCALE, source_address=(source, 0))
+
+    def open_raw(self, context=None, source="127.0.0.1"):
+        """TLS to the gateway, its certificate verified."""
+        return (context or self.tls_context()).wrap_socket(
+            self.open_plain(source), server_hostname="localhost", suppress_ragged_eofs=False
+        )
+
+    def request(self, method, path, body=None, token=None, source="127.0.0.1"):
         """One request of the sign-in API: status and parsed JSON (None without a body)."""
         data = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
@@ -225,7 +233,7 @@ class Gateway:
             lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
         if token is not None:
             lines.append(f"Authorization: Bearer {token}")
-        with self.open_raw() as sock:
+        with self.open_raw(source=source) as sock:
             sock.sendall("\r\n".join([*lines, "", ""]).encode() + data)
             answer = b""
             while more := sock.recv(65536):
@@ -239,7 +247,7 @@ class Gateway:
         return answer["token"]
 
     def connect(self, target, token=None, basic=None, headers=()):
-        return Tunnel(self.open_raw(), target, token, basic, headers)
+        return Tunnel(TlsClient(self.tls_context(), self.open_plain(), "localhost"), target, token, basic, headers)
 
     def client(self, program, *arguments, home=None, input=None, check=True, **options):
         """usher or usherctl as a person would run them, with a home of its own."""

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import socket
-import ssl
 import struct
 
 
@@ -36,10 +35,7 @@ class Tunnel:
         self.sock.sendall(data)
 
     def recv(self, count=65536):
-        try:
-            return self.sock.recv(count)
-        except ssl.SSLZeroReturnError:
-            return b""
+        return self.sock.recv(count)
 
     def recv_exactly(self, count):
         data = b""
@@ -70,13 +66,7 @@ class Tunnel:
 
     def half_close(self):
         """Ends this direction by close_notify; reading goes on."""
-        timeout = self.sock.gettimeout()
-        self.sock.settimeout(0)
-        try:
-            self.sock.unwrap()
-        except (ssl.SSLWantReadError, ssl.SSLError):
-            pass  # the peer's close_notify is not there yet, which is what half closed means
-        self.sock.settimeout(timeout)
+        self.sock.half_close()
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,0 +1,168 @@
+"""Sessions: signing in and out, lifetimes, restarts, and that a tunnel ends with the session it stands on."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from harness.build import SCALE
+from harness.gateway import PASSWORD
+
+
+def ends_within(tunnel, seconds):
+    """Waits for the end of the tunnel on the client's side; how long it took."""
+    started = time.monotonic()
+    tunnel.sock.settimeout(seconds * SCALE)
+    try:
+        assert tunnel.recv() == b""
+    except TimeoutError:
+        raise AssertionError(f"the tunnel still stood after {seconds * SCALE} s") from None
+    except OSError:
+        pass  # a reset is an end too
+    return time.monotonic() - started
+
+
+def open_tunnel(gateway, echo, token):
+    tunnel = gateway.connect(echo.address, token)
+    assert tunnel.status == 200
+    tunnel.send(b"ping")
+    assert tunnel.recv_exactly(4) == b"ping"
+    return tunnel
+
+
+def test_signing_out_ends_the_tunnels_and_the_token(gateway, echo):
+    token, other = gateway.sign_in("alice"), gateway.sign_in("alice")
+    tunnel, unrelated = open_tunnel(gateway, echo, token), open_tunnel(gateway, echo, other)
+    assert gateway.request("DELETE", "/.usher/v1/sessions/current", token=token)[0] == 204
+    ends_within(tunnel, 1)
+    assert gateway.wait_closed()["close_reason"] == "SIGNED_OUT"
+    assert gateway.connect(echo.address, token).status == 407
+    unrelated.send(b"still")
+    assert unrelated.recv_exactly(5) == b"still"
+
+
+def test_revoking_ends_the_tunnels_within_a_second(gateway, echo):
+    token = gateway.sign_in("alice")
+    tunnels = [open_tunnel(gateway, echo, token) for _ in range(50)]
+    (session,) = gateway.ctl_json("session", "list")
+    started = time.monotonic()
+    gateway.ctl("session", "revoke", session["session_id"])
+    for tunnel in tunnels:
+        ends_within(tunnel, 1)
+    assert time.monotonic() - started < 1 * SCALE
+    record = gateway.wait_closed()
+    assert record["close_reason"] == "REVOKED"
+    assert record["revoked_at"]
+    assert gateway.ctl_json("session", "list") == []
+    assert gateway.connect(echo.address, token).status == 407
+
+
+def test_disabling_an_account_ends_its_tunnels_and_keeps_it_out(gateway, echo):
+    token = gateway.sign_in("alice")
+    tunnel = open_tunnel(gateway, echo, token)
+    gateway.ctl("account", "disable", "alice")
+    ends_within(tunnel, 1)
+    assert gateway.connect(echo.address, token).status == 407
+    assert gateway.request("POST", "/.usher/v1/sessions", {"username": "alice", "password": PASSWORD})[0] == 401
+    gateway.ctl("account", "enable", "alice")
+    assert gateway.connect(echo.address, token).status == 407, "the old token stays dead"
+    gateway.sign_in("alice")
+
+
+def test_a_new_password_ends_what_stood_on_the_old_one(gateway, echo):
+    token = gateway.sign_in("alice")
+    tunnel = open_tunnel(gateway, echo, token)
+    gateway.ctl("account", "set-password", "alice", "--password-stdin", input="another long password\n")
+    ends_within(tunnel, 1)
+    assert gateway.request("POST", "/.usher/v1/sessions", {"username": "alice", "password": PASSWORD})[0] == 401
+    gateway.sign_in("alice", "another long password")
+
+
+def test_no_access_begins_after_a_revocation_has_answered(gateway, echo):
+    """Opens race with the revocation: whatever got a 200 before it is cut, nothing gets one after it."""
+    for _ in range(5 if SCALE == 1 else 2):
+        token = gateway.sign_in("alice")
+        (session,) = gateway.ctl_json("session", "list")
+        answered = []
+
+        def open_until_refused():
+            while True:
+                try:
+                    tunnel = gateway.connect(echo.address, token)
+                except ConnectionError:
+                    continue  # cut while it was being opened
+                if tunnel.status != 200:
+                    return
+                answered.append(tunnel)
+
+        with ThreadPoolExecutor(4) as pool:
+            racers = [pool.submit(open_until_refused) for _ in range(4)]
+            while len(answered) < 8:
+                time.sleep(0.001)
+            gateway.ctl("session", "revoke", session["session_id"])
+            [racer.result() for racer in racers]
+        for tunnel in answered:
+            ends_within(tunnel, 1)
+            tunnel.close()
+
+
+def test_sessions_survive_a_restart(gateway_factory, database, echo):
+    gateway = gateway_factory(database).start()
+    gateway.account("alice")
+    gateway.allow("demo", echo.address)
+    kept, ended = gateway.sign_in("alice"), gateway.sign_in("alice")
+    assert gateway.request("DELETE", "/.usher/v1/sessions/current", token=ended)[0] == 204
+    assert gateway.stop() == 0
+    gateway.start()
+    open_tunnel(gateway, echo, kept)
+    assert gateway.connect(echo.address, ended).status == 407
+
+
+@pytest.mark.parametrize("limit", ["idle", "absolute"])
+def test_a_session_ends_by_its_lifetimes_and_takes_its_tunnels_along(gateway_factory, echo, limit):
+    gateway = gateway_factory(config={"sessions": {limit: "2s"}}).start()
+    gateway.account("alice")
+    gateway.allow("demo", echo.address)
+    token = gateway.sign_in("alice")
+    tunnel = open_tunnel(gateway, echo, token)
+    ends_within(tunnel, 6)
+    assert gateway.wait_closed()["close_reason"] == "SESSION_EXPIRED"
+    assert gateway.connect(echo.address, token).status == 407
+
+
+def test_bytes_in_a_tunnel_keep_its_session_from_idling_out(gateway_factory, echo):
+    gateway = gateway_factory(config={"sessions": {"idle": f"{3 * SCALE}s"}}).start()
+    gateway.account("alice")
+    gateway.allow("demo", echo.address)
+    tunnel = open_tunnel(gateway, echo, gateway.sign_in("alice"))
+    end = time.monotonic() + 7 * SCALE
+    while time.monotonic() < end:
+        tunnel.send(b"x")
+        assert tunnel.recv_exactly(1) == b"x"
+        time.sleep(0.2)  # the rate of the traffic under test
+    tunnel.close()
+
+
+def test_wrong_passwords_look_alike_and_are_throttled(gateway):
+    answers = [
+        gateway.request("POST", "/.usher/v1/sessions", {"username": name, "password": "wrong"})
+        for name in ("alice", "nobody", "ALICE ", "a" * 200)
+    ]
+    assert {status for status, _ in answers} == {401}
+    assert len({str(answer) for _, answer in answers}) == 1
+    statuses = [
+        gateway.request("POST", "/.usher/v1/sessions", {"username": "alice", "password": "wrong"})[0] for _ in range(20)
+    ]
+    assert 429 in statuses
+    assert gateway.request("POST", "/.usher/v1/sessions", {"username": "alice", "password": PASSWORD})[0] == 429
+
+
+def test_who_is_signed_in_is_not_locked_out_by_wrong_tries_for_the_name(gateway):
+    gateway.sign_in("alice")
+
+    def wrong_from_elsewhere():
+        body = {"username": "alice", "password": "wrong"}
+        return gateway.request("POST", "/.usher/v1/sessions", body, source="127.0.0.9")[0]
+
+    while wrong_from_elsewhere() != 429:
+        pass
+    gateway.sign_in("alice")
