@@ -215,7 +215,7 @@ Result<Sessions::Created> Sessions::create(const Account& account, std::string_v
 SessionPtr Sessions::authenticate(std::string_view token) noexcept {
     // The same work for every text, right or wrong.
     std::array<char, token_chars> text{};
-    std::memcpy(text.data(), token.data(), std::min(token.size(), text.size()));
+    token.copy(text.data(), text.size());
     auto session = impl_->table.by_token(hash_of({text.data(), text.size()}));
     sodium_memzero(text.data(), text.size());
     const auto now = impl_->clock.mono();

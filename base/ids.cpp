@@ -69,7 +69,7 @@ Uuid new_uuid(const Clock& clock) {
 void random_bytes(std::span<std::uint8_t> out) noexcept {
     // libsodium asks to be initialised before the first use; it ends the program where the kernel has no randomness.
     [[maybe_unused]] static const int initialised = sodium_init();
-    randombytes_buf(out.data(), out.size());
+    if (!out.empty()) randombytes_buf(out.data(), out.size());
 }
 
 }  // namespace usher::base

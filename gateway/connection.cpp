@@ -29,6 +29,7 @@ Connection::Connection(Worker& worker, asio::ip::tcp::socket socket, Peer peer, 
 void Connection::set_deadline(base::Microseconds from_now) { deadline_ = worker_.services().clock.mono() + from_now; }
 
 void Connection::check_deadline(base::MonoTime now) {
+    if (access_ != nullptr && access_->stalled_up() && stream_.broken()) access_->cut(CloseReason::CLIENT_ERROR);
     if (!deadline_ || now < *deadline_) return;
     deadline_.reset();
     expired_ = true;

@@ -24,7 +24,8 @@ public:
     /// The connection's whole life; returns when it is over and recorded.
     boost::asio::awaitable<void> run();
 
-    /// Called by the worker a few times a second: past its deadline the connection is aborted.
+    /// Called by the worker a few times a second: past its deadline the connection is aborted, and an access whose
+    /// client has gone while its app takes nothing is cut.
     void check_deadline(base::MonoTime now);
     /// Ends it: a live access as SHUTDOWN.
     void shut_down();

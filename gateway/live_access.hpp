@@ -70,6 +70,10 @@ public:
     base::MonoTime last_moved() const noexcept { return last_moved_; }
     bool journal_failed() const noexcept { return journal_failed_; }
 
+    /// While the app takes nothing, nobody reads from the client, so its reset has to be looked for.
+    void set_stalled_up(bool stalled) noexcept { stalled_up_ = stalled; }
+    bool stalled_up() const noexcept { return stalled_up_; }
+
     /// How the owner is made to stop; set by the tunnel. Called at most once.
     void on_cut(std::function<void()> stop) { stop_ = std::move(stop); }
     /// Ends the access for `reason`, whatever it is doing. Only the first cut counts.
@@ -103,6 +107,7 @@ private:
     base::MonoTime opened_mono_, last_moved_, last_event_;
     std::uint64_t up_ = 0, down_ = 0, logged_ = 0, in_flight_total_ = 0, seen_ = 0;
     bool progress_in_flight_ = false, opened_ = false, closed_ = false, journal_failed_ = false;
+    bool stalled_up_ = false;
 };
 
 }  // namespace usher::gateway

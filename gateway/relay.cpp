@@ -68,8 +68,12 @@ asio::awaitable<bool> Relay::to_app(std::string_view data) {
         const IoStatus status = app_.try_write(data, sent);
         access_.count_up(sent);
         data.remove_prefix(sent);
-        if (status == IoStatus::would_block && !co_await app_.wait_writable()) co_return false;
         if (status == IoStatus::failed) co_return false;
+        if (status == IoStatus::done) continue;
+        access_.set_stalled_up(true);
+        const bool writable = co_await app_.wait_writable();
+        access_.set_stalled_up(false);
+        if (!writable) co_return false;
     }
     co_return true;
 }

@@ -3,6 +3,7 @@
 #include <linux/sockios.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -254,6 +255,12 @@ void TlsStream::abort(bool reset) noexcept {
     boost::system::error_code ignored;  // Closing is the last thing done; there is nobody to tell.
     if (reset) socket_.set_option(asio::socket_base::linger(true, 0), ignored);
     socket_.close(ignored);
+}
+
+bool TlsStream::broken() noexcept {
+    if (aborted()) return true;
+    pollfd poll_for{socket_.native_handle(), 0, 0};
+    return ::poll(&poll_for, 1, 0) > 0 && (poll_for.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 std::size_t TlsStream::unacknowledged() const noexcept {

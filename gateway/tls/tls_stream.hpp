@@ -57,6 +57,8 @@ public:
     /// Closes the socket with a reset if `reset`, else as it is. Idempotent.
     void abort(bool reset) noexcept;
     bool aborted() const noexcept { return !socket_.is_open(); }
+    /// Whether the peer has reset the connection, as the kernel knows without a read. One system call.
+    bool broken() noexcept;
 
     /// Bytes given to encrypt() that the peer's host has not acknowledged: the wire's, without the alert that a failure
     /// to read made, less the mean overhead of this stream; 0 when closed.

@@ -4,7 +4,7 @@ import json
 import threading
 
 import pytest
-from harness.apps import DuplexApp, EchoApp, HalfCloseApp, ResettingApp, SinkApp, SourceApp
+from harness.apps import DuplexApp, EchoApp, HalfCloseApp, HangingApp, ResettingApp, SinkApp, SourceApp
 from harness.build import size
 from harness.wait import wait_for
 
@@ -119,6 +119,19 @@ def test_a_transfer_that_the_client_resets_counts_what_it_got(gateway):
         assert record["close_reason"] == "CLIENT_ERROR"
         assert record["bytes_uncertain"]
         assert got <= int(record["bytes_down"]) <= source.sent
+
+
+def test_a_client_that_resets_while_the_app_takes_nothing_is_noticed(gateway):
+    with HangingApp() as app:
+        gateway.allow("hangs", app.address)
+        tunnel = gateway.connect(app.address, gateway.sign_in("alice"))
+        tunnel.sock.settimeout(1)
+        with pytest.raises(TimeoutError):  # every buffer on the way is full
+            while True:
+                tunnel.send(bytes(1 << 20))
+        tunnel.reset()
+        record = gateway.wait_closed(lambda r: r["app"] == "hangs", timeout=5)
+        assert record["close_reason"] == "CLIENT_ERROR"
 
 
 def test_a_thousand_short_accesses_add_up(gateway):
