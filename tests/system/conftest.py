@@ -37,13 +37,22 @@ def private_cluster():
         cluster.close()
 
 
+@pytest.fixture(scope="session")
+def databases_made(postgresql_server):
+    """Dropped at the end of the run: a gateway must not lose its database before it has stopped."""
+    made = []
+    yield made
+    for name in made:
+        psql(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
-def postgresql_database(postgresql_server):
+def postgresql_database(postgresql_server, databases_made):
     """The URL of a fresh database."""
     name = "usher_system_" + secrets.token_hex(6)
     psql(postgresql_server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
-    yield postgresql_server.rsplit("/", 1)[0] + "/" + name
-    psql(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+    databases_made.append(name)
+    return postgresql_server.rsplit("/", 1)[0] + "/" + name
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
