@@ -1,0 +1,102 @@
+"""The stream: every durable event once and in order, however slow the reader is."""
+
+import json
+import subprocess
+
+from harness.build import BIN, size
+from harness.wait import wait_for
+
+
+def sequence(event):
+    return int(event["sequence"])
+
+
+def tail(gateway, *options, **more):
+    return subprocess.Popen(
+        [BIN / "usherctl", "--socket", gateway.data_dir / "control.sock", "audit", "tail", "-o", "json", *options],
+        stdout=subprocess.PIPE, text=True, **more,
+    )
+
+
+def make_accesses(gateway, echo, token, count):
+    for _ in range(count):
+        with gateway.connect(echo.address, token) as tunnel:
+            assert tunnel.status == 200
+            tunnel.half_close()
+            tunnel.recv_all()
+
+
+def test_since_after_and_filter(gateway, echo):
+    make_accesses(gateway, echo, gateway.sign_in("alice"), 5)
+    gateway.wait_closed()
+    everything = gateway.ctl_json("audit", "tail", "--since", "1h")
+    assert [sequence(e) for e in everything] == list(range(1, len(everything) + 1))
+    middle = everything[len(everything) // 2]
+    rest = gateway.ctl_json("audit", "tail", "--after", middle["cursor"])
+    assert [sequence(e) for e in rest] == [sequence(e) for e in everything if sequence(e) > sequence(middle)]
+    only = gateway.ctl_json("audit", "tail", "--since", "1h", "--filter", 'app = "demo" AND event = CLOSED')
+    assert only and all(e["access"]["event"] == "CLOSED" for e in only)
+    bad = gateway.ctl("audit", "tail", "--filter", "ap = 1", check=False)
+    assert bad.returncode != 0 and "ap" in bad.stderr
+    bad = gateway.ctl("audit", "tail", "--after", "nonsense", check=False)
+    assert bad.returncode != 0 and "cursor" in bad.stderr
+
+
+def test_a_reader_that_stops_reading_loses_nothing_and_costs_little(gateway_factory, echo):
+    gateway = gateway_factory(config={"journal": {"segment_size": "64KiB"}}).start()
+    gateway.account("alice")
+    gateway.allow("demo", echo.address)
+    token = gateway.sign_in("alice")
+    reader = tail(gateway, "--follow", "--since", "1h")
+    try:
+        first = sequence(json.loads(reader.stdout.readline()))
+        assert first == 1
+        # Nobody reads now, while segments fill, are shipped and go.
+        make_accesses(gateway, echo, token, size(3000) // 2)
+        gateway.wait_closed()
+        last = int(status(gateway)["durable_sequence"])
+        seen = [first]
+        while seen[-1] < last:
+            seen.append(sequence(json.loads(reader.stdout.readline())))
+        assert seen == list(range(1, len(seen) + 1))
+        make_accesses(gateway, echo, token, 1)
+        assert sequence(json.loads(reader.stdout.readline())) == seen[-1] + 1, "it goes on live"
+    finally:
+        reader.kill()
+        reader.wait()
+
+
+def status(gateway):
+    return gateway.ctl_json("audit", "status")[0]
+
+
+def test_many_readers_see_the_same(gateway, echo):
+    token = gateway.sign_in("alice")
+    readers = [tail(gateway, "--follow", "--since", "1h") for _ in range(8)]
+    try:
+        make_accesses(gateway, echo, token, 50)
+        last = wait_for(lambda: int(status(gateway)["durable_sequence"]), "events")
+        for reader in readers:
+            seen = []
+            while not seen or seen[-1] < last:
+                seen.append(sequence(json.loads(reader.stdout.readline())))
+            assert seen == list(range(1, len(seen) + 1))
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.wait()
+
+
+def test_the_stores_rows_are_the_streams_last_events(gateway_factory, database, echo):
+    gateway = gateway_factory(database).start()
+    gateway.account("alice")
+    gateway.allow("demo", echo.address)
+    make_accesses(gateway, echo, gateway.sign_in("alice"), 20)
+    gateway.connect(echo.address).close()
+    wait_for(lambda: sum(r["event"] == "CLOSED" for r in gateway.records()) == 20, "twenty closed records")
+    latest = {}
+    for event in gateway.ctl_json("audit", "tail", "--since", "1h"):
+        if "access" in event:
+            latest[event["access"]["access_id"]] = (event["access"]["event"], sequence(event))
+    rows = {r["access_id"]: (r["event"], int(r["sequence"])) for r in gateway.records()}
+    assert rows == latest
