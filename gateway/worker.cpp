@@ -84,11 +84,15 @@ void Worker::shut_down() {
         boost::system::error_code ignored;  // as above
         acceptor_.close(ignored);
         for (Connection* connection : connections_) connection->shut_down();
-        if (connections_.empty()) {
-            ticker_.cancel();
-            work_.reset();
-        }
+        if (connections_.empty()) finish();
     });
+}
+
+void Worker::finish() {
+    // A cancel() alone is lost on a timer that has just fired: its loop would wait again, and join() for ever.
+    finished_ = true;
+    ticker_.cancel();
+    work_.reset();
 }
 
 void Worker::join() {
@@ -156,10 +160,7 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
                        connection.reset();
                        services_.limits.leave(address);
                        services_.metrics.connections_open.Decrement();
-                       if (stopping_ && connections_.empty()) {
-                           ticker_.cancel();
-                           work_.reset();
-                       }
+                       if (stopping_ && connections_.empty()) finish();
                    });
 }
 
@@ -240,7 +241,7 @@ void Worker::check_live(base::MonoTime now) {
 
 asio::awaitable<void> Worker::tick_loop() {
     unsigned ticks = 0;
-    for (;;) {
+    while (!finished_) {
         ticker_.expires_after(tick);
         auto [error] = co_await ticker_.async_wait(asio::as_tuple(asio::use_awaitable));
         if (error) break;

@@ -61,6 +61,7 @@ public:
 private:
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> tick_loop();
+    void finish();
     void adopt(boost::asio::ip::tcp::socket socket);
     void check_live(base::MonoTime now);
     void append_denial(const AccessRecord& record);
@@ -79,7 +80,7 @@ private:
     std::unordered_set<Connection*> connections_;
     std::unordered_map<base::Uuid, LiveAccess*> live_;
     std::atomic<std::size_t> live_count_{0};
-    bool stopping_ = false;
+    bool stopping_ = false, finished_ = false;
     std::optional<base::MonoTime> unhealthy_since_;
     std::thread thread_;
 };

@@ -1,5 +1,6 @@
 """A real usherd in a folder of its own, and what an administrator and an employee do with it."""
 
+import itertools
 import json
 import os
 import signal
@@ -17,10 +18,21 @@ from .wait import wait_for
 PASSWORD = "correct horse battery"
 
 
+# Below the ephemeral ports, and apart for each of the processes that run tests at the same time: a port that is free now is
+# still free when the program under test binds it.
+_first = 11_000 + 2_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_ports = itertools.cycle(range(_first, _first + 2_500))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in _ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Gateway:
