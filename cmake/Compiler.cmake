@@ -6,7 +6,7 @@ endif()
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # gcc 12 reports these inside of libstdc++ and Boost when it inlines across them (GCC bugs 105562, 107852).
-    add_compile_options(-Wno-maybe-uninitialized -Wno-mismatched-new-delete -Wno-stringop-overflow -Wno-restrict -Wno-array-bounds)
+    add_compile_options(-Wno-maybe-uninitialized -Wno-mismatched-new-delete -Wno-stringop-overflow -Wno-stringop-overread -Wno-restrict -Wno-array-bounds)
 endif()
 add_compile_options(-fstack-protector-strong -fno-omit-frame-pointer)
 set(CMAKE_CXX_FLAGS_DEBUG "-g1 -O1")
