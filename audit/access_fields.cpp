@@ -1,6 +1,7 @@
 #include "audit/access_fields.hpp"
 
-#include <array>
+#include <algorithm>
+#include <type_traits>
 #include <vector>
 
 namespace usher::audit {
@@ -9,12 +10,36 @@ using usher::v1::AccessRecord;
 
 namespace {
 
-std::int64_t micros(const google::protobuf::Timestamp& t) { return t.seconds() * 1'000'000 + t.nanos() / 1000; }
+std::int64_t micros(const google::protobuf::Timestamp& t) {
+    constexpr std::int64_t seconds_max = INT64_MAX / 1'000'000 - 1;
+    return std::clamp(t.seconds(), -seconds_max, seconds_max) * 1'000'000 + t.nanos() / 1000;
+}
+
+void append_without_nul(std::string_view text, std::string& out) {
+    for (const char c : text) {
+        if (c == '\0')
+            out += "\xef\xbf\xbd";
+        else
+            out.push_back(c);
+    }
+}
+
+std::string bounded(std::string_view text) {
+    std::string out;
+    append_without_nul(text.substr(0, field_text_bytes_max + 1), out);
+    if (out.size() <= field_text_bytes_max) return out;
+    std::size_t end = field_text_bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xc0) == 0x80) --end;
+    out.resize(end);
+    return out;
+}
 
 std::string joined(const AccessRecord& r) {
     std::string out = "\n";
     for (const auto& reason : r.reasons()) {
-        for (const char c : reason) out.push_back(c == '\n' ? ' ' : c);
+        const std::size_t begin = out.size();
+        append_without_nul(reason, out);
+        std::replace(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(), '\n', ' ');
         out.push_back('\n');
     }
     return out;
@@ -38,14 +63,17 @@ std::string word(const std::string_view (&words)[N], int value) {
     return std::string(value >= 0 && static_cast<std::size_t>(value) < N ? words[value] : words[0]);
 }
 
-template <class Unsigned>
-std::int64_t number(Unsigned value) {
-    return static_cast<std::int64_t>(value);
+template <class Number>
+std::int64_t number(Number value) {
+    if constexpr (sizeof(Number) == sizeof(std::uint64_t) && std::is_unsigned_v<Number>)
+        return static_cast<std::int64_t>(std::min<Number>(value, INT64_MAX));
+    else
+        return static_cast<std::int64_t>(value);
 }
 
-#define USHER_TEXT(name, column, expression)                                                                         \
-    {                                                                                                                \
-        {name, FieldType::text}, column, [](const AccessRecord& r) -> FieldValue { return std::string(expression); } \
+#define USHER_TEXT(name, column, expression)                                                                     \
+    {                                                                                                            \
+        {name, FieldType::text}, column, [](const AccessRecord& r) -> FieldValue { return bounded(expression); } \
     }
 #define USHER_NUMBER(name, expression)                                                                           \
     {                                                                                                            \

@@ -10,8 +10,13 @@
 
 namespace usher::audit {
 
+/// A text is stored and compared up to so many bytes, cut between characters: an index of PostgreSQL takes no more than
+/// 2,704. The record itself is kept whole beside its columns.
+inline constexpr std::size_t field_text_bytes_max = 1024;
+
 /// A field's value as it is stored and compared: texts and enumeration names; numbers, booleans (0, 1) and times
-/// (microseconds since 1970, 0 when unset); lists as "\nfirst\nsecond\n".
+/// (microseconds since 1970, 0 when unset), those beyond 64 bits as the last one; lists as "\nfirst\nsecond\n". NUL,
+/// which no database takes, is U+FFFD.
 using FieldValue = std::variant<std::string, std::int64_t>;
 
 /// One field of an access record: its name in filters, its column in the table `accesses`, and how to read it. The one

@@ -1,5 +1,7 @@
 #include "audit/store.hpp"
 
+#include <algorithm>
+
 #include "audit/access_fields.hpp"
 #include "audit/audit.hpp"
 #include "base/log.hpp"
@@ -45,7 +47,7 @@ bool is_access(RecordType type) {
 
 void ingest_access(Transaction& tx, const base::Uuid& gateway, const JournalRecord& record) {
     usher::v1::AccessRecord access;
-    if (!access.ParseFromString(record.payload) || access.access_id().empty()) {
+    if (!access.ParseFromString(record.payload) || !base::Uuid::parse(access.access_id())) {
         // The event itself is kept as it came; without its fields there is no row to make.
         base::log_error("an access record cannot be read; its event is stored as it is",
                         {{"gateway_id", gateway.to_string()}, {"sequence", record.sequence}});
@@ -113,15 +115,19 @@ base::Result<void> Store::ingest(const base::Uuid& gateway, std::span<const Jour
 }
 
 base::Result<std::vector<JournalRecord>> Store::read_events(const base::Uuid& gateway, std::uint64_t after,
-                                                            std::size_t max_records) {
+                                                            std::size_t max_records, std::size_t max_bytes) {
     std::vector<JournalRecord> out;
     auto result = database_.read([&](Transaction& tx) -> base::Result<void> {
         out.clear();
+        // The sizes are summed up first, so that no more payloads are fetched than are wanted.
         const auto rows = tx.execute(
             "SELECT sequence, type, recorded_at, access_id, payload FROM audit_events WHERE gateway_id = $1 AND "
-            "sequence > $2 "
-            "ORDER BY sequence LIMIT $3",
-            {gateway.to_string(), static_cast<std::int64_t>(after), static_cast<std::int64_t>(max_records)});
+            "sequence > $2 AND sequence <= (SELECT MAX(sequence) FROM (SELECT sequence, size, SUM(size) OVER (ORDER BY "
+            "sequence) AS total FROM (SELECT sequence, LENGTH(payload) AS size FROM audit_events WHERE gateway_id = $1 "
+            "AND sequence > $2 ORDER BY sequence LIMIT $3) AS sizes) AS sums WHERE total <= $4 OR total = size) "
+            "ORDER BY sequence",
+            {gateway.to_string(), static_cast<std::int64_t>(after), static_cast<std::int64_t>(max_records),
+             static_cast<std::int64_t>(std::min<std::size_t>(max_bytes, INT64_MAX))});
         for (const auto& row : rows) {
             JournalRecord record;
             record.sequence = static_cast<std::uint64_t>(row.integer(0));

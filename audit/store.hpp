@@ -31,9 +31,11 @@ public:
     /// failed_precondition.
     base::Result<void> ingest(const base::Uuid& gateway, std::span<const JournalRecord> records);
 
-    /// Events of `gateway` with sequence > `after`, in order.
+    /// Events of `gateway` with sequence > `after`, in order: at most `max_records`, and as many as `max_bytes` of
+    /// payloads hold, but one at least.
     base::Result<std::vector<JournalRecord>> read_events(const base::Uuid& gateway, std::uint64_t after,
-                                                         std::size_t max_records);
+                                                         std::size_t max_records,
+                                                         std::size_t max_bytes = std::size_t{64} << 20);
     /// The sequence before the first event recorded at or after `since`, for starting a tail; nullopt when the store
     /// holds none so new.
     base::Result<std::optional<std::uint64_t>> sequence_before(const base::Uuid& gateway, base::UtcTime since);

@@ -44,9 +44,13 @@ std::optional<Position> from_token(const std::string& token, std::uint32_t mark)
     const auto first = text.find(':');
     const auto second = first == std::string::npos ? first : text.find(':', first + 1);
     if (second == std::string::npos || text.substr(0, first) != std::to_string(mark)) return std::nullopt;
-    const auto opened = base::parse_unsigned(text.substr(first + 1, second - first - 1), INT64_MAX);
+    std::string digits = text.substr(first + 1, second - first - 1);
+    const bool negative = digits.starts_with('-');  // a clock may have been that wrong
+    if (negative) digits.erase(0, 1);
+    const auto opened = base::parse_unsigned(digits, INT64_MAX);
     if (!opened || !base::Uuid::parse(text.substr(second + 1))) return std::nullopt;
-    return Position{static_cast<std::int64_t>(*opened), text.substr(second + 1)};
+    const auto micros = static_cast<std::int64_t>(*opened);
+    return Position{negative ? -micros : micros, text.substr(second + 1)};
 }
 
 }  // namespace
