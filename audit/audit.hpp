@@ -36,7 +36,8 @@ base::Result<std::uint64_t> close_crashed(Journal& journal);
 
 /// Ships the journal to the store: one thread, batches of at most 500 records or 1 MiB, exponential backoff from 100 ms
 /// to 10 s (with the reason logged once per outage and once at its end) while the store is away. Survives any outage:
-/// the journal keeps what is not shipped.
+/// the journal keeps what is not shipped. A journal that ends before what the store already has of its gateway (an old
+/// copy was put back) is not shipped and says so in last_error(): its new events carry sequences that are taken.
 class Shipper {
 public:
     static std::unique_ptr<Shipper> start(Journal& journal, Store& store, const base::Clock& clock);
@@ -62,7 +63,8 @@ public:
         std::vector<usher::v1::TailResponse> items;  ///< matching events, or a Gap
         bool at_end = false;                         ///< nothing more is durable now
     };
-    /// At most 256 items; scans at most 4096 records a call, so an empty batch need not be the end.
+    /// At most 256 items and about 1 MiB, or one event that is larger; scans at most 4096 records a call, so an empty
+    /// batch need not be the end.
     base::Result<Batch> next();
     std::uint64_t position() const noexcept { return position_; }  ///< the last sequence that was read
 

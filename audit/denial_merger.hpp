@@ -13,17 +13,22 @@ namespace usher::audit {
 /// Merges floods of equal denials of nobody in particular into exact counts (ADVERSARIES §3.2-10). Sans-io; one a
 /// worker; not thread-safe. Denials are equal when client network (/24 or /64), first reason and destination are. The
 /// first one passes at once; those that follow within a second come out as one record with `count`, opened_at of the
-/// first and last_at of the last. At most 1,024 keys are held; past them a coarser key (the reason alone) takes over,
-/// so that no count is ever lost.
+/// first and last_at of the last. At most 1,024 keys are held; past them a coarser key (the reason alone, and past 64
+/// of those one for all) takes over, so that no count is ever lost. A record of a coarser key names only what all of
+/// its denials have in common.
 class DenialMerger {
 public:
     static constexpr std::size_t keys_max = 1024;
+    static constexpr std::size_t coarse_keys_max = 64;
     static constexpr base::Microseconds window{1'000'000};
 
     /// The record to write now, or nothing when it was merged into one that due() will give.
     std::optional<usher::v1::AccessRecord> offer(usher::v1::AccessRecord record, base::MonoTime now);
     /// The merged records whose window has ended. Call it a few times a second, and with MonoTime::max() at the end.
     std::vector<usher::v1::AccessRecord> due(base::MonoTime now);
+
+    /// How many keys are held: at most keys_max + coarse_keys_max + 1.
+    std::size_t keys() const noexcept { return entries_.size(); }
 
 private:
     struct Entry {

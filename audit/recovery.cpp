@@ -14,7 +14,6 @@ base::Result<std::uint64_t> close_crashed(Journal& journal) {
             base::log_error("an access that a crash left open cannot be read; it is closed with what is known",
                             {{"access_id", last.access_id.to_string()}, {"sequence", last.sequence}});
             record.Clear();
-            record.set_kind(usher::v1::AccessKind::TUNNEL);
         }
         record.set_access_id(last.access_id.to_string());
         record.set_event(usher::v1::AccessEventType::CLOSED);

@@ -18,7 +18,8 @@ constexpr base::Microseconds idle_wait{500'000};
 
 class RunningShipper final : public Shipper {
 public:
-    RunningShipper(Journal& journal, Store& store) : journal_(journal), store_(store) {
+    RunningShipper(Journal& journal, Store& store)
+        : journal_(journal), store_(store), durable_at_start_(journal.durable_sequence()) {
         thread_ = std::thread([this] { run(); });
     }
     ~RunningShipper() override {
@@ -81,6 +82,14 @@ private:
         if (!know_watermark_) {
             auto watermark = store_.watermark(journal_.gateway_id());
             if (!watermark) return watermark.error();
+            // What this process appends must not hide it: so it is the end at the start that counts, until the store
+            // has once been seen behind it. A trimmed journal would lose what was never shipped.
+            if (!follows_store_ && *watermark > durable_at_start_)
+                return base::Error{base::Errc::failed_precondition,
+                                   "the store has the events of gateway " + journal_.gateway_id().to_string() +
+                                       " up to " + std::to_string(*watermark) + ", its journal ended at " +
+                                       std::to_string(durable_at_start_) + ": an old copy of it?"};
+            follows_store_ = true;
             know_watermark_ = true;
             set_shipped(*watermark);
             journal_.mark_shipped(*watermark);
@@ -126,7 +135,9 @@ private:
     std::atomic<std::uint64_t> shipped_{0};
     std::string error_;
     bool stopping_ = false;
-    bool know_watermark_ = false;  // the thread's own
+    const std::uint64_t durable_at_start_;
+    bool know_watermark_ = false;  // the thread's own, as is the next
+    bool follows_store_ = false;
     std::thread thread_;
 };
 

@@ -8,6 +8,7 @@ namespace {
 constexpr std::size_t items_max = 256;
 constexpr std::size_t scanned_max = 4096;
 constexpr std::size_t read_bytes = 256 * 1024;
+constexpr std::size_t batch_bytes = 1024 * 1024;
 }  // namespace
 
 TailReader::TailReader(Journal& journal, Store& store, Filter filter)
@@ -48,12 +49,13 @@ void TailReader::start_now() {
 base::Result<TailReader::Batch> TailReader::next() {
     Batch batch;
     const base::Uuid gateway = journal_.gateway_id();
-    std::size_t scanned = 0;
-    while (batch.items.size() < items_max && scanned < scanned_max) {
+    std::size_t scanned = 0, bytes = 0;
+    // A record may make two items: the gap before it and the event.
+    while (batch.items.size() + 2 <= items_max && scanned < scanned_max && bytes < batch_bytes) {
         const std::size_t want = std::min(items_max - batch.items.size(), scanned_max - scanned);
         auto records = journal_.read(position_, want, read_bytes);
         if (!records && records.error().code == base::Errc::not_found) {
-            records = store_.read_events(gateway, position_, want);
+            records = store_.read_events(gateway, position_, want, read_bytes);
             if (records && records->empty()) {
                 // Neither has it: retention removed it. The journal's first is the oldest there is.
                 const std::uint64_t first = journal_.status().first_sequence;
@@ -74,6 +76,7 @@ base::Result<TailReader::Batch> TailReader::next() {
             break;
         }
         for (auto& record : *records) {
+            if (batch.items.size() + 2 > items_max) return batch;
             if (record.sequence > position_ + 1) {
                 auto* gap = batch.items.emplace_back().mutable_gap();
                 gap->set_gateway_id(gateway.to_string());
@@ -92,7 +95,9 @@ base::Result<TailReader::Batch> TailReader::next() {
                 gap->set_last_missing(record.sequence);
                 continue;
             }
-            if (filter_.matches(*event)) *batch.items.emplace_back().mutable_event() = std::move(*event);
+            if (!filter_.matches(*event)) continue;
+            bytes += record.payload.size();
+            *batch.items.emplace_back().mutable_event() = std::move(*event);
         }
     }
     return batch;

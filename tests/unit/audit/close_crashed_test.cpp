@@ -1,4 +1,6 @@
+#include "audit/journal/file_journal.hpp"
 #include "catch.hpp"
+#include "tests/unit/audit/journal/fake_disk.hpp"
 #include "tests/unit/audit/records.hpp"
 
 using namespace usher;
@@ -69,4 +71,103 @@ TEST_CASE("a start after an orderly stop closes nothing") {
     test.append(access(id, AccessEventType::CLOSED));
     test.open();
     CHECK(*audit::close_crashed(*test.journal) == 0);
+}
+
+TEST_CASE("killed at any moment of it, the next start does the rest and closes none twice") {
+    using audit::journal::FileJournal;
+    using audit::journal::testing::FakeDisk;
+    constexpr int accesses = 5;
+    unsigned half_way = 0, cuts = 0;
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+        bool reached = true;
+        for (std::uint64_t cut = 0; reached; ++cut) {
+            INFO("power cut " << cut << ", seed " << seed);
+            FakeDisk disk;
+            base::ManualClock clock(noon);
+            audit::JournalOptions options;
+            options.directory = "journal";
+            options.segment_bytes = 64 * 1024;
+            const auto open = [&] { return FileJournal::open(options, clock, disk); };
+            {
+                auto journal = open();
+                REQUIRE(journal.ok());
+                for (int i = 0; i < accesses; ++i) {
+                    const auto id = base::new_uuid(clock);
+                    REQUIRE((*journal)->append_and_wait(audit::encode(access(id, AccessEventType::OPENED))).ok());
+                    clock.advance(base::Microseconds{1'000'000});
+                    auto progress = access(id, AccessEventType::PROGRESS, 10, 20);
+                    REQUIRE((*journal)->append_and_wait(audit::encode(progress)).ok());
+                }
+            }
+            disk.cut_power_after(cut);
+            if (auto journal = open()) {
+                const auto closed = audit::close_crashed(**journal);
+                CHECK(closed.ok() != disk.power_is_off());
+            }
+            reached = disk.power_is_off();
+            cuts += reached;
+            disk.restore_power(seed * 100 + cut);
+
+            auto journal = open();
+            if (!journal) FAIL(journal.error().message);
+            const auto rest = audit::close_crashed(**journal);
+            REQUIRE(rest.ok());
+            half_way += *rest > 0 && *rest < accesses;
+            std::map<std::string, int> closes;
+            for (const auto& event : events(**journal)) {
+                if (event.access().event() != AccessEventType::CLOSED) continue;
+                ++closes[event.access().access_id()];
+                CHECK(event.access().close_reason() == CloseReason::GATEWAY_CRASHED);
+                CHECK(event.access().bytes_uncertain());
+                CHECK(event.access().bytes_up() == 10);
+                CHECK(event.access().bytes_down() == 20);
+            }
+            CHECK(closes.size() == accesses);
+            for (const auto& [id, times] : closes) CHECK(times == 1);
+            CHECK((*journal)->status().open_accesses == 0);
+        }
+    }
+    CHECK(cuts > 20);
+    CHECK(half_way > 5);  // or the cuts fell elsewhere and this shows nothing
+}
+
+TEST_CASE("an access whose last event cannot be read is closed with what is known, and no more") {
+    TestJournal test;
+    const auto id = base::new_uuid(test.clock);
+    REQUIRE(test.journal->append_and_wait({audit::RecordType::access_opened, id, "\xff\xff"}).ok());
+    test.open();
+    REQUIRE(*audit::close_crashed(*test.journal) == 1);
+    const auto last = test.journal->read(1, 1, 1 << 20);
+    REQUIRE(last.ok());
+    const auto event = audit::decode(test.journal->gateway_id(), last->front()).value();
+    CHECK(event.access().access_id() == id.to_string());
+    CHECK(event.access().event() == AccessEventType::CLOSED);
+    CHECK(event.access().close_reason() == CloseReason::GATEWAY_CRASHED);
+    CHECK(event.access().bytes_uncertain());
+    CHECK(event.access().kind() == v1::AccessKind::UNSPECIFIED);
+    CHECK_FALSE(event.access().has_opened_at());
+    CHECK(event.access().closed_at().seconds() == base::to_micros(noon) / 1'000'000);
+    test.open();
+    CHECK(*audit::close_crashed(*test.journal) == 0);
+}
+
+TEST_CASE("the closed row in the store is that of the recovery") {
+    for_each_backend([](TestDatabase& database_of_test) {
+        auto database = open_store_database(database_of_test);
+        audit::Store store(*database);
+        TestJournal test;
+        const auto id = base::new_uuid(test.clock);
+        test.append(access(id, AccessEventType::OPENED));
+        test.clock.advance(base::Microseconds{2'500'000});
+        test.append(access(id, AccessEventType::PROGRESS, 3, 4));
+        test.open();
+        REQUIRE(*audit::close_crashed(*test.journal) == 1);
+        auto shipper = audit::Shipper::start(*test.journal, store, base::SystemClock());
+        REQUIRE(shipper->wait_shipped(test.journal->durable_sequence(), base::Microseconds{20'000'000}));
+        const auto rows = all_accesses(store, "close_reason = GATEWAY_CRASHED AND bytes_uncertain = true");
+        REQUIRE(rows.size() == 1);
+        CHECK(rows[0].bytes_up() == 3);
+        CHECK(rows[0].duration_us() == 2'500'000);
+        CHECK(all_accesses(store).size() == 1);
+    });
 }

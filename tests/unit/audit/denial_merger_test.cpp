@@ -66,3 +66,83 @@ TEST_CASE("no denial is lost or counted twice, however many kinds there are") {
     for (const auto& record : merger.due(base::MonoTime::max())) out += counted(record);
     CHECK(out == offered);
 }
+
+TEST_CASE("a merged record says when the first and the last of its denials came") {
+    DenialMerger merger;
+    const auto when = [](std::int64_t us) {
+        auto record = denial("192.0.2.1", "malformed");
+        set(*record.mutable_opened_at(), noon + base::Microseconds{us});
+        return record;
+    };
+    REQUIRE(merger.offer(when(0), at(0)));
+    REQUIRE_FALSE(merger.offer(when(100), at(100)));
+    REQUIRE_FALSE(merger.offer(when(200), at(200)));
+    REQUIRE_FALSE(merger.offer(when(999'999), at(999'999)));
+    const auto due = merger.due(at(1'000'000));
+    REQUIRE(due.size() == 1);
+    CHECK(due[0].count() == 3);
+    CHECK(due[0].opened_at().nanos() == 100'000);
+    CHECK(due[0].last_at().nanos() == 999'999'000);
+}
+
+TEST_CASE("a second ends exactly where it does, whether due() was called or not") {
+    DenialMerger merger;
+    REQUIRE(merger.offer(denial("192.0.2.1", "a"), at(0)));
+    CHECK(merger.offer(denial("192.0.2.1", "a"), at(1'000'000)));
+    CHECK_FALSE(merger.offer(denial("192.0.2.1", "a"), at(1'999'999)));
+    CHECK(merger.due(at(1'999'999)).empty());
+    REQUIRE(merger.due(at(2'000'000)).size() == 1);
+    CHECK(merger.keys() == 0);
+    CHECK(merger.offer(denial("192.0.2.1", "a"), at(2'000'000)));
+}
+
+TEST_CASE("a record that stands for many counts as many") {
+    DenialMerger merger;
+    REQUIRE(merger.offer(denial("192.0.2.1", "a"), at(0)));
+    auto many = denial("192.0.2.1", "a");
+    many.set_count(40);
+    REQUIRE_FALSE(merger.offer(many, at(1)));
+    REQUIRE_FALSE(merger.offer(denial("192.0.2.1", "a"), at(2)));
+    const auto due = merger.due(base::MonoTime::max());
+    REQUIRE(due.size() == 1);
+    CHECK(due[0].count() == 41);
+}
+
+TEST_CASE("however many addresses and reasons there are, few keys are held and all is counted") {
+    DenialMerger merger;
+    std::uint64_t out = 0;
+    for (int i = 0; i < 20'000; ++i) {
+        const std::string ip = "10." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ".1";
+        if (auto record = merger.offer(denial(ip, "reason-" + std::to_string(i)), at(i))) out += counted(*record);
+        REQUIRE(merger.keys() <= DenialMerger::keys_max + DenialMerger::coarse_keys_max + 1);
+    }
+    for (const auto& record : merger.due(base::MonoTime::max())) out += counted(record);
+    CHECK(out == 20'000);
+    CHECK(merger.keys() == 0);
+}
+
+TEST_CASE("what stands for denials of many names none of them") {
+    DenialMerger merger;
+    std::size_t i = 0;
+    const auto fill = [&](const std::string& reason, const std::string& host) {
+        const std::string ip = "10." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ".1";
+        ++i;
+        auto record = denial(ip, reason, host);
+        record.add_reasons("because of " + ip);
+        record.set_client_port(4711);
+        record.set_destination_ip("192.0.2.99");
+        return merger.offer(std::move(record), at(0));
+    };
+    while (merger.keys() < DenialMerger::keys_max) REQUIRE(fill("fills", "h"));
+    REQUIRE(fill("flood", "h"));  // the first of its coarse key
+    for (int n = 0; n < 5; ++n) REQUIRE_FALSE(fill("flood", n == 3 ? "other" : "h"));
+    const auto due = merger.due(base::MonoTime::max());
+    REQUIRE(due.size() == 1);
+    CHECK(due[0].count() == 5);
+    REQUIRE(due[0].reasons_size() == 1);
+    CHECK(due[0].reasons(0) == "flood");
+    CHECK(due[0].client_ip().empty());
+    CHECK(due[0].client_port() == 0);
+    CHECK(due[0].destination_host().empty());
+    CHECK(due[0].destination_ip() == "192.0.2.99");  // which they have in common
+}
