@@ -15,6 +15,8 @@ constexpr std::size_t batch_bytes = 1u << 20;
 constexpr base::Microseconds backoff_first{100'000};
 constexpr base::Microseconds backoff_last{10'000'000};
 constexpr base::Microseconds idle_wait{500'000};
+/// A transaction costs the same for one record as for a hundred, so a batch that was not full gives the next one time.
+constexpr base::Microseconds gathering{50'000};
 
 class RunningShipper final : public Shipper {
 public:
@@ -77,8 +79,8 @@ private:
         error_.clear();
     }
 
-    base::Result<void> ship_one_batch(bool& idle) {
-        idle = false;
+    base::Result<void> ship_one_batch(std::size_t& shipped) {
+        shipped = 0;
         if (!know_watermark_) {
             auto watermark = store_.watermark(journal_.gateway_id());
             if (!watermark) return watermark.error();
@@ -96,16 +98,14 @@ private:
         }
         auto records = journal_.read(shipped_.load(), batch_records, batch_bytes);
         if (!records) return records.error();
-        if (records->empty()) {
-            idle = true;
-            return {};
-        }
+        if (records->empty()) return {};
         auto ingested = store_.ingest(journal_.gateway_id(), *records);
         if (!ingested) {
             // After a commit whose outcome is not known the store is asked where it stands.
             know_watermark_ = false;
             return ingested;
         }
+        shipped = records->size();
         set_shipped(records->back().sequence);
         journal_.mark_shipped(records->back().sequence);
         return {};
@@ -114,8 +114,8 @@ private:
     void run() {
         base::Microseconds backoff = backoff_first;
         while (!stopping()) {
-            bool idle = false;
-            auto result = ship_one_batch(idle);
+            std::size_t shipped = 0;
+            auto result = ship_one_batch(shipped);
             if (!result) {
                 failed(result.error());
                 if (pause(backoff)) return;
@@ -124,7 +124,8 @@ private:
             }
             recovered();
             backoff = backoff_first;
-            if (idle) journal_.wait_beyond(shipped_.load(), idle_wait);
+            if (shipped == 0) journal_.wait_beyond(shipped_.load(), idle_wait);
+            if (shipped > 0 && shipped < batch_records && pause(gathering)) return;
         }
     }
 

@@ -1,9 +1,11 @@
 #pragma once
 // Records, a journal in a folder of its own and a store, for the tests of audit.
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "audit/audit.hpp"
@@ -74,6 +76,16 @@ struct TestJournal {
         return *sequence;
     }
 };
+
+/// Waits for what another thread will do; fails the test where it does not.
+template <class Condition>
+void eventually(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > end) FAIL("waited 20 s in vain");
+        std::this_thread::yield();
+    }
+}
 
 inline std::unique_ptr<base::sql::Database> open_store_database(TestDatabase& test) {
     auto database = test.open();

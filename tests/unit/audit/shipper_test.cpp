@@ -152,7 +152,7 @@ TEST_CASE("an old copy of the journal is not shipped over what the store has") {
         auto shipper = audit::Shipper::start(*journal.journal, store, clock);
         for (int i = 0; i < 9; ++i)  // past the sequence where the store is: that must not hide it
             journal.append(access(base::new_uuid(journal.clock), AccessEventType::DENIED));
-        while (shipper->last_error().empty()) std::this_thread::yield();
+        eventually([&] { return !(shipper->last_error().empty()); });
         CHECK(shipper->last_error().find("up to 3") != std::string::npos);
         CHECK_FALSE(shipper->wait_shipped(4, base::Microseconds{400'000}));
         CHECK(*store.watermark(gateway) == 3);
@@ -170,7 +170,7 @@ TEST_CASE("a shipper ends during an outage, without waiting for its end") {
     journal.append(access(base::new_uuid(journal.clock), AccessEventType::DENIED));
     database.plan(std::vector<ScriptedDatabase::Fault>(1000, ScriptedDatabase::Fault::before));
     auto shipper = audit::Shipper::start(*journal.journal, store, clock);
-    while (shipper->last_error().empty()) std::this_thread::yield();
+    eventually([&] { return !(shipper->last_error().empty()); });
     shipper.reset();
     CHECK(*store.watermark(journal.journal->gateway_id()) == 0);
     CHECK(journal.journal->read(0, 10, 1 << 20)->size() == 1);
