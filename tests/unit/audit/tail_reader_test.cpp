@@ -131,8 +131,9 @@ TEST_CASE("a batch of large events is bounded by bytes, from the journal and fro
         std::vector<audit::JournalRecord> batch;
         large.set_after_json(std::string(40'000, 'j'));
         for (int i = 0; i < 100; ++i) REQUIRE(journal.journal->append_and_wait(audit::encode(large)).ok());
-        audit::TailReader reader(*journal.journal, store, audit::Filter());
         const auto measure = [&] {
+            // Of the journal as it is now: it is opened anew in between.
+            audit::TailReader reader(*journal.journal, store, audit::Filter());
             std::size_t events = 0;
             REQUIRE(reader.start_after({journal.journal->gateway_id(), 0}).ok());
             for (bool end = false; !end;) {
