@@ -1,6 +1,7 @@
 #include "audit/store.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "audit/access_fields.hpp"
 #include "audit/audit.hpp"
@@ -45,16 +46,24 @@ bool is_access(RecordType type) {
            type == RecordType::access_closed || type == RecordType::access_denied;
 }
 
-void ingest_access(Transaction& tx, const base::Uuid& gateway, const JournalRecord& record) {
+/// The latest event of each access of a batch: most are opened and closed within one, and a row is written once.
+using LatestEvents = std::map<std::string, usher::v1::AccessRecord>;
+
+void note_access(LatestEvents& latest, const std::string& gateway, const JournalRecord& record) {
     usher::v1::AccessRecord access;
     if (!access.ParseFromString(record.payload) || !base::Uuid::parse(access.access_id())) {
         // The event itself is kept as it came; without its fields there is no row to make.
         base::log_error("an access record cannot be read; its event is stored as it is",
-                        {{"gateway_id", gateway.to_string()}, {"sequence", record.sequence}});
+                        {{"gateway_id", gateway}, {"sequence", record.sequence}});
         return;
     }
-    access.set_gateway_id(gateway.to_string());
+    access.set_gateway_id(gateway);
     access.set_sequence(record.sequence);
+    std::string id = access.access_id();
+    latest.insert_or_assign(std::move(id), std::move(access));
+}
+
+void upsert(Transaction& tx, const usher::v1::AccessRecord& access) {
     std::vector<Value> values;
     values.reserve(access_fields().size() + 1);
     for (const auto& field : access_fields()) {
@@ -90,6 +99,7 @@ base::Result<void> Store::ingest(const base::Uuid& gateway, std::span<const Jour
     return database_.transaction([&](Transaction& tx) -> base::Result<void> {
         const std::string id = gateway.to_string();
         std::uint64_t shipped = read_watermark(tx, id);
+        LatestEvents latest;
         for (const auto& record : records) {
             // The watermark, not the keys alone, decides what is a replay: retention may have removed the rows since.
             if (record.sequence <= shipped) continue;
@@ -101,9 +111,10 @@ base::Result<void> Store::ingest(const base::Uuid& gateway, std::span<const Jour
                                       static_cast<std::int64_t>(record.type), base::to_micros(record.recorded_at),
                                       record.access_id.is_nil() ? std::string() : record.access_id.to_string(),
                                       Blob{record.payload}});
-            if (is_access(record.type)) ingest_access(tx, gateway, record);
+            if (is_access(record.type)) note_access(latest, id, record);
             shipped = record.sequence;
         }
+        for (const auto& [access_id, access] : latest) upsert(tx, access);
         tx.execute(
             "INSERT INTO audit_shipping (gateway_id, shipped_sequence) VALUES ($1, $2) ON CONFLICT (gateway_id) DO "
             "UPDATE "

@@ -166,7 +166,9 @@ void LiveAccess::close(CloseReason::Value reason) {
         if (record_.verdict() == usher::v1::Verdict::UNSPECIFIED || record_.verdict() == usher::v1::Verdict::ALLOWED)
             record_.set_verdict(usher::v1::Verdict::FAILED);
     }
-    journal_.append(audit::encode(record_), [id = id_](base::Result<std::uint64_t> result) {
+    auto last = audit::encode(record_);
+    last.can_wait = true;
+    journal_.append(std::move(last), [id = id_](base::Result<std::uint64_t> result) {
         if (!result)
             base::log_error("the end of an access could not be recorded",
                             {{"access_id", id.to_string()}, {"error", result.error().message}});

@@ -205,7 +205,9 @@ void Worker::append_denial(const AccessRecord& denied) {
     AccessRecord record = denied;
     const base::Uuid id = base::new_uuid(services_.clock);
     record.set_access_id(id.to_string());
-    services_.journal.append(audit::encode(record), [](base::Result<std::uint64_t> result) {
+    auto append = audit::encode(record);
+    append.can_wait = true;
+    services_.journal.append(std::move(append), [](base::Result<std::uint64_t> result) {
         if (!result) base::log_error("a denial could not be recorded", {{"error", result.error().message}});
     });
 }

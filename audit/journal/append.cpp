@@ -50,8 +50,13 @@ void FileJournal::append(JournalAppend record, Done done) {
         if (admitted) {
             ++queued_records_;
             queued_bytes_ += record.payload.size();
+            const bool first = queue_.empty();
+            const bool presses = !record.can_wait && !queue_urgent_;
+            if (first) queue_since_ = std::chrono::steady_clock::now();
+            if (presses) queue_urgent_ = true;
             queue_.push_back({std::move(record), std::move(done)});
-            wake = std::exchange(thread_waits_, false);
+            // The thread that waits for more to come is left alone until there is something that cannot wait.
+            wake = (first || presses) && std::exchange(thread_waits_, false);
         }
     }
     if (wake) work_.notify_one();

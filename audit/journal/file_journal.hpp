@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -115,6 +116,8 @@ private:
     std::vector<Pending> queue_;
     std::size_t queued_records_ = 0;  ///< with those that the thread has taken and not yet written
     std::size_t queued_bytes_ = 0;
+    bool queue_urgent_ = false;                          ///< somebody waits for one of queue_
+    std::chrono::steady_clock::time_point queue_since_;  ///< when the first of queue_ came
     bool thread_waits_ = false;
     bool stopping_ = false;
     std::uint64_t shipped_asked_ = 0;

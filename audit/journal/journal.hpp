@@ -36,6 +36,9 @@ struct JournalAppend {
     RecordType type{};
     base::Uuid access_id;
     std::string payload;
+    /// Nobody waits for it: it may lie in memory for a moment (10 ms at most), to be synced with the next that is
+    /// waited for.
+    bool can_wait = false;
 };
 
 struct JournalOptions {

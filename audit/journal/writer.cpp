@@ -15,6 +15,8 @@ using base::Result;
 namespace {
 constexpr std::size_t batch_bytes_max = 4u << 20;
 constexpr base::Microseconds spare_retry{500'000};
+/// What can wait waits this long for something that cannot: two syncs become one.
+constexpr std::chrono::milliseconds gathering{10};
 /// How often the thread looks at the clock while it waits for the next try; the clock may be one that tests move.
 constexpr std::chrono::milliseconds retry_poll{20};
 }  // namespace
@@ -64,14 +66,20 @@ bool FileJournal::wait_for_work(std::vector<Pending>& taken) {
             shipped_ = shipped_asked_;
             shipped_changed_ = true;
         }
-        if (!queue_.empty()) {
+        const auto gathered = queue_since_ + gathering;
+        const bool gathers = !queue_.empty() && !queue_urgent_ && !stopping_ && queue_.size() < batch_records_max &&
+                             std::chrono::steady_clock::now() < gathered;
+        if (!queue_.empty() && !gathers) {
             taken.swap(queue_);
+            queue_urgent_ = false;
             return true;
         }
         if (stopping_) return false;
         if (shipped_changed_ || retry_due()) return true;
         thread_waits_ = true;
-        if (spare_ready_ || failed_)
+        if (gathers)
+            work_.wait_until(lock, gathered);
+        else if (spare_ready_ || failed_)
             work_.wait(lock);
         else
             work_.wait_for(lock, retry_poll);

@@ -106,6 +106,39 @@ void work(Journal& journal, std::uint64_t start, const std::shared_ptr<Acknowled
     }
 }
 
+TEST_CASE("a record that can wait is synced with the next one that cannot, or by itself") {
+    Fixture f;
+    std::atomic<int> syncs{0};
+    auto journal = f.open();
+    f.disk.set_hook([&](FakeDisk::Op op, const std::string&) -> std::optional<Error> {
+        if (op == FakeDisk::Op::sync) ++syncs;
+        return std::nullopt;
+    });
+    constexpr int pairs = 50;
+    for (int i = 0; i < pairs; ++i) {
+        auto last = closed(1);
+        last.can_wait = true;
+        journal->append(std::move(last), {});
+        journal->wait_beyond(2 * i, std::chrono::milliseconds{1});  // time enough for a sync of its own
+        must_append(*journal, admin("now"));
+    }
+    CHECK(journal->durable_sequence() == 2 * pairs);
+    // A thread that is kept from running for 10 ms makes two syncs of one, but not again and again.
+    CHECK(syncs < pairs * 3 / 2);
+
+    auto last = closed(1);
+    last.can_wait = true;
+    journal->append(std::move(last), {});
+    CHECK(journal->wait_beyond(2 * pairs, std::chrono::seconds{30}) == 2 * pairs + 1);
+
+    last = closed(2);
+    last.can_wait = true;
+    journal->append(std::move(last), {});
+    journal.reset();
+    f.disk.set_hook({});
+    CHECK(f.open()->durable_sequence() == 2 * pairs + 2);
+}
+
 TEST_CASE("power lost at any operation loses nothing that was acknowledged") {
     int cuts = 0;
     for (std::uint64_t at = 1;; ++at) {
