@@ -10,7 +10,6 @@
 
 namespace usher::gateway {
 namespace asio = boost::asio;
-using tls::IoStatus;
 
 IoStatus AppSocket::try_read(std::span<char> out, std::size_t& count) {
     count = 0;

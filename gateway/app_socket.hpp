@@ -14,8 +14,8 @@ class AppSocket {
 public:
     explicit AppSocket(boost::asio::generic::stream_protocol::socket socket) : socket_(std::move(socket)) {}
 
-    tls::IoStatus try_read(std::span<char> out, std::size_t& count);
-    tls::IoStatus try_write(std::string_view data, std::size_t& count);
+    IoStatus try_read(std::span<char> out, std::size_t& count);
+    IoStatus try_write(std::string_view data, std::size_t& count);
     boost::asio::awaitable<bool> wait_readable();  ///< false: aborted
     boost::asio::awaitable<bool> wait_writable();
     void shutdown_send() noexcept;  ///< FIN; reading goes on

@@ -3,6 +3,8 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "base/log.hpp"
+#include "base/secret.hpp"
+#include "gateway/multiplexer.hpp"
 #include "gateway/session_api.hpp"
 #include "gateway/tunnel.hpp"
 
@@ -10,8 +12,6 @@ namespace usher::gateway {
 namespace asio = boost::asio;
 using http1::RequestParser;
 using http1::Response;
-using tls::BufferPool;
-using tls::IoStatus;
 
 namespace {
 /// After a refusal the client may still be sending; what it sends is read and dropped for a moment, so that the reset
@@ -29,6 +29,7 @@ Connection::Connection(Worker& worker, asio::ip::tcp::socket socket, Peer peer, 
 void Connection::set_deadline(base::Microseconds from_now) { deadline_ = worker_.services().clock.mono() + from_now; }
 
 void Connection::check_deadline(base::MonoTime now) {
+    if (multiplexer_ != nullptr) return multiplexer_->check_deadline(now);
     if (access_ != nullptr && access_->stalled_up() && stream_.broken()) access_->cut(CloseReason::CLIENT_ERROR);
     if (!deadline_ || now < *deadline_) return;
     deadline_.reset();
@@ -36,13 +37,25 @@ void Connection::check_deadline(base::MonoTime now) {
     stream_.abort(false);
 }
 
+void Connection::drain() {
+    if (multiplexer_ != nullptr) multiplexer_->drain();
+}
+
 void Connection::shut_down() {
+    if (multiplexer_ != nullptr) return multiplexer_->shut_down();
     if (access_ != nullptr) access_->cut(CloseReason::SHUTDOWN);
     stream_.abort(false);
 }
 
-asio::awaitable<bool> Connection::send(std::string_view response) {
-    co_return co_await stream_.write_all(response) == IoStatus::done;
+asio::awaitable<bool> Connection::send(const Response& response) {
+    std::string bytes = response.to_http1();
+    const bool sent = co_await stream_.write_all(bytes) == IoStatus::done;
+    base::wipe(bytes);  // a token may be in it
+    co_return sent;
+}
+
+asio::awaitable<bool> Connection::establish() {
+    co_return co_await stream_.write_all(http1::connect_established()) == IoStatus::done;
 }
 
 asio::awaitable<void> Connection::run() {
@@ -56,6 +69,14 @@ asio::awaitable<void> Connection::run() {
         co_return;
     }
     services.metrics.handshakes_ok.Increment();
+    if (stream_.protocol() == "h2") {
+        Multiplexer multiplexer(worker_, stream_, peer_);
+        multiplexer_ = &multiplexer;
+        if (services.draining.load(std::memory_order_relaxed)) multiplexer.drain();
+        co_await multiplexer.run();
+        multiplexer_ = nullptr;
+        co_return;
+    }
     set_deadline(timeouts.header);
     while (co_await serve_one()) set_deadline(timeouts.keep_alive);
     stream_.abort(false);
@@ -112,7 +133,9 @@ asio::awaitable<bool> Connection::refuse(http1::Rejection rejection) {
     AccessRecord record = new_record(peer_, services.clock.utc());
     deny(record, "malformed-" + std::string(rejection.reason));
     worker_.record_denial(std::move(record));
-    if (co_await send(Response(rejection.status).close().no_store().with_text(rejection.reason))) co_await linger();
+    Response response(rejection.status);
+    response.close().no_store().text(rejection.reason);
+    if (co_await send(response)) co_await linger();
     co_return false;
 }
 

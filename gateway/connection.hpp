@@ -5,17 +5,19 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/exchange.hpp"
 #include "gateway/http1/request_parser.hpp"
-#include "gateway/http1/response.hpp"
 #include "gateway/record.hpp"
 #include "gateway/tls/tls_stream.hpp"
 #include "gateway/worker.hpp"
 
 namespace usher::gateway {
 
-/// One client's TCP connection: TLS, then requests until one becomes a tunnel or the connection ends. On its worker's
-/// thread.
-class Connection {
+class Multiplexer;
+
+/// One client's TCP connection: TLS, then HTTP/1.1 requests until one becomes a tunnel or the connection ends, or
+/// HTTP/2 where ALPN has chosen it. On its worker's thread.
+class Connection final : public Exchange {
 public:
     Connection(Worker& worker, boost::asio::ip::tcp::socket socket, Peer peer, tls::ContextPtr context);
     Connection(const Connection&) = delete;
@@ -27,26 +29,24 @@ public:
     /// Called by the worker a few times a second: past its deadline the connection is aborted, and an access whose
     /// client has gone while its app takes nothing is cut.
     void check_deadline(base::MonoTime now);
-    /// Ends it: a live access as SHUTDOWN.
+    /// Ends it: live accesses as SHUTDOWN.
     void shut_down();
+    /// The gateway takes no new accesses: an HTTP/2 client is told (GOAWAY), and ends when its last stream has.
+    void drain();
 
-    Worker& worker() noexcept { return worker_; }
-    tls::TlsStream& stream() noexcept { return stream_; }
-    const Peer& peer() const noexcept { return peer_; }
-
-    void set_deadline(base::Microseconds from_now);
-    void clear_deadline() noexcept { deadline_.reset(); }
-    /// The access that this connection carries; nullptr while it carries none.
-    void set_access(LiveAccess* access) noexcept { access_ = access; }
-
-    /// Sends a response. False when the client is gone.
-    boost::asio::awaitable<bool> send(std::string_view response);
-    /// Reads exactly `count` bytes of a body, some of which may be in the rest of the head's read.
-    boost::asio::awaitable<bool> read_body(std::size_t count, std::string& body);
-    /// Takes what was read behind the request.
-    std::string take_early() { return std::move(buffered_); }
+    // The exchange of an HTTP/1.1 request.
+    Worker& worker() noexcept override { return worker_; }
+    const Peer& peer() const noexcept override { return peer_; }
+    boost::asio::awaitable<bool> read_body(std::size_t count, std::string& body) override;
+    void clear_deadline() noexcept override { deadline_.reset(); }
+    boost::asio::awaitable<bool> send(const http1::Response& response) override;
+    boost::asio::awaitable<bool> establish() override;
+    ClientEnd& end() noexcept override { return stream_; }
+    std::string take_early() override { return std::move(buffered_); }
+    void set_access(LiveAccess* access) noexcept override { access_ = access; }
 
 private:
+    void set_deadline(base::Microseconds from_now);
     boost::asio::awaitable<bool> serve_one();
     boost::asio::awaitable<bool> refuse(http1::Rejection rejection);
     boost::asio::awaitable<void> linger();
@@ -59,6 +59,7 @@ private:
     std::optional<base::MonoTime> deadline_;
     bool expired_ = false;
     LiveAccess* access_ = nullptr;
+    Multiplexer* multiplexer_ = nullptr;  ///< of an HTTP/2 connection, while it runs
 };
 
 }  // namespace usher::gateway

@@ -78,18 +78,18 @@ asio::awaitable<void> MetricsServer::serve(asio::ip::tcp::socket given) {
     }
     std::string answer;
     if (parser.state() == RequestParser::State::rejected) {
-        answer = Response(parser.rejection().status).close().with_text(parser.rejection().reason);
+        answer = Response(parser.rejection().status).close().text(parser.rejection().reason).to_http1();
     } else if (parser.request().method != "GET") {
-        answer = Response(405).close().field("allow", "GET").with_text("use GET");
+        answer = Response(405).close().field("allow", "GET").text("use GET").to_http1();
     } else if (parser.request().target == "/metrics") {
-        answer = Response(200).close().with_body("text/plain; version=0.0.4; charset=utf-8", answers_.metrics());
+        answer = Response(200).close().body("text/plain; version=0.0.4; charset=utf-8", answers_.metrics()).to_http1();
     } else if (parser.request().target == "/healthz") {
-        answer = Response(200).close().with_text("ok");
+        answer = Response(200).close().text("ok").to_http1();
     } else if (parser.request().target == "/readyz") {
         const std::string why = answers_.not_ready();
-        answer = Response(why.empty() ? 200 : 503).close().with_text(why.empty() ? "ready" : why);
+        answer = Response(why.empty() ? 200 : 503).close().text(why.empty() ? "ready" : why).to_http1();
     } else {
-        answer = Response(404).close().with_text("there is /metrics, /healthz and /readyz");
+        answer = Response(404).close().text("there is /metrics, /healthz and /readyz").to_http1();
     }
     boost::system::error_code ignored;  // sent or not, the connection is over
     co_await asio::async_write(held->socket, asio::buffer(answer), asio::redirect_error(asio::use_awaitable, ignored));

@@ -8,8 +8,6 @@
 
 namespace usher::gateway {
 namespace asio = boost::asio;
-using tls::BufferPool;
-using tls::IoStatus;
 
 namespace {
 /// After so many chunks without a wait a direction lets the worker's other connections run.
@@ -110,9 +108,15 @@ asio::awaitable<void> Relay::upload(std::string early) {
 asio::awaitable<void> Relay::download() {
     for (unsigned chunks = 0;; ++chunks) {
         if (access_.gated()) co_await access_.gate();
+        // What the client cannot take is not read from the app: it waits in the app's socket, and slows the app down.
+        const std::size_t room = client_.room();
+        if (room == 0) {
+            if (!co_await client_.wait_room()) co_return failed(CloseReason::CLIENT_ERROR);
+            continue;
+        }
         auto block = pool_.take();
         std::size_t count = 0;
-        const IoStatus status = app_.try_read({block.data(), BufferPool::chunk_bytes}, count);
+        const IoStatus status = app_.try_read({block.data(), std::min(room, BufferPool::chunk_bytes)}, count);
         if (status == IoStatus::would_block) {
             block.reset();
             if (!co_await app_.wait_readable()) co_return failed(CloseReason::APP_ERROR);
@@ -127,19 +131,8 @@ asio::awaitable<void> Relay::download() {
         }
         if (status == IoStatus::failed) co_return failed(CloseReason::APP_ERROR);
 
-        // What reading the client left to send (a KeyUpdate's answer) goes first.
-        IoStatus sent = IoStatus::done;
-        if (!client_.flushed()) sent = co_await client_.write_all({});
-        if (sent == IoStatus::done) sent = client_.encrypt({block.data(), count});
-        block.reset();  // The ciphertext is a copy, so a slow client holds one block, not two.
-        // Counted before it is on its way: what does not arrive is taken off by settle().
-        if (sent == IoStatus::done) access_.count_down(count);
-        while (sent == IoStatus::done && !client_.flushed()) {
-            const IoStatus step = client_.try_flush();
-            if (step == IoStatus::failed || (step == IoStatus::would_block && !co_await client_.wait_writable()))
-                sent = IoStatus::failed;
-        }
-        if (sent != IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
+        if (client_.put(std::move(block), count) != IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
+        access_.count_down(count);  // what does not arrive is taken off by settle()
         if (chunks >= chunks_before_yield) {
             chunks = 0;
             co_await yield();

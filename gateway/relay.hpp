@@ -3,9 +3,8 @@
 #include <string>
 
 #include "gateway/app_socket.hpp"
+#include "gateway/client_end.hpp"
 #include "gateway/live_access.hpp"
-#include "gateway/tls/buffer_pool.hpp"
-#include "gateway/tls/tls_stream.hpp"
 
 namespace usher::gateway {
 
@@ -13,7 +12,7 @@ namespace usher::gateway {
 /// through, and counts what was handed over. All four references must outlive run(). One worker's thread.
 class Relay {
 public:
-    Relay(tls::TlsStream& client, AppSocket& app, LiveAccess& access, tls::BufferPool& pool)
+    Relay(ClientEnd& client, AppSocket& app, LiveAccess& access, BufferPool& pool)
         : client_(client), app_(app), access_(access), pool_(pool) {}
 
     /// `early` is what the client sent behind its request; it goes to the app first. Returns why it ended; the sockets
@@ -32,10 +31,10 @@ private:
     void app_broke();
     void settle();
 
-    tls::TlsStream& client_;
+    ClientEnd& client_;
     AppSocket& app_;
     LiveAccess& access_;
-    tls::BufferPool& pool_;
+    BufferPool& pool_;
     CloseReason::Value reason_ = CloseReason::UNSPECIFIED;
     bool settled_ = false;
     bool app_broke_ = false;

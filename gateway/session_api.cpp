@@ -19,17 +19,27 @@ constexpr std::size_t body_bytes_max = 8 * 1024;
 std::string error_json(std::string_view code) { return "{\"error\":" + base::json_quote(code) + "}"; }
 
 /// Sends and says whether the connection goes on.
-asio::awaitable<bool> answer(Connection& connection, std::string response, bool keep) {
-    const bool sent = co_await connection.send(response);
+asio::awaitable<bool> answer(Exchange& exchange, Response response, bool keep) {
+    if (!keep) response.close();
+    const bool sent = co_await exchange.send(response);
     co_return sent&& keep;
 }
 
-asio::awaitable<bool> fail(Connection& connection, int status, std::string_view code, bool keep) {
+Response failure(int status, std::string_view code) {
     Response response(status);
-    response.no_store();
+    response.no_store().json(error_json(code));
     if (status == 401) response.challenge();
-    if (!keep) response.close();
-    co_return co_await answer(connection, response.with_json(error_json(code)), keep);
+    return response;
+}
+
+asio::awaitable<bool> fail(Exchange& exchange, int status, std::string_view code, bool keep) {
+    return answer(exchange, failure(status, code), keep);
+}
+
+Response success(const std::string& json) {
+    Response response(200);
+    response.no_store().json(json);
+    return response;
 }
 
 Credential credential_of(const http1::Request& request) {
@@ -41,27 +51,27 @@ Credential credential_of(const http1::Request& request) {
     return std::monostate{};
 }
 
-asio::awaitable<bool> sign_in(Connection& connection, http1::Request& request, bool keep) {
-    auto& services = connection.worker().services();
+asio::awaitable<bool> sign_in(Exchange& exchange, http1::Request& request, bool keep) {
+    auto& services = exchange.worker().services();
     const std::string* type = request.field("content-type");
     const auto is_json = [](std::string_view t) {
         return base::to_lower(t.substr(0, t.find(';'))) == "application/json";
     };
     if (type == nullptr || !is_json(*type))
-        co_return co_await fail(connection, 415, "content-type-must-be-application/json", false);
-    if (request.content_length == 0) co_return co_await fail(connection, 400, "body-missing", false);
-    if (request.content_length > body_bytes_max) co_return co_await fail(connection, 413, "body-too-large", false);
+        co_return co_await fail(exchange, 415, "content-type-must-be-application/json", false);
+    if (request.content_length == 0) co_return co_await fail(exchange, 400, "body-missing", false);
+    if (request.content_length > body_bytes_max) co_return co_await fail(exchange, 413, "body-too-large", false);
 
     std::string body;
-    if (!co_await connection.read_body(static_cast<std::size_t>(request.content_length), body)) co_return false;
-    connection.clear_deadline();
+    if (!co_await exchange.read_body(static_cast<std::size_t>(request.content_length), body)) co_return false;
+    exchange.clear_deadline();
     auto parsed = http1::parse_json_object(body);
     base::wipe(body);
-    if (!parsed) co_return co_await fail(connection, 400, "malformed-json", false);
+    if (!parsed) co_return co_await fail(exchange, 400, "malformed-json", false);
     auto form = read_sign_in_form(std::move(*parsed));
-    if (!form) co_return co_await fail(connection, 400, form.error().message, false);
+    if (!form) co_return co_await fail(exchange, 400, form.error().message, false);
 
-    auto outcome = co_await sign_in(services, connection.worker(), connection.peer(), std::move(*form));
+    auto outcome = co_await sign_in(services, exchange.worker(), exchange.peer(), std::move(*form));
     switch (outcome.status) {
         case 201: {
             std::string json = "{\"token\":" + base::json_quote(outcome.token.reveal()) +
@@ -69,27 +79,25 @@ asio::awaitable<bool> sign_in(Connection& connection, http1::Request& request, b
                                ",\"username\":" + base::json_quote(outcome.username) + ",\"expires_at\":" +
                                base::json_quote(base::format_rfc3339(services.sessions.expires_at(*outcome.session))) +
                                "}";
-            std::string response = Response(201).no_store().with_json(json);
+            Response response(201);
+            response.no_store().json(json);
             base::wipe(json);
-            const bool sent = co_await connection.send(response);
-            base::wipe(response);
-            co_return sent&& keep;
+            co_return co_await answer(exchange, std::move(response), keep);
         }
         case 429: {
-            Response response(429);
-            response.no_store().field("retry-after", std::to_string(outcome.retry_after_seconds));
-            if (!keep) response.close();
-            co_return co_await answer(connection, response.with_json(error_json("too-many-sign-ins")), keep);
+            Response response = failure(429, "too-many-sign-ins");
+            response.field("retry-after", std::to_string(outcome.retry_after_seconds));
+            co_return co_await answer(exchange, std::move(response), keep);
         }
         case 503:
-            co_return co_await fail(connection, 503, "unavailable", keep);
+            co_return co_await fail(exchange, 503, "unavailable", keep);
         default:
-            co_return co_await fail(connection, 401, "sign-in-failed", keep);
+            co_return co_await fail(exchange, 401, "sign-in-failed", keep);
     }
 }
 
-asio::awaitable<bool> current_session(Connection& connection, const Gatekeeper::Subject& subject, bool keep) {
-    auto& services = connection.worker().services();
+asio::awaitable<bool> current_session(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
+    auto& services = exchange.worker().services();
     auto count = [&services, id = subject.session->id] {
         return base::Result<std::uint64_t>(services.open_accesses(id));
     };
@@ -102,10 +110,10 @@ asio::awaitable<bool> current_session(Connection& connection, const Gatekeeper::
         ",\"expires_at\":" + base::json_quote(base::format_rfc3339(services.sessions.expires_at(*subject.session)));
     if (open) json += ",\"open_accesses\":" + std::to_string(*open);
     json += "}";
-    co_return co_await answer(connection, Response(200).no_store().with_json(json), keep);
+    co_return co_await answer(exchange, success(json), keep);
 }
 
-asio::awaitable<bool> list_apps(Connection& connection, const Gatekeeper::Subject& subject, bool keep) {
+asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
     std::string json = "{\"apps\":[";
     bool first = true;
     for (const auto& app : subject.directory->apps()) {
@@ -117,43 +125,45 @@ asio::awaitable<bool> list_apps(Connection& connection, const Gatekeeper::Subjec
         json += "]}";
     }
     json += "]}";
-    co_return co_await answer(connection, Response(200).no_store().with_json(json), keep);
+    co_return co_await answer(exchange, success(json), keep);
 }
 
 }  // namespace
 
-asio::awaitable<bool> serve_session_api(Connection& connection, http1::Request& request) {
-    auto& services = connection.worker().services();
+asio::awaitable<bool> serve_session_api(Exchange& exchange, http1::Request& request) {
+    auto& services = exchange.worker().services();
     const bool keep = request.keep_alive && !services.draining.load(std::memory_order_relaxed);
     const std::string path = request.target.substr(0, request.target.find('?'));
     const bool sessions = path == "/.usher/v1/sessions";
     const bool current = path == "/.usher/v1/sessions/current";
     const bool apps = path == "/.usher/v1/apps";
-    if (!sessions && !current && !apps) co_return co_await fail(connection, 404, "not-found", false);
+    if (!sessions && !current && !apps) co_return co_await fail(exchange, 404, "not-found", false);
 
     if (sessions && request.method == "POST") {
         if (services.draining.load(std::memory_order_relaxed))
-            co_return co_await fail(connection, 503, "shutting-down", false);
-        co_return co_await sign_in(connection, request, keep);
+            co_return co_await fail(exchange, 503, "shutting-down", false);
+        co_return co_await sign_in(exchange, request, keep);
     }
     const bool known =
         (current && (request.method == "GET" || request.method == "DELETE")) || (apps && request.method == "GET");
     if (!known) {
-        Response response(405);
-        response.no_store().close().field("allow", sessions ? "POST" : current ? "GET, DELETE" : "GET");
-        co_return co_await answer(connection, response.with_json(error_json("method-not-allowed")), false);
+        Response response = failure(405, "method-not-allowed");
+        response.field("allow", sessions ? "POST" : current ? "GET, DELETE" : "GET");
+        co_return co_await answer(exchange, std::move(response), false);
     }
-    if (request.content_length != 0) co_return co_await fail(connection, 400, "unexpected-body", false);
-    connection.clear_deadline();
+    if (request.content_length != 0) co_return co_await fail(exchange, 400, "unexpected-body", false);
+    exchange.clear_deadline();
 
     const auto subject = services.gatekeeper.authenticate(credential_of(request));
-    if (!subject) co_return co_await fail(connection, 401, "not-signed-in", keep);
-    if (apps) co_return co_await list_apps(connection, *subject, keep);
-    if (request.method == "GET") co_return co_await current_session(connection, *subject, keep);
+    if (!subject) co_return co_await fail(exchange, 401, "not-signed-in", keep);
+    if (apps) co_return co_await list_apps(exchange, *subject, keep);
+    if (request.method == "GET") co_return co_await current_session(exchange, *subject, keep);
 
-    const bool out = co_await sign_out(services, connection.peer(), *subject);
-    if (!out) co_return co_await fail(connection, 503, "unavailable", keep);
-    co_return co_await answer(connection, Response(204).no_store().without_body(), keep);
+    const bool out = co_await sign_out(services, exchange.peer(), *subject);
+    if (!out) co_return co_await fail(exchange, 503, "unavailable", keep);
+    Response done(204);
+    done.no_store();
+    co_return co_await answer(exchange, std::move(done), keep);
 }
 
 }  // namespace usher::gateway

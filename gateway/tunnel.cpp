@@ -14,6 +14,7 @@
 #include "gateway/http1/authorization.hpp"
 #include "gateway/http1/response.hpp"
 #include "gateway/relay.hpp"
+#include "gateway/worker.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
@@ -30,14 +31,14 @@ struct Answer {
     std::string detail;
 };
 
-asio::awaitable<bool> refuse(Connection& connection, const Answer& answer) {
+asio::awaitable<bool> refuse(Exchange& exchange, const Answer& answer) {
     Response response(answer.status);
-    response.close().no_store();
+    response.close().no_store().text(answer.detail);
     if (answer.status == 407)
         response.proxy_challenge();
     else
         response.field("proxy-status", http1::proxy_status(answer.proxy_error, answer.detail));
-    co_return co_await connection.send(response.with_text(answer.detail));
+    co_return co_await exchange.send(response);
 }
 
 /// What the client is told of a failure to reach the app: the kind, not the addresses.
@@ -68,36 +69,34 @@ Answer answer_for(const dial::DialError& error) {
 /// Registers an access with its worker for as long as it lives.
 class Registration {
 public:
-    Registration(Worker& worker, Connection& connection, LiveAccess& access)
-        : worker_(worker), connection_(connection), access_(access) {
-        worker_.enter(access_);
-        connection_.set_access(&access_);
+    Registration(Exchange& exchange, LiveAccess& access) : exchange_(exchange), access_(access) {
+        exchange_.worker().enter(access_);
+        exchange_.set_access(&access_);
     }
     ~Registration() {
-        connection_.set_access(nullptr);
-        worker_.leave(access_);
+        exchange_.set_access(nullptr);
+        exchange_.worker().leave(access_);
     }
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
 
 private:
-    Worker& worker_;
-    Connection& connection_;
+    Exchange& exchange_;
     LiveAccess& access_;
 };
 
 class Tunnel {
 public:
-    Tunnel(Connection& connection, Admission admission, const base::Destination& destination)
-        : connection_(connection),
-          worker_(connection.worker()),
+    Tunnel(Exchange& exchange, Admission admission, const base::Destination& destination)
+        : exchange_(exchange),
+          worker_(exchange.worker()),
           services_(worker_.services()),
           started_(services_.clock.mono()),
           allow_addresses_(std::move(admission.allow_addresses)),
           control_(admission.control),
           access_(services_.journal, services_.clock, worker_.io().get_executor(), std::move(admission.record),
                   base::new_uuid(services_.clock), std::move(admission.session), destination),
-          registration_(worker_, connection, access_) {
+          registration_(exchange, access_) {
         access_.on_cut([this] { stop(); });
     }
 
@@ -126,17 +125,17 @@ public:
             access_.close(CloseReason::JOURNAL_FAILED);
             services_.metrics.denied("journal-unavailable");
             co_return co_await refuse(
-                connection_, {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
+                exchange_, {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
         }
         if (dial_error_) co_return co_await unreachable(*dial_error_);
-        relay_.emplace(connection_.stream(), *app_, access_, worker_.pool());
-        if (!co_await connection_.send(http1::connect_established())) {
+        relay_.emplace(exchange_.end(), *app_, access_, worker_.pool());
+        if (!co_await exchange_.establish()) {
             relay_->stop();
             co_return over(CloseReason::CLIENT_ERROR);
         }
         services_.metrics.tunnels_admitted.Increment();
         services_.metrics.setup_seconds.Observe(static_cast<double>((services_.clock.mono() - started_).count()) / 1e6);
-        const auto reason = co_await relay_->run(connection_.take_early());
+        const auto reason = co_await relay_->run(exchange_.take_early());
         app_->abort(false);
         co_return over(reason);
     }
@@ -156,7 +155,7 @@ private:
 
     bool over(CloseReason::Value reason) {
         access_.close(reason);
-        connection_.stream().abort(false);
+        exchange_.end().abort(false);
         return false;
     }
 
@@ -168,7 +167,7 @@ private:
         record.add_reasons(std::string(failure.reason));
         services_.metrics.denied(std::string(failure.reason));
         access_.close(CloseReason::APP_UNREACHABLE);
-        co_return co_await refuse(connection_, answer);
+        co_return co_await refuse(exchange_, answer);
     }
 
     /// Leaves app_ or dial_error_.
@@ -208,10 +207,10 @@ private:
         if (relay_)
             relay_->stop();
         else
-            connection_.stream().abort(true);
+            exchange_.end().abort(true);
     }
 
-    Connection& connection_;
+    Exchange& exchange_;
     Worker& worker_;
     Services& services_;
     base::MonoTime started_;
@@ -227,20 +226,20 @@ private:
 
 }  // namespace
 
-asio::awaitable<bool> run_tunnel(Connection& connection, http1::Request request) {
-    auto& worker = connection.worker();
+asio::awaitable<bool> run_tunnel(Exchange& exchange, http1::Request request) {
+    auto& worker = exchange.worker();
     auto& services = worker.services();
     const base::Destination destination = *request.destination;
 
     const auto refuse_early = [&](const char* reason) {
-        AccessRecord record = new_record(connection.peer(), services.clock.utc());
+        AccessRecord record = new_record(exchange.peer(), services.clock.utc());
         set_destination(record, destination);
         deny(record, reason);
         worker.record_denial(std::move(record));
     };
     if (services.draining.load(std::memory_order_relaxed)) {
         refuse_early("shutting-down");
-        co_return co_await refuse(connection, {503, "proxy_internal_error", "the gateway is shutting down"});
+        co_return co_await refuse(exchange, {503, "proxy_internal_error", "the gateway is shutting down"});
     }
     Credential credential;
     if (const std::string* value = request.field("proxy-authorization")) {
@@ -248,7 +247,7 @@ asio::awaitable<bool> run_tunnel(Connection& connection, http1::Request request)
         if (const auto* error = std::get_if<http1::AuthorizationError>(&parsed)) {
             const bool unknown = *error == http1::AuthorizationError::unsupported_scheme;
             refuse_early(unknown ? "credential-scheme" : "credential-malformed");
-            co_return co_await refuse(connection,
+            co_return co_await refuse(exchange,
                                       {unknown ? 407 : 400, "http_request_error",
                                        unknown ? "use Bearer or Basic credentials" : "malformed credentials"});
         }
@@ -259,20 +258,20 @@ asio::awaitable<bool> run_tunnel(Connection& connection, http1::Request request)
     }
     request.wipe_credentials();
 
-    auto admitted = services.gatekeeper.admit(credential, destination, connection.peer());
+    auto admitted = services.gatekeeper.admit(credential, destination, exchange.peer());
     credential = std::monostate{};
     if (auto* refusal = std::get_if<Refusal>(&admitted)) {
         const Answer answer{refusal->status, "http_request_denied", std::move(refusal->detail)};
         worker.record_denial(std::move(refusal->record));
-        co_return co_await refuse(connection, answer);
+        co_return co_await refuse(exchange, answer);
     }
     auto& admission = std::get<Admission>(admitted);
     if (!services.journal.status().healthy) {
         services.metrics.denied("journal-unavailable");
-        co_return co_await refuse(connection,
+        co_return co_await refuse(exchange,
                                   {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
     }
-    Tunnel tunnel(connection, std::move(admission), destination);
+    Tunnel tunnel(exchange, std::move(admission), destination);
     co_return co_await tunnel.run();
 }
 

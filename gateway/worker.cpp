@@ -75,6 +75,7 @@ void Worker::stop_accepting() {
     asio::post(io_, [this] {
         boost::system::error_code ignored;  // closing a listener has no failure that matters
         acceptor_.close(ignored);
+        for (Connection* connection : connections_) connection->drain();
     });
 }
 

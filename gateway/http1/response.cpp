@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/secret.hpp"
 #include "gateway/http1/characters.hpp"
 
 namespace usher::gateway::http1 {
@@ -10,61 +11,59 @@ namespace {
 
 char field_character(char c) noexcept { return is_visible(c) || is_blank(c) ? c : '?'; }
 
-void append_field(std::string& out, std::string_view name, std::string_view value) {
-    out += name;
-    out += ": ";
-    for (char c : trim_blanks(value)) out += field_character(c);
-    out += "\r\n";
-}
-
 }  // namespace
 
 Response::Response(int status) : status_(status) {
     if (status < 200 || status > 599) throw std::invalid_argument("a response's status is 200 to 599");
-    head_ = "HTTP/1.1 " + std::to_string(status) + ' ';
-    head_ += reason_phrase(status);
-    head_ += "\r\n";
 }
 
+Response::~Response() { base::wipe(content_); }
+
 Response& Response::field(std::string_view name, std::string_view value) {
-    if (name.empty() || !std::all_of(name.begin(), name.end(), is_token)) {
+    if (name.empty() || !std::all_of(name.begin(), name.end(), is_token))
         throw std::invalid_argument("a field name is a token");
-    }
-    append_field(head_, name, value);
+    Field& added = fields_.emplace_back();
+    for (char c : name) added.name += to_lower(c);
+    for (char c : trim_blanks(value)) added.value += field_character(c);
     return *this;
 }
 
-Response& Response::close() { return field("Connection", "close"); }
+Response& Response::close() { return field("connection", "close"); }
 
-Response& Response::no_store() { return field("Cache-Control", "no-store"); }
+Response& Response::no_store() { return field("cache-control", "no-store"); }
 
 Response& Response::proxy_challenge() {
-    field("Proxy-Authenticate", R"(Bearer realm="usher")");
-    return field("Proxy-Authenticate", R"(Basic realm="usher", charset="UTF-8")");
+    field("proxy-authenticate", R"(Bearer realm="usher")");
+    return field("proxy-authenticate", R"(Basic realm="usher", charset="UTF-8")");
 }
 
-Response& Response::challenge() { return field("WWW-Authenticate", R"(Bearer realm="usher")"); }
+Response& Response::challenge() { return field("www-authenticate", R"(Bearer realm="usher")"); }
 
-std::string Response::with_body(std::string_view content_type, std::string_view body) const {
-    std::string out = head_;
-    append_field(out, "Content-Type", content_type);
-    append_field(out, "Content-Length", std::to_string(body.size()));
+Response& Response::body(std::string_view content_type, std::string_view content) {
+    content_ = content;
+    return field("content-type", content_type);
+}
+
+Response& Response::text(std::string_view line) {
+    std::string content;
+    for (char c : line) content += field_character(c);
+    content += '\n';
+    return body("text/plain; charset=utf-8", content);
+}
+
+std::vector<Response::Field> Response::fields() const {
+    std::vector<Field> all = fields_;
+    if (status_ != 204) all.push_back({"content-length", std::to_string(content_.size())});
+    return all;
+}
+
+std::string Response::to_http1() const {
+    std::string out = "HTTP/1.1 " + std::to_string(status_) + ' ';
+    out += reason_phrase(status_);
     out += "\r\n";
-    out += body;
-    return out;
-}
-
-std::string Response::with_text(std::string_view line) const {
-    std::string body;
-    for (char c : line) body += field_character(c);
-    body += '\n';
-    return with_body("text/plain; charset=utf-8", body);
-}
-
-std::string Response::without_body() const {
-    std::string out = head_;
-    if (status_ != 204) append_field(out, "Content-Length", "0");
-    out += "\r\n";
+    for (const auto& field : fields()) out.append(field.name).append(": ").append(field.value).append("\r\n");
+    out.reserve(out.size() + 2 + content_.size());  // no copy of the content is left behind
+    out.append("\r\n").append(content_);
     return out;
 }
 

@@ -1,19 +1,30 @@
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace usher::gateway::http1 {
 
-/// An HTTP/1.1 response in the making. No value can break out of its line: bytes that a field value may not hold are
-/// written as '?'.
+/// A response. No value can break out of its field: bytes that a field value may not hold are written as '?'.
 class Response {
 public:
+    struct Field {
+        std::string name;  ///< lower case
+        std::string value;
+    };
+
     /// `status` is 200 to 599.
     explicit Response(int status);
+    /// The content may hold a token, so it is wiped.
+    ~Response();
+    Response(Response&&) noexcept = default;
+    Response& operator=(Response&&) = delete;
+    Response(const Response&) = delete;
+    Response& operator=(const Response&) = delete;
 
     /// `name` is a literal token; anything else is a programming error and throws std::invalid_argument.
     Response& field(std::string_view name, std::string_view value);
-    /// Connection: close. Every refusal of a malformed request carries it.
+    /// Connection: close. Every refusal of a malformed HTTP/1.1 request carries it; HTTP/2 has no such field.
     Response& close();
     /// Cache-Control: no-store.
     Response& no_store();
@@ -21,18 +32,23 @@ public:
     Response& proxy_challenge();
     /// WWW-Authenticate: Bearer, for the sign-in API.
     Response& challenge();
-
-    /// The whole response with `body` of that media type and its Content-Length.
-    std::string with_body(std::string_view content_type, std::string_view body) const;
-    std::string with_json(std::string_view json) const { return with_body("application/json", json); }
+    /// The content, its media type and its length. Without one of these the content is empty.
+    Response& body(std::string_view content_type, std::string_view content);
+    Response& json(std::string_view text) { return body("application/json", text); }
     /// One line of text for people; control characters of `line` become '?'.
-    std::string with_text(std::string_view line) const;
-    /// The whole response without content: Content-Length: 0, which a 204 must not have (RFC 9110 §8.6).
-    std::string without_body() const;
+    Response& text(std::string_view line);
+
+    int status() const noexcept { return status_; }
+    /// With Content-Length, which a 204 must not have (RFC 9110 §8.6).
+    std::vector<Field> fields() const;
+    const std::string& content() const noexcept { return content_; }
+    /// The whole of it as HTTP/1.1.
+    std::string to_http1() const;
 
 private:
     int status_;
-    std::string head_;
+    std::vector<Field> fields_;
+    std::string content_;
 };
 
 /// The answer that turns the connection into a tunnel: no Content-Length (RFC 9110 §9.3.6), no fields, the head only.

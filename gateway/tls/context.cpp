@@ -22,7 +22,7 @@ std::string reason() {
 
 int select_alpn(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in, unsigned in_length,
                 void*) {
-    static constexpr unsigned char ours[] = "\x08http/1.1";
+    static constexpr unsigned char ours[] = "\x02h2\x08http/1.1";
     unsigned char* chosen = nullptr;
     if (SSL_select_next_proto(&chosen, out_length, ours, sizeof ours - 1, in, in_length) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;

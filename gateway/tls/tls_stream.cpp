@@ -209,6 +209,16 @@ asio::awaitable<bool> TlsStream::wait_writable() {
     co_return !error && !aborted();
 }
 
+asio::awaitable<bool> TlsStream::wait_room() { co_return co_await write_all({}) == IoStatus::done; }
+
+IoStatus TlsStream::put(BufferPool::Block block, std::size_t count) {
+    const IoStatus encrypted = encrypt({block.data(), count});
+    block.reset();  // The ciphertext is a copy, so a slow client holds one block, not two.
+    if (encrypted != IoStatus::done) return encrypted;
+    (void)try_flush();  // what cannot be sent leaves no room, and waiting for room tells why
+    return IoStatus::done;
+}
+
 asio::awaitable<IoStatus> TlsStream::read_some(std::span<char> out, std::size_t& count) {
     for (;;) {
         const IoStatus status = try_read(out, count);
@@ -274,6 +284,13 @@ std::size_t TlsStream::unacknowledged() const noexcept {
     if (wire == 0) return 0;
     return static_cast<std::size_t>(static_cast<double>(wire) * static_cast<double>(plain_total_) /
                                     static_cast<double>(wire_total_));
+}
+
+std::string_view TlsStream::protocol() const noexcept {
+    const unsigned char* name = nullptr;
+    unsigned length = 0;
+    SSL_get0_alpn_selected(ssl_, &name, &length);
+    return {reinterpret_cast<const char*>(name), length};
 }
 
 std::string TlsStream::last_error() const {

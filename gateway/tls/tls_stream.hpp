@@ -10,17 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "gateway/tls/buffer_pool.hpp"
+#include "gateway/client_end.hpp"
 
 namespace usher::gateway::tls {
-
-/// How a step of I/O ended.
-enum class IoStatus {
-    done,         ///< bytes moved
-    would_block,  ///< wait for the socket, then try again
-    eof,          ///< the peer ended its direction properly (close_notify, or FIN on a plain socket)
-    failed,       ///< reset, truncated, or a TLS violation; see last_error()
-};
 
 /// The server's side of TLS over a TCP socket, made for relaying: many records a send, large receives, the socket is
 /// tried before it is waited for, and buffers are held only while bytes are in them. Lives on one worker's thread.
@@ -28,41 +20,47 @@ enum class IoStatus {
 ///
 /// Steps never block and never suspend: a caller loops over them and awaits wait_readable()/wait_writable() in between.
 /// One reader and one writer may be suspended at the same time. abort() makes every wait return.
-class TlsStream {
+class TlsStream final : public ClientEnd {
 public:
     TlsStream(boost::asio::ip::tcp::socket socket, SSL_CTX* context, BufferPool& pool);
-    ~TlsStream();
+    ~TlsStream() override;
     TlsStream(const TlsStream&) = delete;
     TlsStream& operator=(const TlsStream&) = delete;
 
     boost::asio::awaitable<IoStatus> handshake();
 
     /// Decrypts what has arrived into `out`; `count` is how many bytes. May fill `out` from several records.
-    IoStatus try_read(std::span<char> out, std::size_t& count);
+    IoStatus try_read(std::span<char> out, std::size_t& count) override;
     /// Encrypts `data` (at most BufferPool::chunk_bytes) and begins to send it. Only when flushed().
     IoStatus encrypt(std::string_view data);
     /// Sends what is encrypted; `done` when nothing is left.
     IoStatus try_flush();
     bool flushed() const noexcept { return out_begin_ == out_end_; }
 
-    boost::asio::awaitable<bool> wait_readable();  ///< false: aborted
-    boost::asio::awaitable<bool> wait_writable();
+    boost::asio::awaitable<bool> wait_readable() override;
+    boost::asio::awaitable<bool> wait_writable();  ///< false: aborted
+
+    std::size_t room() override { return flushed() ? BufferPool::chunk_bytes : 0; }
+    boost::asio::awaitable<bool> wait_room() override;
+    IoStatus put(BufferPool::Block block, std::size_t count) override;
 
     /// Reads at least one byte. For what is not the relay.
     boost::asio::awaitable<IoStatus> read_some(std::span<char> out, std::size_t& count);
     boost::asio::awaitable<IoStatus> write_all(std::string_view data);
     /// Sends close_notify and FIN: the peer sees the end of this direction; reading goes on.
-    boost::asio::awaitable<IoStatus> shutdown_send();
+    boost::asio::awaitable<IoStatus> shutdown_send() override;
 
     /// Closes the socket with a reset if `reset`, else as it is. Idempotent.
-    void abort(bool reset) noexcept;
+    void abort(bool reset) noexcept override;
+    /// The protocol that ALPN chose; empty when the client offered none. After the handshake.
+    std::string_view protocol() const noexcept;
     bool aborted() const noexcept { return !socket_.is_open(); }
     /// Whether the peer has reset the connection, as the kernel knows without a read. One system call.
     bool broken() noexcept;
 
     /// Bytes given to encrypt() that the peer's host has not acknowledged: the wire's, without the alert that a failure
     /// to read made, less the mean overhead of this stream; 0 when closed.
-    std::size_t unacknowledged() const noexcept;
+    std::size_t unacknowledged() const noexcept override;
     /// A fixed phrase for logs: never data from the peer.
     std::string last_error() const;
     boost::asio::ip::tcp::socket& socket() noexcept { return socket_; }

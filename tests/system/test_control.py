@@ -7,6 +7,7 @@ import threading
 
 import grpc
 import pytest
+from harness.h2_client import H2Client
 from harness.gateway import PASSWORD
 
 
@@ -36,10 +37,13 @@ def test_the_socket_is_the_owners_alone(gateway):
 
 
 def test_nothing_of_grpc_is_on_the_public_port(gateway):
-    context = gateway.tls_context()
-    context.set_alpn_protocols(["h2"])
-    with pytest.raises(OSError):  # no protocol in common
-        gateway.open_raw(context)
+    """HTTP/2 is, and what looks like a call of gRPC is answered by the sign-in API."""
+    with H2Client(gateway) as client:
+        for method in ("usher.v1.AccountService/ListAccounts", "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"):
+            fields = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", f"/{method}")]
+            call = client.request([*fields, ("content-type", "application/grpc"), ("te", "trailers")], body=bytes(5)).wait_over()
+            assert call.status == 404
+            assert "grpc-status" not in call.headers
 
 
 def test_an_employee_does_not_get_a_tunnel_to_the_control_api(gateway):

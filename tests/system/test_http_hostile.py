@@ -547,9 +547,9 @@ def test_weak_ciphers_are_refused(stage, ciphers):
         tls(stage, maximum_version=ssl.TLSVersion.TLSv1_2, set_ciphers=ciphers + ":@SECLEVEL=0")
 
 
-def test_a_client_that_speaks_only_http_2_is_refused_in_the_handshake(stage):
+def test_a_client_that_speaks_another_protocol_is_refused_in_the_handshake(stage):
     with pytest.raises((ssl.SSLError, ConnectionResetError)) as refused:
-        tls(stage, set_alpn_protocols=["h2"])
+        tls(stage, set_alpn_protocols=["h3", "spdy/3.1"])
     assert "no application protocol" in str(refused.value).replace("_", " ").lower()
 
 
@@ -557,7 +557,8 @@ def test_tls_1_2_and_1_3_with_and_without_alpn(stage):
     assert tls(stage, maximum_version=ssl.TLSVersion.TLSv1_2)[0] == "TLSv1.2"
     assert tls(stage)[0] == "TLSv1.3"
     assert tls(stage)[2] is None
-    assert tls(stage, set_alpn_protocols=["h2", "http/1.1"])[2] == "http/1.1"
+    assert tls(stage, set_alpn_protocols=["http/1.1"])[2] == "http/1.1"
+    assert tls(stage, set_alpn_protocols=["http/1.1", "h2"])[2] == "h2"
 
 
 def test_a_tls_record_that_was_changed_on_the_way_ends_the_connection(stage):

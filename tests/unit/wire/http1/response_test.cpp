@@ -7,25 +7,25 @@
 using namespace usher::gateway::http1;
 
 TEST_CASE("a refusal says what is wrong, closes and is not stored") {
-    CHECK(Response(407).proxy_challenge().no_store().close().with_text("sign in first") ==
+    CHECK(Response(407).proxy_challenge().no_store().close().text("sign in first").to_http1() ==
           "HTTP/1.1 407 Proxy Authentication Required\r\n"
-          "Proxy-Authenticate: Bearer realm=\"usher\"\r\n"
-          "Proxy-Authenticate: Basic realm=\"usher\", charset=\"UTF-8\"\r\n"
-          "Cache-Control: no-store\r\n"
-          "Connection: close\r\n"
-          "Content-Type: text/plain; charset=utf-8\r\n"
-          "Content-Length: 14\r\n\r\n"
+          "proxy-authenticate: Bearer realm=\"usher\"\r\n"
+          "proxy-authenticate: Basic realm=\"usher\", charset=\"UTF-8\"\r\n"
+          "cache-control: no-store\r\n"
+          "connection: close\r\n"
+          "content-type: text/plain; charset=utf-8\r\n"
+          "content-length: 14\r\n\r\n"
           "sign in first\n");
-    CHECK(Response(201).with_json("{}") ==
-          "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
-    CHECK(Response(204).without_body() == "HTTP/1.1 204 No Content\r\n\r\n");
-    CHECK(Response(404).without_body() == "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    CHECK(Response(201).json("{}").to_http1() ==
+          "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
+    CHECK(Response(204).to_http1() == "HTTP/1.1 204 No Content\r\n\r\n");
+    CHECK(Response(404).to_http1() == "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
 }
 
 TEST_CASE("no value breaks out of its line") {
-    CHECK(Response(400).field("X", " a\r\nSet-Cookie: b\0\x7f\x80 ").without_body() ==
-          "HTTP/1.1 400 Bad Request\r\nX: a??Set-Cookie: b\r\nContent-Length: 0\r\n\r\n");
-    CHECK(Response(400).with_text("a\r\nb\x1b[2J\xff").find("a??b?[2J?\n") != std::string::npos);
+    CHECK(Response(400).field("X", " a\r\nSet-Cookie: b\0\x7f\x80 ").to_http1() ==
+          "HTTP/1.1 400 Bad Request\r\nx: a??Set-Cookie: b\r\ncontent-length: 0\r\n\r\n");
+    CHECK(Response(400).text("a\r\nb\x1b[2J\xff").to_http1().find("a??b?[2J?\n") != std::string::npos);
     CHECK_THROWS_AS(Response(400).field("X: y\r\nZ", "a"), std::invalid_argument);
     CHECK_THROWS_AS(Response(400).field("", "a"), std::invalid_argument);
     CHECK_THROWS_AS(Response(100), std::invalid_argument);

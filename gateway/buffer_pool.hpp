@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-namespace usher::gateway::tls {
+namespace usher::gateway {
 
 /// Blocks for bytes in motion, one pool a worker, used on its thread only. A connection holds a block only while it has
 /// bytes in it, so an idle one costs nothing here. At most `keep` free blocks stay; the rest go back to the allocator.
@@ -69,4 +69,4 @@ private:
     std::vector<std::unique_ptr<char[]>> free_;
 };
 
-}  // namespace usher::gateway::tls
+}  // namespace usher::gateway
