@@ -27,6 +27,7 @@ asio::awaitable<void> Multiplexer::run() {
     deadline_ = services.clock.mono() + services.config.timeouts.header;
     co_await (guarded(read()) && guarded(write()));
     lose();
+    if (!session_.failure().empty()) on_rejected({400, session_.failure()});
     while (!streams_.empty()) co_await last_gone_.wait();
 }
 
@@ -74,7 +75,6 @@ asio::awaitable<void> Multiplexer::read() {
             co_await asio::post(worker_.io(), asio::use_awaitable);
         }
     }
-    if (!session_.failure().empty()) on_rejected({400, session_.failure()});
     lose();
     reading_ = false;
     to_write_.set();

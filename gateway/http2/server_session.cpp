@@ -137,6 +137,8 @@ struct ServerSession::Callbacks {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
 
+    static int skip_extension(nghttp2_session*, void**, const nghttp2_frame_hd*, void*) { return NGHTTP2_ERR_CANCEL; }
+
     static int data_chunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size,
                           void* user) {
         auto& s = self(user);
@@ -158,6 +160,9 @@ struct ServerSession::Callbacks {
     static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
         auto& s = self(user);
         const std::int32_t id = frame->hd.stream_id;
+        // nghttp2 ends the connection by itself for what RFC 9113 calls a connection error.
+        if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && s.failure_.empty())
+            s.failure_ = "http2-protocol";
         if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
             (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
             // A whole answer to a request that is still being sent: the client need not finish it (RFC 9113 §8.1).
@@ -243,6 +248,7 @@ struct ServerSession::Callbacks {
         nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(raw, invalid_frame);
         nghttp2_session_callbacks_set_on_invalid_header_callback(raw, invalid_header);
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw, data_chunk);
+        nghttp2_session_callbacks_set_unpack_extension_callback(raw, skip_extension);
         nghttp2_session_callbacks_set_on_frame_send_callback(raw, frame_sent);
         nghttp2_session_callbacks_set_on_stream_close_callback(raw, stream_closed);
         nghttp2_session_callbacks_set_send_data_callback(raw, send_data);
@@ -264,6 +270,11 @@ ServerSession::ServerSession(Owner& owner, Limits limits)
     nghttp2_option_set_no_closed_streams(raw, 1);
     nghttp2_option_set_max_outbound_ack(raw, 100);
     nghttp2_option_set_max_settings(raw, 16);
+    // Ours counts what nghttp2's would not, and lets those who work go on.
+    nghttp2_option_set_stream_reset_rate_limit(raw, 1u << 30, 1u << 20);
+    // Frames of unknown types are ignored (RFC 9113 §5.5), but counted: without this nghttp2 would not tell of them.
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= 255; ++type)
+        nghttp2_option_set_user_recv_extension_type(raw, static_cast<std::uint8_t>(type));
     nghttp2_option_set_max_reserved_remote_streams(raw, 0);
     if (nghttp2_session_server_new2(&session_, callbacks.get(), this, raw) != 0) throw std::bad_alloc();
 
@@ -341,7 +352,7 @@ bool ServerSession::receive(std::string_view bytes, base::MonoTime now) {
         }
         bytes.remove_prefix(static_cast<std::size_t>(n));
     }
-    return !failed_ && !over();
+    return !failed_ && nghttp2_session_want_read(session_) != 0;
 }
 
 std::size_t ServerSession::fill(std::span<char> out) {

@@ -75,7 +75,8 @@ public:
     /// Writes what is to be sent into `out` (at least 32 KiB) and returns how much; 0 when there is nothing.
     std::size_t fill(std::span<char> out);
     bool wants_write() const;
-    /// Why the session ended the connection, as a token for the record; empty when it did not.
+    /// Why the session ended the connection, as a token for the record; empty when it did not. Known once fill() has
+    /// nothing more to give.
     std::string_view failure() const noexcept { return failure_; }
     /// Neither side has anything more to say.
     bool over() const;
