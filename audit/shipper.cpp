@@ -15,8 +15,9 @@ constexpr std::size_t batch_bytes = 1u << 20;
 constexpr base::Microseconds backoff_first{100'000};
 constexpr base::Microseconds backoff_last{10'000'000};
 constexpr base::Microseconds idle_wait{500'000};
-/// A transaction costs the same for one record as for a hundred, so a batch that was not full gives the next one time.
-constexpr base::Microseconds gathering{50'000};
+/// A transaction costs the same for one record as for a hundred, and its syncs keep the journal's waiting, so a batch
+/// that was not full gives the next one time.
+constexpr base::Microseconds gathering{200'000};
 
 class RunningShipper final : public Shipper {
 public:
@@ -42,6 +43,8 @@ public:
 
     bool wait_shipped(std::uint64_t sequence, base::Microseconds timeout) override {
         std::unique_lock lock(mutex_);
+        wanted_ = std::max(wanted_, sequence);
+        wake_.notify_all();
         return progressed_.wait_for(lock, timeout, [&] { return shipped_.load() >= sequence; });
     }
 
@@ -55,6 +58,13 @@ private:
     bool pause(base::Microseconds duration) {
         std::unique_lock lock(mutex_);
         return wake_.wait_for(lock, duration, [&] { return stopping_; });
+    }
+
+    /// Lets records gather, unless somebody waits for them. True when told to stop.
+    bool gather() {
+        std::unique_lock lock(mutex_);
+        wake_.wait_for(lock, gathering, [&] { return stopping_ || wanted_ > shipped_.load(); });
+        return stopping_;
     }
 
     void set_shipped(std::uint64_t sequence) {
@@ -125,7 +135,7 @@ private:
             recovered();
             backoff = backoff_first;
             if (shipped == 0) journal_.wait_beyond(shipped_.load(), idle_wait);
-            if (shipped > 0 && shipped < batch_records && pause(gathering)) return;
+            if (shipped > 0 && shipped < batch_records && gather()) return;
         }
     }
 
@@ -136,6 +146,7 @@ private:
     std::atomic<std::uint64_t> shipped_{0};
     std::string error_;
     bool stopping_ = false;
+    std::uint64_t wanted_ = 0;  ///< the last that somebody waits for
     const std::uint64_t durable_at_start_;
     bool know_watermark_ = false;  // the thread's own, as is the next
     bool follows_store_ = false;

@@ -8,6 +8,8 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+#include <cstring>
 #include <stdexcept>
 
 #include "audit/audit.hpp"
@@ -33,14 +35,19 @@ std::unique_ptr<dial::Resolver> make_resolver(asio::io_context& io, Services& se
     return std::move(*resolver);
 }
 
-/// A peer that vanished without a word is found within a minute: probes after 30 s of silence, and unacknowledged data
-/// for at most 60 s.
-void set_liveness(int fd) {
-    const auto set = [fd](int name, int value) { (void)::setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value); };
-    set(TCP_KEEPIDLE, 30);
-    set(TCP_KEEPINTVL, 10);
-    set(TCP_KEEPCNT, 3);
-    set(TCP_USER_TIMEOUT, 60'000);
+/// What each connection inherits from its listener (Linux copies these). A peer that vanished without a word is found
+/// within a minute: probes after 30 s of silence, and unacknowledged data for at most 60 s.
+void set_inherited(int listener) {
+    const auto set = [listener](int level, int name, int value) {
+        if (::setsockopt(listener, level, name, &value, sizeof value) != 0)
+            throw std::runtime_error(std::string("listen: a socket option: ") + std::strerror(errno));
+    };
+    set(IPPROTO_TCP, TCP_NODELAY, 1);
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+    set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
 }
 
 }  // namespace
@@ -54,6 +61,7 @@ Worker::Worker(Services& services, unsigned index, int listener,
       own_listeners_(std::move(own_listeners)),
       resolver_(make_resolver(io_, services)),
       dialer_(io_, *resolver_) {
+    set_inherited(listener);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
@@ -135,9 +143,6 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
         record_denial(std::move(record));
         return;  // the socket closes
     }
-    socket.set_option(asio::ip::tcp::no_delay(true), error);
-    socket.set_option(asio::socket_base::keep_alive(true), error);
-    set_liveness(socket.native_handle());
     socket.non_blocking(true, error);
 
     services_.metrics.connections_open.Increment();

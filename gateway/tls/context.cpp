@@ -58,12 +58,13 @@ base::Result<ContextPtr> make_server_context(const IdentityFiles& files) {
                      SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384") == 1 &&
                      SSL_CTX_set_session_id_context(c, session_context, sizeof session_context - 1) == 1;
     if (!set) return Error{Errc::internal, "TLS context: " + reason()};
-    SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                               SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_max_early_data(c, 0);
-    // One ticket is enough for a client that resumes; a full cache on the server's side would only cost memory.
-    SSL_CTX_set_num_tickets(c, 1);
+    // No resumption (docs/decisions/0008): a session made under one name or certificate is never taken up under
+    // another.
+    SSL_CTX_set_num_tickets(c, 0);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(c, select_alpn, nullptr);
 

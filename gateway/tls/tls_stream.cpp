@@ -178,11 +178,11 @@ IoStatus TlsStream::encrypt(std::string_view data) {
     return IoStatus::failed;
 }
 
-IoStatus TlsStream::try_flush() {
+IoStatus TlsStream::try_flush(int flags) {
     while (out_begin_ != out_end_) {
         if (aborted()) return IoStatus::failed;
         const ssize_t n = ::send(socket_.native_handle(), out_.data() + out_begin_, out_end_ - out_begin_,
-                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+                                 MSG_DONTWAIT | MSG_NOSIGNAL | flags);
         if (n >= 0) {
             out_begin_ += static_cast<std::size_t>(n);
             continue;
@@ -253,6 +253,7 @@ asio::awaitable<IoStatus> TlsStream::shutdown_send() {
         (void)after_failure(result);
         co_return IoStatus::failed;
     }
+    (void)try_flush(MSG_MORE);  // the FIN goes in the same segment
     const IoStatus sent = co_await write_all({});
     if (sent != IoStatus::done) co_return sent;
     boost::system::error_code ignored;  // The peer may have reset meanwhile; the next read tells.

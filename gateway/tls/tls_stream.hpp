@@ -33,8 +33,8 @@ public:
     IoStatus try_read(std::span<char> out, std::size_t& count) override;
     /// Encrypts `data` (at most BufferPool::chunk_bytes) and begins to send it. Only when flushed().
     IoStatus encrypt(std::string_view data);
-    /// Sends what is encrypted; `done` when nothing is left.
-    IoStatus try_flush();
+    /// Sends what is encrypted; `done` when nothing is left. `flags` as of send(2), besides those that it always has.
+    IoStatus try_flush(int flags = 0);
     bool flushed() const noexcept { return out_begin_ == out_end_; }
 
     boost::asio::awaitable<bool> wait_readable() override;

@@ -4,6 +4,7 @@ differently, lengths that overflow, bytes behind a CONNECT."""
 
 import socket
 import ssl
+import subprocess
 import warnings
 from collections import Counter
 
@@ -559,6 +560,31 @@ def test_tls_1_2_and_1_3_with_and_without_alpn(stage):
     assert tls(stage)[2] is None
     assert tls(stage, set_alpn_protocols=["http/1.1"])[2] == "http/1.1"
     assert tls(stage, set_alpn_protocols=["http/1.1", "h2"])[2] == "h2"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_is_resumed(stage, version):
+    """Neither under the same name nor under another one: there is nothing to take up."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(stage.gateway.ca)
+    context.maximum_version = version
+    session = None
+    for name in ("localhost", "localhost", "127.0.0.1"):
+        with socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=LONG) as plain:
+            with context.wrap_socket(plain, server_hostname=name, session=session) as sock:
+                sock.sendall(b"GET /.usher/v1/apps HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert sock.recv(100).startswith(b"HTTP/1.1 401")  # what a server sends behind the handshake has come
+                assert not sock.session_reused
+                assert sock.session is None or not sock.session.has_ticket
+                session = sock.session if sock.session is not None else session
+
+
+def test_a_silent_peer_is_probed_on_each_connection(stage):
+    with stage.gateway.open_raw():
+        listed = subprocess.run(
+            ["ss", "-tnoH", "state", "established", f"( sport = :{stage.gateway.port} )"], capture_output=True, text=True, check=True
+        ).stdout
+    assert "timer:(keepalive,2" in listed or "timer:(keepalive,30" in listed, listed
 
 
 def test_a_tls_record_that_was_changed_on_the_way_ends_the_connection(stage):
