@@ -48,7 +48,7 @@ asio::awaitable<void> Multiplexer::guarded(asio::awaitable<void> half) {
 void Multiplexer::lose() {
     if (lost_) return;
     lost_ = true;
-    for (auto& [id, exchange] : streams_) exchange->on_closed(true);
+    for (auto& [id, exchange] : streams_) exchange->on_lost();
 }
 
 asio::awaitable<void> Multiplexer::read() {
@@ -105,6 +105,7 @@ asio::awaitable<void> Multiplexer::write() {
         if (!reading_ || session_.over()) break;
         co_await to_write_.wait();
     }
+    drained_ = true;
     deadline_ = worker_.services().clock.mono() + linger_time;
     if (!stream_.aborted() && co_await stream_.shutdown_send() == IoStatus::done) co_return;
     lose();
@@ -183,18 +184,24 @@ void Multiplexer::on_window(std::int32_t id) {
     for (auto& [each, exchange] : streams_) exchange->on_window();
 }
 
-void Multiplexer::on_closed(std::int32_t id, bool reset) {
-    if (StreamExchange* exchange = find(id)) exchange->on_closed(reset);
+void Multiplexer::on_closed(std::int32_t id, bool reset, std::size_t unsent) {
+    if (StreamExchange* exchange = find(id)) exchange->on_closed(reset, unsent);
 }
 
 void Multiplexer::check_deadline(base::MonoTime now) {
     for (auto& [id, exchange] : streams_) exchange->check_deadline(now);
     if (!deadline_ || now < *deadline_) return;
-    deadline_.reset();
-    stream_.abort(false);
+    if (drained_) {
+        deadline_.reset();
+        return stream_.abort(false);
+    }
+    // A request that crosses the GOAWAY is known to the client not to have been served.
+    deadline_ = now + linger_time;
+    drain();
 }
 
 void Multiplexer::drain() {
+    drained_ = true;
     session_.drain();
     wake_writer();
 }

@@ -44,7 +44,7 @@ private:
     void on_end(std::int32_t id) override;
     void on_sent(std::int32_t id) override;
     void on_window(std::int32_t id) override;
-    void on_closed(std::int32_t id, bool reset) override;
+    void on_closed(std::int32_t id, bool reset, std::size_t unsent) override;
 
     boost::asio::awaitable<void> guarded(boost::asio::awaitable<void> half);
     boost::asio::awaitable<void> read();
@@ -62,6 +62,7 @@ private:
     AsyncEvent to_write_, last_gone_;
     std::optional<base::MonoTime> deadline_;  ///< while no stream is open
     bool reading_ = true;
+    bool drained_ = false;
     bool lost_ = false;  ///< nothing can be sent any more
 };
 

@@ -98,6 +98,7 @@ void StreamExchange::abort(bool reset) noexcept {
     if (gone()) return;
     aborted_ = true;
     if (!closed_ && !(ended_ && client_ended_)) {
+        unsent_ = connection_.session().unsent(id_);
         // RFC 9113 §8.5: CONNECT_ERROR stands for a reset of the TCP connection behind the tunnel.
         connection_.session().reset(id_, reset ? ErrorCode::connect_error : ErrorCode::cancel);
         connection_.wake_writer();
@@ -107,7 +108,9 @@ void StreamExchange::abort(bool reset) noexcept {
     may_write_.set();
 }
 
-std::size_t StreamExchange::unacknowledged() const noexcept { return connection_.session().unsent(id_); }
+std::size_t StreamExchange::unacknowledged() const noexcept {
+    return gone() || closed_ ? unsent_ : connection_.session().unsent(id_);
+}
 
 void StreamExchange::on_data(std::string_view bytes) {
     arrived_.append(bytes);
@@ -124,8 +127,16 @@ void StreamExchange::on_sent() {
     may_write_.set();
 }
 
-void StreamExchange::on_closed(bool reset) {
+void StreamExchange::on_lost() {
+    const std::size_t unsent = connection_.session().unsent(id_);
+    connection_.session().drop(id_);
+    on_closed(true, unsent);
+}
+
+void StreamExchange::on_closed(bool reset, std::size_t unsent) {
+    if (closed_) return;
     closed_ = true;
+    if (!aborted_) unsent_ = unsent;
     if (reset) reset_ = true;
     sending_.reset();
     may_read_.set();

@@ -44,8 +44,10 @@ public:
     void on_end();
     void on_sent();
     void on_window() { may_write_.set(); }
-    /// The stream is over; or the whole connection, as a reset.
-    void on_closed(bool reset);
+    /// The stream is over; `unsent` bytes of put() never went out.
+    void on_closed(bool reset, std::size_t unsent);
+    /// The whole connection is.
+    void on_lost();
     void check_deadline(base::MonoTime now);
     /// What served it has returned: a stream that was neither answered nor ended is reset.
     void abandon() noexcept {
@@ -61,6 +63,7 @@ private:
     std::string arrived_;
     std::size_t taken_ = 0;  ///< of arrived_
     BufferPool::Block sending_;
+    std::size_t unsent_ = 0;  ///< of what was put, once the session has let go of it
     AsyncEvent may_read_, may_write_;
     std::optional<base::MonoTime> deadline_;
     LiveAccess* access_ = nullptr;

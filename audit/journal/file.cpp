@@ -62,6 +62,15 @@ Result<void> write_all(int fd, const std::string& path, std::uint64_t offset, st
     return {};
 }
 
+Result<void> write_zeros(int fd, const std::string& path, std::uint64_t bytes) {
+    static constexpr std::array<std::uint8_t, 65536> zeros{};
+    for (std::uint64_t at = 0; at < bytes; at += zeros.size()) {
+        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), bytes - at));
+        if (auto written = write_all(fd, path, at, std::span(zeros).first(n)); !written) return written;
+    }
+    return {};
+}
+
 class SystemFile final : public File {
 public:
     SystemFile(Descriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -92,6 +101,12 @@ public:
         return static_cast<std::uint64_t>(st.st_size);
     }
 
+    void write_ahead() override {
+        const auto bytes = size();
+        if (!bytes || !write_zeros(fd_.get(), path_, *bytes)) return;
+        (void)::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);  // starts it, and does not wait
+    }
+
 private:
     Descriptor fd_;
     std::string path_;
@@ -109,12 +124,7 @@ Result<void> allocate(int fd, const std::string& path, std::uint64_t bytes) {
     if (bytes == 0) return {};
     if (again([&] { return ::fallocate(fd, 0, 0, static_cast<off_t>(bytes)); }) == 0) return {};
     if (errno != EOPNOTSUPP && errno != ENOSYS) return error("cannot allocate space for", path, errno);
-    static constexpr std::array<std::uint8_t, 65536> zeros{};
-    for (std::uint64_t at = 0; at < bytes; at += zeros.size()) {
-        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(zeros.size(), bytes - at));
-        if (auto written = write_all(fd, path, at, std::span(zeros).first(n)); !written) return written;
-    }
-    return {};
+    return write_zeros(fd, path, bytes);
 }
 
 Result<void> sync_directory_at(const std::string& path) {

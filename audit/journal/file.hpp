@@ -27,6 +27,10 @@ public:
     /// is lost for good, whatever a second call answers.
     virtual base::Result<void> sync() = 0;
     virtual base::Result<std::uint64_t> size() const = 0;
+    /// Writes zeros over all of a new file and lets the system take its time with them: space that was only allocated
+    /// makes each later sync of what is first written there a change of the file system's own journal. A hint, whose
+    /// failure harms nothing.
+    virtual void write_ahead() {}
 };
 
 /// Held until destroyed or the process ends.

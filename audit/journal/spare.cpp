@@ -64,6 +64,7 @@ Result<void> Spare::prepare() {
     if (made) made = disk_.rename(draft, path);
     if (made) made = disk_.sync_directory(directory_);
     if (!made) return made;
+    (*file)->write_ahead();
     file_ = std::move(*file);
     return {};
 }

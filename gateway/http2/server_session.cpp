@@ -178,7 +178,8 @@ struct ServerSession::Callbacks {
         if (found == s.streams_.end()) return 0;
         const auto stream = std::move(found->second);
         s.streams_.erase(found);
-        s.pending_total_ -= stream->pending.size();
+        const std::size_t unsent = stream->pending.size();
+        s.let_go(*stream);
         s.buffered_ -= stream->unread;
         if (s.owed_ > 0) {
             const std::size_t back = std::min(s.owed_, stream->unread);
@@ -192,7 +193,7 @@ struct ServerSession::Callbacks {
         } else if (!stream->reset_here) {
             (void)s.spend(s.resets_);
         }
-        if (stream->served) s.owner_.on_closed(id, code != NGHTTP2_NO_ERROR);
+        if (stream->served) s.owner_.on_closed(id, code != NGHTTP2_NO_ERROR, unsent);
         return 0;
     }
 
@@ -480,11 +481,21 @@ void ServerSession::consumed(std::int32_t id, std::size_t bytes, base::MonoTime 
 void ServerSession::reset(std::int32_t id, ErrorCode code) {
     if (Stream* stream = find(id)) {
         stream->reset_here = code != ErrorCode::protocol_error;
-        pending_total_ -= stream->pending.size();
-        stream->pending = {};  // the owner may let go of it
-        stream->end = true;
+        let_go(*stream);
     }
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, number(code));
+}
+
+void ServerSession::drop(std::int32_t id) {
+    if (Stream* stream = find(id)) let_go(*stream);
+}
+
+void ServerSession::let_go(Stream& stream) {
+    stream.end = true;
+    if (stream.pending.empty()) return;
+    pending_total_ -= stream.pending.size();
+    stream.pending = {};
+    owner_.on_window(0);  // what it had taken of the connection's window is there for the others
 }
 
 }  // namespace usher::gateway::http2

@@ -61,8 +61,8 @@ public:
         virtual void on_sent(std::int32_t stream) = 0;
         /// The client may have opened a window; `stream` 0: of any stream.
         virtual void on_window(std::int32_t stream) = 0;
-        /// The stream is over: `reset` unless both directions ended properly.
-        virtual void on_closed(std::int32_t stream, bool reset) = 0;
+        /// The stream is over: `reset` unless both directions ended properly. `unsent` bytes of send() were not taken.
+        virtual void on_closed(std::int32_t stream, bool reset, std::size_t unsent) = 0;
     };
 
     ServerSession(Owner& owner, Limits limits);
@@ -102,6 +102,8 @@ public:
     void consumed(std::int32_t stream, std::size_t bytes, base::MonoTime now);
     /// RST_STREAM; what was not sent yet is dropped at once.
     void reset(std::int32_t stream, ErrorCode code);
+    /// Lets go of what was given to send(), for a stream on which nothing will be sent any more.
+    void drop(std::int32_t stream);
 
 private:
     struct Stream {
@@ -127,6 +129,7 @@ private:
     void resume(std::int32_t id, Stream& stream);
     bool spend(Budget& budget);
     void fatal(ErrorCode code);
+    void let_go(Stream& stream);
     void head_complete(std::int32_t id, Stream& stream, bool ended);
 
     Owner& owner_;

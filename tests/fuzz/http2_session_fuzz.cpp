@@ -45,7 +45,10 @@ struct Echo final : ServerSession::Owner {
         streams[id].sending.clear();
     }
     void on_window(std::int32_t) override {}
-    void on_closed(std::int32_t id, bool) override { require(streams.erase(id) == 1); }
+    void on_closed(std::int32_t id, bool, std::size_t unsent) override {
+        require(unsent <= streams[id].sending.size());
+        require(streams.erase(id) == 1);
+    }
 
     void work(usher::base::MonoTime now) {
         for (auto& [id, stream] : streams) {

@@ -2,7 +2,12 @@
 
 import json
 import random
+import socket
+import ssl
+import struct
 
+import h2.settings
+import pytest
 from harness.apps import App, DuplexApp, EchoApp, HalfCloseApp, SinkApp, SourceApp
 from harness.gateway import PASSWORD
 from harness.h2_client import H2Client
@@ -245,3 +250,82 @@ def test_shutdown_drains_by_goaway(prepared):
         assert tunnel.recv_all() == b"until the end"
         client.wait_closed()
         assert gateway.wait() == 0
+
+
+def test_a_connection_without_streams_is_told_to_go(prepared):
+    gateway = prepared(config={"timeouts": {"keep_alive": "1s"}})
+    with H2Client(gateway) as client:
+        tunnel = client.connect(gateway.app.address, gateway.sign_in("alice"))
+        tunnel.send(b"x", end=True)
+        assert tunnel.recv_all() == b"x"
+        assert client.wait_closed() == 0  # GOAWAY NO_ERROR
+    wait_for(lambda: gateway.metric("usher_connections_open") == 0, "no connection")
+
+
+def test_a_client_that_says_nothing_is_closed(prepared):
+    gateway = prepared(config={"timeouts": {"header": "1s"}})
+    context = gateway.tls_context()
+    context.set_alpn_protocols(["h2"])
+    with gateway.open_raw(context) as silent:
+        while silent.recv(4096):
+            pass
+    wait_for(lambda: gateway.metric("usher_connections_open") == 0, "no connection")
+
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+FLOODS = {
+    "ping": lambda i: frame(6, 0, 0, bytes(8)),
+    "settings": lambda i: frame(4, 0, 0),
+    "unknown": lambda i: frame(0xEE, 0, 0, b"x"),
+    "window": lambda i: frame(8, 0, 0, struct.pack(">I", 1)),
+    "rapid reset": lambda i: frame(1, 4, 2 * i + 1, b"\x00\x07:method\x07CONNECT\x00\x0a:authority\x03a:1") + frame(3, 0, 2 * i + 1, struct.pack(">I", 8)),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_floods_end_their_connection_and_no_other(gateway, kind):
+    token = gateway.sign_in("alice")
+    with H2Client(gateway) as bystander, H2Client(gateway) as attacker:
+        tunnel = bystander.connect(gateway.app.address, token)
+        try:
+            for i in range(0, 20_000, 100):
+                attacker.send_raw(b"".join(FLOODS[kind](j) for j in range(i, i + 100)))
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
+            pass  # it was cut while it sent
+        assert attacker.wait_closed() in (11, None)  # None: a reset came before it
+        tunnel.send(b"still here", end=True)
+        assert tunnel.recv_all() == b"still here"
+    assert gateway.wait_record(lambda r: r["reasons"] == ["malformed-http2-flood"])["verdict"] == "DENIED"
+
+
+def test_what_is_not_http_2_behind_its_alpn_is_on_record(gateway):
+    context = gateway.tls_context()
+    context.set_alpn_protocols(["h2"])
+    with gateway.open_raw(context) as sock:
+        sock.sendall(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")
+        while sock.recv(4096):
+            pass
+    assert gateway.wait_record(lambda r: r["reasons"] == ["malformed-http2-protocol"])
+
+
+def test_bytes_that_did_not_leave_are_not_counted(gateway):
+    """The client's host takes no more, and then the client is gone: what lay here is taken off, and the record says so."""
+    size = 64 << 20
+    with SourceApp(size) as app:
+        gateway.allow("source", app.address)
+        client = H2Client(gateway, settings={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: (1 << 31) - 1})
+        client.h2.increment_flow_control_window((1 << 31) - 1 - (1 << 24) - 65_535)
+        client.flush()
+        tunnel = client.start_connect(app.address, gateway.sign_in("alice"))
+        client.wait(lambda: tunnel.received > 1 << 20)
+        last = []
+        wait_for(lambda: last.append(app.connections[0].sent) or (len(last) > 20 and last[-1] == last[-20]), "the app to be stopped")
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sock.close()
+        record = gateway.wait_closed(lambda r: r["app"] == "source")
+        assert record["close_reason"] == "CLIENT_ERROR"
+        assert record["bytes_uncertain"]
+        assert tunnel.received <= int(record["bytes_down"]) <= app.connections[0].sent < size

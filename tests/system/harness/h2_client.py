@@ -1,6 +1,7 @@
 """HTTP/2 to the gateway with python's h2, which shares no code with it. One thread; bytes move inside of wait()."""
 
 import socket
+import ssl
 import time
 
 import h2.config
@@ -144,7 +145,7 @@ class H2Client:
             self.sock.settimeout(left)
             try:
                 data = self.sock.recv(1 << 16)
-            except ConnectionResetError:
+            except (ConnectionResetError, ssl.SSLError):
                 data = b""
             except socket.timeout:
                 continue
@@ -161,7 +162,10 @@ class H2Client:
                 raise
             for event in events:
                 self._take(event)
-            self.flush()
+            try:
+                self.flush()
+            except OSError:
+                pass  # one that has gone takes nothing; the next recv() tells
 
     def wait_closed(self, timeout=LONG):
         self.wait(lambda: self.closed, timeout)

@@ -18,6 +18,8 @@
 namespace asio = boost::asio;
 using namespace usher::gateway::tls;
 using asio::ip::tcp;
+using usher::gateway::BufferPool;
+using usher::gateway::IoStatus;
 
 namespace {
 
@@ -148,17 +150,26 @@ TEST_CASE("bytes that are no TLS fail the handshake and abort() ends a wait") {
     CHECK(future.get() == IoStatus::failed);
 }
 
-TEST_CASE("a client that offers another protocol only is refused, http/1.1 is chosen") {
+TEST_CASE("a client that offers another protocol only is refused, h2 is preferred") {
     Pair other;
-    SSL_set_alpn_protos(other.client, reinterpret_cast<const unsigned char*>("\x02h2"), 3);
+    SSL_set_alpn_protos(other.client, reinterpret_cast<const unsigned char*>("\x02h3"), 3);
     CHECK(other.run(other.stream->handshake(), [&] { SSL_connect(other.client); }) == IoStatus::failed);
     Pair pair;
-    SSL_set_alpn_protos(pair.client, reinterpret_cast<const unsigned char*>("\x02h2\x08http/1.1"), 12);
+    SSL_set_alpn_protos(pair.client, reinterpret_cast<const unsigned char*>("\x08http/1.1\x02h2"), 12);
     pair.shake();
     const unsigned char* chosen = nullptr;
     unsigned length = 0;
     SSL_get0_alpn_selected(pair.client, &chosen, &length);
-    CHECK(std::string(reinterpret_cast<const char*>(chosen), length) == "http/1.1");
+    CHECK(std::string(reinterpret_cast<const char*>(chosen), length) == "h2");
+    CHECK(pair.stream->protocol() == "h2");
+
+    Pair older;
+    SSL_set_alpn_protos(older.client, reinterpret_cast<const unsigned char*>("\x08http/1.1"), 9);
+    older.shake();
+    CHECK(older.stream->protocol() == "http/1.1");
+    Pair silent;
+    silent.shake();
+    CHECK(silent.stream->protocol().empty());
 }
 
 TEST_CASE("TLS 1.1 is refused") {

@@ -24,11 +24,15 @@ struct Recorder final : ServerSession::Owner {
     void on_end(std::int32_t id) override { ends.push_back(id); }
     void on_sent(std::int32_t id) override { sent.push_back(id); }
     void on_window(std::int32_t id) override { windows.push_back(id); }
-    void on_closed(std::int32_t id, bool reset) override { closed.emplace(id, reset); }
+    void on_closed(std::int32_t id, bool reset, std::size_t unsent) override {
+        closed.emplace(id, reset);
+        lost += unsent;
+    }
 
     std::map<std::int32_t, http1::Request> requests;
     std::map<std::int32_t, std::string> data;
     std::map<std::int32_t, bool> closed;
+    std::size_t lost = 0;
     std::vector<std::int32_t> ends, sent, windows;
     std::vector<std::string> rejected;
 };
@@ -390,4 +394,22 @@ TEST_CASE("what was given to send is let go of by a reset") {
     const auto rest = peer.sent();
     CHECK(data_of(rest, 1).empty());
     CHECK(peer.seen.closed == std::map<std::int32_t, bool>{{1, true}});
+}
+
+TEST_CASE("what a stream leaves unsent is told, and its share of the connection's window goes to the others") {
+    Peer peer;
+    peer.greet();
+    peer.open_tunnel(1);
+    peer.open_tunnel(3);
+    const std::string bytes(60'000, 'b');
+    peer.session().send(1, bytes);
+    CHECK(peer.session().room(3) == 65'535 - 60'000);
+    peer.seen.windows.clear();
+    REQUIRE(peer.receive(frames::frame(frames::rst_stream, 0, 1, frames::number(8))));
+    CHECK(peer.seen.lost == 60'000);
+    CHECK(peer.session().room(3) == 65'535);
+    CHECK(peer.seen.windows == std::vector<std::int32_t>{0});
+    peer.session().send(3, bytes);
+    peer.session().drop(3);
+    CHECK(data_of(peer.sent(), 3).empty());
 }
