@@ -22,6 +22,12 @@ int short_tunnels(const Route& route, const Amount& amount);
 int setup(const Route& route, const Amount& amount);
 /// Opens tunnels, passes one byte through each and holds them all until standard input ends.
 int idle(const Route& route, const Amount& amount);
+/// The same as streams of one HTTP/2 connection, `concurrency` of them open at a time. The times of setup run from the
+/// moment at which a tunnel was due, until one byte has come back.
+int http2_short(const Route& route, const Amount& amount);
+int http2_setup(const Route& route, const Amount& amount);
+/// Holds them on connections of at most 1,000 streams.
+int http2_idle(const Route& route, const Amount& amount);
 /// 16 MiB through the echo app in odd pieces; fails unless each byte comes back as it went.
 int verify(const Route& route);
 

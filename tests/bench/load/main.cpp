@@ -15,8 +15,10 @@ namespace {
 constexpr const char* usage =
     "usage: usher_bench_load app\n"
     "       usher_bench_load download|upload --proxy PORT [--target HOST:PORT] --count BYTES --concurrency N\n"
-    "       usher_bench_load short|idle --proxy PORT [--target HOST:PORT] --count TUNNELS --concurrency N\n"
-    "       usher_bench_load setup --proxy PORT [--target HOST:PORT] --count TUNNELS --concurrency N --rate "
+    "       usher_bench_load short|idle|http2-short|http2-idle --proxy PORT [--target HOST:PORT] --count TUNNELS "
+    "--concurrency N\n"
+    "       usher_bench_load setup|http2-setup --proxy PORT [--target HOST:PORT] --count TUNNELS --concurrency N "
+    "--rate "
     "PER_SECOND\n"
     "       usher_bench_load verify --proxy PORT [--target HOST:PORT]\n"
     "BENCH_AUTHORIZATION in the environment is the value of Proxy-Authorization; without it no CONNECT is sent.\n";
@@ -41,9 +43,11 @@ int run(int argc, char** argv) {
     if (command == "upload") return bench::upload(route, amount);
     if (command == "short") return bench::short_tunnels(route, amount);
     if (command == "idle") return bench::idle(route, amount);
-    if (command == "setup") {
+    if (command == "http2-short") return bench::http2_short(route, amount);
+    if (command == "http2-idle") return bench::http2_idle(route, amount);
+    if (command == "setup" || command == "http2-setup") {
         amount.rate = std::stod(options["--rate"]);
-        return bench::setup(route, amount);
+        return command == "setup" ? bench::setup(route, amount) : bench::http2_setup(route, amount);
     }
     throw std::invalid_argument("no such command");
 }

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -24,11 +25,13 @@ namespace {
 
 }  // namespace
 
-TlsClient::TlsClient() : context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free) {
+TlsClient::TlsClient(bool http2) : context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free) {
     SSL_CTX* c = context_.get();
     if (c == nullptr || SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256") != 1 || SSL_CTX_set1_groups_list(c, "X25519") != 1)
         fail("TLS context");
+    static constexpr unsigned char h2[] = "\x02h2";
+    if (http2 && SSL_CTX_set_alpn_protos(c, h2, 3) != 0) fail("ALPN");
     // The certificate is of this very run; what is measured is the proxy.
     SSL_CTX_set_verify(c, SSL_VERIFY_NONE, nullptr);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
@@ -97,6 +100,16 @@ void Tunnel::read_exactly(char* to, std::size_t size) {
         to += n;
         size -= n;
     }
+}
+
+std::size_t Tunnel::read_some(char* to, std::size_t size, int timeout_ms) {
+    if (SSL_pending(ssl_.get()) == 0) {
+        pollfd one{fd_, POLLIN, 0};
+        if (poll(&one, 1, timeout_ms) == 0) return 0;
+    }
+    std::size_t n = 0;
+    if (SSL_read_ex(ssl_.get(), to, size, &n) != 1) fail("read");
+    return n;
 }
 
 void Tunnel::discard_ciphertext(std::uint64_t bytes) {

@@ -20,7 +20,8 @@ struct Route {
 /// TLS 1.3, TLS_AES_128_GCM_SHA256, X25519, no resumption: the same for each proxy. It must outlive its tunnels.
 class TlsClient {
 public:
-    TlsClient();
+    /// `http2`: by ALPN; else none is offered.
+    explicit TlsClient(bool http2 = false);
     SSL_CTX* get() const { return context_.get(); }
 
 private:
@@ -39,6 +40,8 @@ public:
     /// All of `bytes` are with the kernel when it returns.
     void write(std::string_view bytes);
     void read_exactly(char* to, std::size_t size);
+    /// At least one byte, as many as there are; 0 when none came in time.
+    std::size_t read_some(char* to, std::size_t size, int timeout_ms);
     /// Takes `bytes` of what the proxy sends, still encrypted, and drops them in the kernel: a client that costs
     /// next to nothing. Nothing can be read after it.
     void discard_ciphertext(std::uint64_t bytes);

@@ -28,14 +28,14 @@ Fields with(Fields fields, const Fields& more) {
     return fields;
 }
 
-const Fields connect{{":method", "CONNECT"}, {":authority", "db.corp:5432"}};
+const Fields tunnel{{":method", "CONNECT"}, {":authority", "db.corp:5432"}};
 const Fields get{{":method", "GET"}, {":scheme", "https"}, {":authority", "gw.corp"}, {":path", "/.usher/v1/apps"}};
 
 }  // namespace
 
 TEST_CASE("a CONNECT over HTTP/2 becomes the same request as over HTTP/1.1") {
     Request request;
-    REQUIRE(refused(with(connect, {{"proxy-authorization", "Bearer x"}}), &request).empty());
+    REQUIRE(refused(with(tunnel, {{"proxy-authorization", "Bearer x"}}), &request).empty());
     CHECK(request.method == "CONNECT");
     REQUIRE(request.destination);
     CHECK(request.destination->host == "db.corp");
@@ -44,7 +44,7 @@ TEST_CASE("a CONNECT over HTTP/2 becomes the same request as over HTTP/1.1") {
 
     REQUIRE(refused({{":method", "CONNECT"}, {":authority", "DB.Corp.:5432"}}, &request).empty());
     CHECK(request.destination->host == "db.corp");
-    CHECK(refused(with(connect, {{"host", "db.corp:5432"}})).empty());
+    CHECK(refused(with(tunnel, {{"host", "db.corp:5432"}})).empty());
 }
 
 TEST_CASE("a CONNECT that could be read in two ways is refused") {
@@ -59,9 +59,9 @@ TEST_CASE("a CONNECT that could be read in two ways is refused") {
     CHECK(refused({{":method", "CONNECT"}, {":authority", "a:1"}, {":scheme", "https"}}) == "400 bad-target");
     CHECK(refused({{":method", "CONNECT"}, {":protocol", "websocket"}, {":authority", "a:1"}}) ==
           "400 unknown-pseudo-field");
-    CHECK(refused(with(connect, {{"content-length", "0"}})) == "400 connect-with-content");
-    CHECK(refused(with(connect, {{"host", "other:5432"}})) == "400 host-mismatch");
-    CHECK(refused(with(connect, {{"host", "db.corp:1"}})) == "400 host-mismatch");
+    CHECK(refused(with(tunnel, {{"content-length", "0"}})) == "400 connect-with-content");
+    CHECK(refused(with(tunnel, {{"host", "other:5432"}})) == "400 host-mismatch");
+    CHECK(refused(with(tunnel, {{"host", "db.corp:1"}})) == "400 host-mismatch");
 }
 
 TEST_CASE("a request for a path is as strict as in HTTP/1.1") {
@@ -86,32 +86,31 @@ TEST_CASE("a request for a path is as strict as in HTTP/1.1") {
 }
 
 TEST_CASE("fields that frame or decide are refused or stand once") {
-    CHECK(refused(with(connect, {{"transfer-encoding", "chunked"}})) == "400 transfer-encoding");
-    CHECK(refused(with(connect, {{"connection", "x"}})) == "400 connection-field");
-    CHECK(refused(with(connect, {{"proxy-connection", "x"}})) == "400 connection-field");
-    CHECK(refused(with(connect, {{"upgrade", "websocket"}})) == "400 upgrade");
-    CHECK(refused(with(connect, {{"expect", "100-continue"}})) == "417 expect");
-    CHECK(refused(with(connect, {{"proxy-authorization", "a"}, {"proxy-authorization", "b"}})) ==
-          "400 duplicate-field");
+    CHECK(refused(with(tunnel, {{"transfer-encoding", "chunked"}})) == "400 transfer-encoding");
+    CHECK(refused(with(tunnel, {{"connection", "x"}})) == "400 connection-field");
+    CHECK(refused(with(tunnel, {{"proxy-connection", "x"}})) == "400 connection-field");
+    CHECK(refused(with(tunnel, {{"upgrade", "websocket"}})) == "400 upgrade");
+    CHECK(refused(with(tunnel, {{"expect", "100-continue"}})) == "417 expect");
+    CHECK(refused(with(tunnel, {{"proxy-authorization", "a"}, {"proxy-authorization", "b"}})) == "400 duplicate-field");
     CHECK(refused(with(get, {{"content-length", "+1"}})) == "400 content-length-invalid");
-    CHECK(refused(with(connect, {{"Upper", "x"}})) == "400 bad-field-name");
-    CHECK(refused(with(connect, {{"a_b", "x"}})) == "400 bad-field-name");
-    CHECK(refused(with(connect, {{"a:b", "x"}})) == "400 bad-field-name");
-    CHECK(refused(with(connect, {{"", "x"}})) == "400 bad-field-name");
-    CHECK(refused(with(connect, {{"a", "x\r\nb: c"}})) == "400 bad-field-value");
-    CHECK(refused(with(connect, {{"a", "\xc3\xa9"}})) == "400 bad-field-value");
+    CHECK(refused(with(tunnel, {{"Upper", "x"}})) == "400 bad-field-name");
+    CHECK(refused(with(tunnel, {{"a_b", "x"}})) == "400 bad-field-name");
+    CHECK(refused(with(tunnel, {{"a:b", "x"}})) == "400 bad-field-name");
+    CHECK(refused(with(tunnel, {{"", "x"}})) == "400 bad-field-name");
+    CHECK(refused(with(tunnel, {{"a", "x\r\nb: c"}})) == "400 bad-field-value");
+    CHECK(refused(with(tunnel, {{"a", "\xc3\xa9"}})) == "400 bad-field-value");
     CHECK(refused({{"a", "b"}, {":method", "CONNECT"}, {":authority", "a:1"}}) == "400 pseudo-field-late");
-    CHECK(refused(with(connect, {{"cookie", "a=b"}, {"cookie", "c=d"}})).empty());
+    CHECK(refused(with(tunnel, {{"cookie", "a=b"}, {"cookie", "c=d"}})).empty());
 }
 
 TEST_CASE("a head has its bounds, and nothing is kept past them") {
-    Fields many = connect;
+    Fields many = tunnel;
     for (int i = 0; i < 65; ++i) many.emplace_back("a" + std::to_string(i), "b");
     CHECK(refused(many) == "431 too-many-fields");
-    CHECK(refused(with(connect, {{std::string(257, 'a'), "b"}})) == "400 bad-field-name");
+    CHECK(refused(with(tunnel, {{std::string(257, 'a'), "b"}})) == "400 bad-field-name");
 
     RequestBuilder builder;
-    for (const auto& [name, value] : connect) builder.add(name, value);
+    for (const auto& [name, value] : tunnel) builder.add(name, value);
     for (int i = 0; i < 100; ++i) builder.add("cookie", std::string(4000, 'c'));
     CHECK(builder.bytes() > 400'000);
     CHECK(builder.request().fields.size() < 5);
