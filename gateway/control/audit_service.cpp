@@ -37,13 +37,6 @@ Result<TailStart> read_start(const v1::TailRequest& request) {
     return start;
 }
 
-/// The filter's own message names the column; the field is added.
-Result<audit::Filter> read_filter(const std::string& text) {
-    auto filter = audit::Filter::parse(text);
-    if (!filter) return {filter.error().code, "filter: " + filter.error().message};
-    return filter;
-}
-
 class AuditServiceImpl final : public v1::AuditService::CallbackService {
 public:
     explicit AuditServiceImpl(const ServiceContext& context) : context_(context) {}
@@ -54,7 +47,7 @@ public:
         if (!satisfies(caller->role, Need::auditor)) return new Refused(permission_denied());
         auto start = read_start(*request);
         if (!start) return new Refused(to_status(start.error(), "audit.tail"));
-        auto filter = read_filter(request->filter());
+        auto filter = audit::Filter::parse(request->filter());
         if (!filter) return new Refused(to_status(filter.error(), "audit.tail"));
 
         auto stream = std::make_shared<TailStream>(
@@ -77,7 +70,7 @@ public:
                      [this, request, response](const Caller&) -> Result<void> {
                          auto size = read_page_size(request->page_size());
                          if (!size) return std::move(size).error();
-                         auto filter = read_filter(request->filter());
+                         auto filter = audit::Filter::parse(request->filter());
                          if (!filter) return std::move(filter).error();
                          auto page = context_.gateway.store.list_accesses(*filter, request->oldest_first(), *size,
                                                                           request->page_token());

@@ -12,9 +12,10 @@ def summary(runs):
     for key, title, unit in FIGURES:
         row = {"title": title, "unit": unit}
         for name in PROXIES:
-            row[name] = median(run["figures"][key] for run in runs if run["proxy"] == name)
+            figures = [run["figures"][key] for run in runs if run["proxy"] == name and key in run["figures"]]
+            row[name] = median(figures) if figures else None
         for other in PROXIES[1:]:
-            row[f"usher/{other}"] = row["usher"] / row[other] if row[other] > 0 else None
+            row[f"usher/{other}"] = row["usher"] / row[other] if row[other] else None
         result[key] = row
     return result
 

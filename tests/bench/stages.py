@@ -17,6 +17,11 @@ FIGURES = [
     ("setup_p50", "tunnel set-up, p50", "ms"),
     ("setup_p99", "tunnel set-up, p99", "ms"),
     ("idle_memory", "memory per idle tunnel", "KiB"),
+    ("http2_short_cpu", "CPU per short HTTP/2 stream", "us"),
+    ("http2_rate", "HTTP/2 tunnels a second", "1/s"),
+    ("http2_setup_p50", "HTTP/2 set-up, p50", "ms"),
+    ("http2_setup_p99", "HTTP/2 set-up, p99", "ms"),
+    ("http2_idle_memory", "memory per idle HTTP/2 stream", "KiB"),
 ]
 
 
@@ -30,6 +35,9 @@ class Sizes:
         self.setup, self.setup_rate = (100, 100) if quick else (600, 100)
         self.idle = 200 if quick else 2000
         self.concurrency = 8
+        self.http2_short = 2000 if quick else 20000
+        self.http2_setup, self.http2_setup_rate = (500, 500) if quick else (8000, 2000)
+        self.http2_concurrency = 256
 
 
 class Load:
@@ -66,12 +74,12 @@ def measured(proxy, work):
     return result
 
 
-def idle_memory(proxy, load, sizes):
+def idle_memory(proxy, load, sizes, command="idle"):
     """Opens the tunnels, reads the resident memory while they are held, and lets them end."""
     pid = proxy.process.pid
     process.settled_cpu_seconds(pid)
     before = process.resident_kib(pid)
-    arguments = ["idle", *proxy.route("echo"), "--count", str(sizes.idle), "--concurrency", str(sizes.concurrency)]
+    arguments = [command, *proxy.route("echo"), "--count", str(sizes.idle), "--concurrency", str(sizes.concurrency)]
     child = load.start(arguments, proxy.authorization, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     line = child.stdout.readline()
     if not line:
@@ -85,6 +93,24 @@ def idle_memory(proxy, load, sizes):
     if child.returncode != 0:
         raise BenchError(f"a held tunnel through {proxy.name} was lost: {err.strip()}")
     return result
+
+
+def measure_http2(proxy, load, sizes):
+    """The same as streams of one connection; the raw results and the figures."""
+    load.run(proxy, "http2-short", "echo", count=500, concurrency=64)
+    raw = {"http2_idle": idle_memory(proxy, load, sizes, "http2-idle")}
+    raw["http2_short"] = measured(proxy, lambda: load.run(proxy, "http2-short", "echo", count=sizes.http2_short,
+                                                          concurrency=sizes.http2_concurrency))
+    raw["http2_setup"] = load.run(proxy, "http2-setup", "echo", count=sizes.http2_setup, rate=sizes.http2_setup_rate,
+                                  concurrency=1)
+    idle, short = raw["http2_idle"], raw["http2_short"]
+    return raw, {
+        "http2_short_cpu": short["cpu_seconds"] * 1e6 / short["tunnels"],
+        "http2_rate": short["tunnels"] / short["seconds"],
+        "http2_setup_p50": raw["http2_setup"]["p50_ms"],
+        "http2_setup_p99": raw["http2_setup"]["p99_ms"],
+        "http2_idle_memory": (idle["held_kib"] - idle["before_kib"]) / idle["tunnels"],
+    }
 
 
 def measure(proxy, load, sizes):
@@ -107,4 +133,8 @@ def measure(proxy, load, sizes):
         "setup_p99": raw["setup"]["p99_ms"],
         "idle_memory": (raw["idle"]["held_kib"] - raw["idle"]["before_kib"]) / raw["idle"]["tunnels"],
     }
+    if proxy.http2:
+        http2_raw, http2_figures = measure_http2(proxy, load, sizes)
+        raw.update(http2_raw)
+        figures.update(http2_figures)
     return {"proxy": proxy.name, "figures": figures, "raw": raw}
