@@ -46,7 +46,6 @@ def make_certificate(folder):
 class Proxy:
     """A started proxy. `routes` maps the app's kind (source, sink, echo) to the arguments of the load generator."""
     name = ""
-    http2 = False  # whether tunnels as streams are measured
 
     def __init__(self, folder, certificates, apps, core):
         self.folder, self.certificates, self.apps, self.core = folder, certificates, apps, core
@@ -90,7 +89,6 @@ class Proxy:
 class Usher(Proxy):
     """usherd as it comes: SQLite, durable records, one worker; each tunnel authenticated, authorized and recorded."""
     name = "usher"
-    http2 = True
 
     def __init__(self, *args, binaries):
         super().__init__(*args)

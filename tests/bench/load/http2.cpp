@@ -215,7 +215,7 @@ int http2_idle(const Route& route, const Amount& amount) {
         const auto streams = std::min<std::uint64_t>(1000, amount.count - begun);
         for (std::uint64_t i = 0; i < streams; ++i, ++begun) {
             connection.open("u", false, [&] { ++back; });
-            while (i - back >= amount.concurrency) connection.turn(30'000);
+            while (i + 1 - back >= amount.concurrency) connection.turn(30'000);
         }
         while (back < streams) connection.turn(30'000);
     }
