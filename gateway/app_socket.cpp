@@ -11,25 +11,25 @@
 namespace usher::gateway {
 namespace asio = boost::asio;
 
-IoStatus AppSocket::try_read(std::span<char> out, std::size_t& count) {
+wire::IoStatus AppSocket::try_read(std::span<char> out, std::size_t& count) {
     count = 0;
-    if (aborted()) return IoStatus::failed;
+    if (aborted()) return wire::IoStatus::failed;
     for (;;) {
         const ssize_t n = ::recv(socket_.native_handle(), out.data(), out.size(), MSG_DONTWAIT);
         if (n > 0) {
             count = static_cast<std::size_t>(n);
-            return IoStatus::done;
+            return wire::IoStatus::done;
         }
-        if (n == 0) return IoStatus::eof;
+        if (n == 0) return wire::IoStatus::eof;
         if (errno == EINTR) continue;
-        return errno == EAGAIN || errno == EWOULDBLOCK ? IoStatus::would_block : IoStatus::failed;
+        return errno == EAGAIN || errno == EWOULDBLOCK ? wire::IoStatus::would_block : wire::IoStatus::failed;
     }
 }
 
-IoStatus AppSocket::try_write(std::string_view data, std::size_t& count) {
+wire::IoStatus AppSocket::try_write(std::string_view data, std::size_t& count) {
     count = 0;
     while (count < data.size()) {
-        if (aborted()) return IoStatus::failed;
+        if (aborted()) return wire::IoStatus::failed;
         const ssize_t n =
             ::send(socket_.native_handle(), data.data() + count, data.size() - count, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n >= 0) {
@@ -37,9 +37,9 @@ IoStatus AppSocket::try_write(std::string_view data, std::size_t& count) {
             continue;
         }
         if (errno == EINTR) continue;
-        return errno == EAGAIN || errno == EWOULDBLOCK ? IoStatus::would_block : IoStatus::failed;
+        return errno == EAGAIN || errno == EWOULDBLOCK ? wire::IoStatus::would_block : wire::IoStatus::failed;
     }
-    return IoStatus::done;
+    return wire::IoStatus::done;
 }
 
 asio::awaitable<bool> AppSocket::wait_readable() {

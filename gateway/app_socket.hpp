@@ -4,18 +4,18 @@
 #include <span>
 #include <string_view>
 
-#include "gateway/tls/tls_stream.hpp"
+#include "wire/tls_stream.hpp"
 
 namespace usher::gateway {
 
 /// The plain stream socket to an app (TCP, or a socketpair's end for the built-in one), with the same steps as
-/// tls::TlsStream.
+/// wire::TlsStream.
 class AppSocket {
 public:
     explicit AppSocket(boost::asio::generic::stream_protocol::socket socket) : socket_(std::move(socket)) {}
 
-    IoStatus try_read(std::span<char> out, std::size_t& count);
-    IoStatus try_write(std::string_view data, std::size_t& count);
+    wire::IoStatus try_read(std::span<char> out, std::size_t& count);
+    wire::IoStatus try_write(std::string_view data, std::size_t& count);
     boost::asio::awaitable<bool> wait_readable();  ///< false: aborted
     boost::asio::awaitable<bool> wait_writable();
     void shutdown_send() noexcept;  ///< FIN; reading goes on

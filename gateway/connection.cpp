@@ -10,8 +10,8 @@
 
 namespace usher::gateway {
 namespace asio = boost::asio;
-using http1::RequestParser;
-using http1::Response;
+using wire::http1::RequestParser;
+using wire::http1::Response;
 
 namespace {
 /// After a refusal the client may still be sending; what it sends is read and dropped for a moment, so that the reset
@@ -49,21 +49,21 @@ void Connection::shut_down() {
 
 asio::awaitable<bool> Connection::send(const Response& response) {
     std::string bytes = response.to_http1();
-    const bool sent = co_await stream_.write_all(bytes) == IoStatus::done;
+    const bool sent = co_await stream_.write_all(bytes) == wire::IoStatus::done;
     base::wipe(bytes);  // a token may be in it
     co_return sent;
 }
 
 asio::awaitable<bool> Connection::establish() {
-    co_return co_await stream_.write_all(http1::connect_established()) == IoStatus::done;
+    co_return co_await stream_.write_all(wire::http1::connect_established()) == wire::IoStatus::done;
 }
 
 asio::awaitable<void> Connection::run() {
     auto& services = worker_.services();
     const auto& timeouts = services.config.timeouts;
     set_deadline(timeouts.handshake);
-    const IoStatus status = co_await stream_.handshake();
-    if (status != IoStatus::done) {
+    const wire::IoStatus status = co_await stream_.handshake();
+    if (status != wire::IoStatus::done) {
         services.metrics.handshakes_failed.Increment();
         base::log_debug("a TLS handshake failed", {{"error", expired_ ? "timeout" : stream_.last_error()}});
         co_return;
@@ -99,13 +99,13 @@ asio::awaitable<bool> Connection::serve_one() {
         }
         auto block = worker_.pool().take();
         std::size_t count = 0;
-        IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, count);
-        if (status == IoStatus::would_block) {
+        wire::IoStatus status = stream_.try_read({block.data(), wire::BufferPool::chunk_bytes}, count);
+        if (status == wire::IoStatus::would_block) {
             block.reset();
             if (co_await stream_.wait_readable()) continue;
-            status = IoStatus::failed;
+            status = wire::IoStatus::failed;
         }
-        if (status != IoStatus::done) {
+        if (status != wire::IoStatus::done) {
             if (parser.started()) {
                 AccessRecord record = new_record(peer_, services.clock.utc());
                 deny(record, expired_ ? "request-timeout" : "request-truncated");
@@ -115,7 +115,7 @@ asio::awaitable<bool> Connection::serve_one() {
         }
         buffered_.append(block.data(), count);
     }
-    http1::Request request = std::move(parser.request());
+    wire::http1::Request request = std::move(parser.request());
     if (request.destination) {
         clear_deadline();
         const bool lingers = co_await run_tunnel(*this, std::move(request));
@@ -128,7 +128,7 @@ asio::awaitable<bool> Connection::serve_one() {
     co_return keep;
 }
 
-asio::awaitable<bool> Connection::refuse(http1::Rejection rejection) {
+asio::awaitable<bool> Connection::refuse(wire::http1::Rejection rejection) {
     auto& services = worker_.services();
     AccessRecord record = new_record(peer_, services.clock.utc());
     deny(record, "malformed-" + std::string(rejection.reason));
@@ -146,12 +146,12 @@ asio::awaitable<bool> Connection::read_body(std::size_t count, std::string& body
         if (buffered_.empty()) {
             auto block = worker_.pool().take();
             std::size_t n = 0;
-            const IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, n);
-            if (status == IoStatus::done) buffered_.assign(block.data(), n);
+            const wire::IoStatus status = stream_.try_read({block.data(), wire::BufferPool::chunk_bytes}, n);
+            if (status == wire::IoStatus::done) buffered_.assign(block.data(), n);
             OPENSSL_cleanse(block.data(), n);  // a password may have been in it
             block.reset();
-            if (status == IoStatus::would_block && co_await stream_.wait_readable()) continue;
-            if (status != IoStatus::done) co_return false;
+            if (status == wire::IoStatus::would_block && co_await stream_.wait_readable()) continue;
+            if (status != wire::IoStatus::done) co_return false;
         }
         const std::size_t n = std::min(count - body.size(), buffered_.size());
         body.append(buffered_, 0, n);
@@ -164,16 +164,16 @@ asio::awaitable<bool> Connection::read_body(std::size_t count, std::string& body
 asio::awaitable<void> Connection::linger() {
     set_deadline(linger_time);
     buffered_ = std::string();
-    if (co_await stream_.shutdown_send() != IoStatus::done) co_return;
+    if (co_await stream_.shutdown_send() != wire::IoStatus::done) co_return;
     std::size_t dropped = 0;
     while (dropped < linger_bytes) {
         auto block = worker_.pool().take();
         std::size_t count = 0;
-        const IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, count);
+        const wire::IoStatus status = stream_.try_read({block.data(), wire::BufferPool::chunk_bytes}, count);
         block.reset();
         dropped += count;
-        if (status == IoStatus::done) continue;
-        if (status != IoStatus::would_block || !co_await stream_.wait_readable()) co_return;
+        if (status == wire::IoStatus::done) continue;
+        if (status != wire::IoStatus::would_block || !co_await stream_.wait_readable()) co_return;
     }
 }
 

@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include "gateway/exchange.hpp"
-#include "gateway/http1/request_parser.hpp"
 #include "gateway/record.hpp"
-#include "gateway/tls/tls_stream.hpp"
 #include "gateway/worker.hpp"
+#include "wire/http1/request_parser.hpp"
+#include "wire/tls_stream.hpp"
 
 namespace usher::gateway {
 
@@ -39,22 +39,22 @@ public:
     const Peer& peer() const noexcept override { return peer_; }
     boost::asio::awaitable<bool> read_body(std::size_t count, std::string& body) override;
     void clear_deadline() noexcept override { deadline_.reset(); }
-    boost::asio::awaitable<bool> send(const http1::Response& response) override;
+    boost::asio::awaitable<bool> send(const wire::http1::Response& response) override;
     boost::asio::awaitable<bool> establish() override;
-    ClientEnd& end() noexcept override { return stream_; }
+    wire::TunnelEnd& end() noexcept override { return stream_; }
     std::string take_early() override { return std::move(buffered_); }
     void set_access(LiveAccess* access) noexcept override { access_ = access; }
 
 private:
     void set_deadline(base::Microseconds from_now);
     boost::asio::awaitable<bool> serve_one();
-    boost::asio::awaitable<bool> refuse(http1::Rejection rejection);
+    boost::asio::awaitable<bool> refuse(wire::http1::Rejection rejection);
     boost::asio::awaitable<void> linger();
 
     Worker& worker_;
     Peer peer_;
     tls::ContextPtr context_;
-    tls::TlsStream stream_;
+    wire::TlsStream stream_;
     std::string buffered_;
     std::optional<base::MonoTime> deadline_;
     bool expired_ = false;

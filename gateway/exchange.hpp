@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <string>
 
-#include "gateway/client_end.hpp"
-#include "gateway/http1/response.hpp"
 #include "gateway/record.hpp"
+#include "wire/http1/response.hpp"
+#include "wire/tunnel_end.hpp"
 
 namespace usher::gateway {
 
@@ -25,11 +25,11 @@ public:
     /// The request has been read: what takes time from now on is not the client's doing.
     virtual void clear_deadline() noexcept = 0;
     /// Sends a whole response. False when the client is gone.
-    virtual boost::asio::awaitable<bool> send(const http1::Response& response) = 0;
+    virtual boost::asio::awaitable<bool> send(const wire::http1::Response& response) = 0;
 
     /// Answers a CONNECT with 200: from now on end() is the tunnel's. False when the client is gone.
     virtual boost::asio::awaitable<bool> establish() = 0;
-    virtual ClientEnd& end() noexcept = 0;
+    virtual wire::TunnelEnd& end() noexcept = 0;
     /// What the client sent behind its CONNECT and end() will not read.
     virtual std::string take_early() = 0;
     /// The access that this exchange carries, so that the end of the connection ends it; nullptr when it is over.

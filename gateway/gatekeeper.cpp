@@ -4,8 +4,8 @@ namespace usher::gateway {
 namespace {
 
 std::string_view token_of(const Credential& credential) {
-    if (const auto* bearer = std::get_if<http1::Bearer>(&credential)) return bearer->token.reveal();
-    if (const auto* basic = std::get_if<http1::Basic>(&credential)) return basic->password.reveal();
+    if (const auto* bearer = std::get_if<wire::http1::Bearer>(&credential)) return bearer->token.reveal();
+    if (const auto* basic = std::get_if<wire::http1::Basic>(&credential)) return basic->password.reveal();
     return {};
 }
 
@@ -21,7 +21,7 @@ std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& cr
     auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session->account_id);
     if (account == nullptr || account->status != auth::AccountStatus::active) return std::nullopt;
-    if (const auto* basic = std::get_if<http1::Basic>(&credential)) {
+    if (const auto* basic = std::get_if<wire::http1::Basic>(&credential)) {
         // A token goes with one username; another one beside it is a mistake that must not reach the record as the
         // truth.
         const auto username = auth::canonical_username(basic->username);

@@ -8,9 +8,9 @@
 #include "auth/policy.hpp"
 #include "auth/sessions.hpp"
 #include "base/net.hpp"
-#include "gateway/http1/authorization.hpp"
 #include "gateway/live_access.hpp"
 #include "gateway/record.hpp"
+#include "wire/http1/authorization.hpp"
 
 namespace usher::gateway {
 
@@ -29,7 +29,7 @@ struct Refusal {
     AccessRecord record;
 };
 
-using Credential = std::variant<std::monostate, http1::Bearer, http1::Basic>;
+using Credential = std::variant<std::monostate, wire::http1::Bearer, wire::http1::Basic>;
 
 /// The one place where it is decided whether a connection may be. Thread-safe; memory only, no waiting.
 class Gatekeeper {

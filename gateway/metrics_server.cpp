@@ -9,14 +9,14 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
-#include "gateway/http1/request_parser.hpp"
-#include "gateway/http1/response.hpp"
 #include "gateway/sockets.hpp"
+#include "wire/http1/request_parser.hpp"
+#include "wire/http1/response.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
-using http1::RequestParser;
-using http1::Response;
+using wire::http1::RequestParser;
+using wire::http1::Response;
 
 namespace {
 constexpr unsigned connections_max = 32;

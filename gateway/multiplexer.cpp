@@ -18,8 +18,8 @@ constexpr base::Microseconds linger_time{1'000'000};
 constexpr std::size_t linger_bytes = 256 * 1024;
 }  // namespace
 
-Multiplexer::Multiplexer(Worker& worker, tls::TlsStream& stream, const Peer& peer)
-    : worker_(worker), stream_(stream), peer_(peer), session_(*this, http2::Limits{}) {}
+Multiplexer::Multiplexer(Worker& worker, wire::TlsStream& stream, const Peer& peer)
+    : worker_(worker), stream_(stream), peer_(peer), session_(*this, wire::http2::Limits{}) {}
 
 asio::awaitable<void> Multiplexer::run() {
     using namespace asio::experimental::awaitable_operators;
@@ -55,13 +55,13 @@ asio::awaitable<void> Multiplexer::read() {
     for (unsigned reads = 0;; ++reads) {
         auto block = worker_.pool().take();
         std::size_t count = 0;
-        const IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, count);
-        if (status == IoStatus::would_block) {
+        const wire::IoStatus status = stream_.try_read({block.data(), wire::BufferPool::chunk_bytes}, count);
+        if (status == wire::IoStatus::would_block) {
             block.reset();
             reads = 0;
             if (co_await stream_.wait_readable()) continue;
         }
-        if (status != IoStatus::done) {
+        if (status != wire::IoStatus::done) {
             // Without its client's direction no stream of the connection can be ended properly any more.
             stream_.abort(false);
             break;
@@ -82,11 +82,11 @@ asio::awaitable<void> Multiplexer::read() {
     for (std::size_t dropped = 0; dropped < linger_bytes && !stream_.aborted();) {
         auto block = worker_.pool().take();
         std::size_t count = 0;
-        const IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, count);
+        const wire::IoStatus status = stream_.try_read({block.data(), wire::BufferPool::chunk_bytes}, count);
         block.reset();
         dropped += count;
-        if (status == IoStatus::done) continue;
-        if (status != IoStatus::would_block || !co_await stream_.wait_readable()) break;
+        if (status == wire::IoStatus::done) continue;
+        if (status != wire::IoStatus::would_block || !co_await stream_.wait_readable()) break;
     }
     stream_.abort(false);
 }
@@ -96,9 +96,9 @@ asio::awaitable<void> Multiplexer::write() {
         // What reading left to send (a KeyUpdate's answer) goes first.
         if (!stream_.flushed() && !co_await stream_.wait_room()) break;
         auto block = worker_.pool().take();
-        const std::size_t count = session_.fill({block.data(), BufferPool::chunk_bytes});
+        const std::size_t count = session_.fill({block.data(), wire::BufferPool::chunk_bytes});
         if (count > 0) {
-            if (stream_.put(std::move(block), count) != IoStatus::done) break;
+            if (stream_.put(std::move(block), count) != wire::IoStatus::done) break;
             continue;
         }
         block.reset();
@@ -107,7 +107,7 @@ asio::awaitable<void> Multiplexer::write() {
     }
     drained_ = true;
     deadline_ = worker_.services().clock.mono() + linger_time;
-    if (!stream_.aborted() && co_await stream_.shutdown_send() == IoStatus::done) co_return;
+    if (!stream_.aborted() && co_await stream_.shutdown_send() == wire::IoStatus::done) co_return;
     lose();
     stream_.abort(false);
 }
@@ -116,7 +116,7 @@ void Multiplexer::wake_writer() {
     if (session_.wants_write()) to_write_.set();
 }
 
-asio::awaitable<void> Multiplexer::serve(StreamExchange& exchange, http1::Request request) {
+asio::awaitable<void> Multiplexer::serve(StreamExchange& exchange, wire::http1::Request request) {
     if (request.destination) {
         (void)co_await run_tunnel(exchange, std::move(request));
         co_return;
@@ -132,7 +132,7 @@ void Multiplexer::finished(std::int32_t id) {
     last_gone_.set();
 }
 
-void Multiplexer::on_request(std::int32_t id, http1::Request request, bool ended) {
+void Multiplexer::on_request(std::int32_t id, wire::http1::Request request, bool ended) {
     deadline_.reset();
     auto& exchange = *streams_.emplace(id, std::make_unique<StreamExchange>(*this, id, ended)).first->second;
     // run() outlives the coroutine: it waits for the last stream.
@@ -150,7 +150,7 @@ void Multiplexer::on_request(std::int32_t id, http1::Request request, bool ended
     });
 }
 
-void Multiplexer::on_rejected(http1::Rejection rejection) {
+void Multiplexer::on_rejected(wire::http1::Rejection rejection) {
     AccessRecord record = new_record(peer_, worker_.services().clock.utc());
     deny(record, "malformed-" + std::string(rejection.reason));
     worker_.record_denial(std::move(record));

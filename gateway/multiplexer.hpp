@@ -5,20 +5,20 @@
 #include <optional>
 #include <unordered_map>
 
-#include "gateway/async_event.hpp"
-#include "gateway/http2/server_session.hpp"
 #include "gateway/stream_exchange.hpp"
-#include "gateway/tls/tls_stream.hpp"
 #include "gateway/worker.hpp"
+#include "wire/async_event.hpp"
+#include "wire/http2/server_session.hpp"
+#include "wire/tls_stream.hpp"
 
 namespace usher::gateway {
 
 /// One client's HTTP/2 connection: each request is a StreamExchange, served by a coroutine of its own. On its worker's
 /// thread.
-class Multiplexer final : private http2::ServerSession::Owner {
+class Multiplexer final : private wire::http2::ServerSession::Owner {
 public:
     /// All three must outlive run().
-    Multiplexer(Worker& worker, tls::TlsStream& stream, const Peer& peer);
+    Multiplexer(Worker& worker, wire::TlsStream& stream, const Peer& peer);
 
     /// Serves until the connection is over and each of its streams has ended.
     boost::asio::awaitable<void> run();
@@ -33,13 +33,13 @@ public:
     // For the streams.
     Worker& worker() noexcept { return worker_; }
     const Peer& peer() const noexcept { return peer_; }
-    http2::ServerSession& session() noexcept { return session_; }
+    wire::http2::ServerSession& session() noexcept { return session_; }
     /// After each change of the session.
     void wake_writer();
 
 private:
-    void on_request(std::int32_t id, http1::Request request, bool ended) override;
-    void on_rejected(http1::Rejection rejection) override;
+    void on_request(std::int32_t id, wire::http1::Request request, bool ended) override;
+    void on_rejected(wire::http1::Rejection rejection) override;
     void on_data(std::int32_t id, std::string_view bytes) override;
     void on_end(std::int32_t id) override;
     void on_sent(std::int32_t id) override;
@@ -49,17 +49,17 @@ private:
     boost::asio::awaitable<void> guarded(boost::asio::awaitable<void> half);
     boost::asio::awaitable<void> read();
     boost::asio::awaitable<void> write();
-    boost::asio::awaitable<void> serve(StreamExchange& exchange, http1::Request request);
+    boost::asio::awaitable<void> serve(StreamExchange& exchange, wire::http1::Request request);
     void finished(std::int32_t id);
     void lose();
     StreamExchange* find(std::int32_t id);
 
     Worker& worker_;
-    tls::TlsStream& stream_;
+    wire::TlsStream& stream_;
     const Peer& peer_;
-    http2::ServerSession session_;
+    wire::http2::ServerSession session_;
     std::unordered_map<std::int32_t, std::unique_ptr<StreamExchange>> streams_;
-    AsyncEvent to_write_, last_gone_;
+    wire::AsyncEvent to_write_, last_gone_;
     std::optional<base::MonoTime> deadline_;  ///< while no stream is open
     bool reading_ = true;
     bool drained_ = false;

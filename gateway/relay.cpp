@@ -63,11 +63,11 @@ void Relay::settle() {
 asio::awaitable<bool> Relay::to_app(std::string_view data) {
     while (!data.empty()) {
         std::size_t sent = 0;
-        const IoStatus status = app_.try_write(data, sent);
+        const wire::IoStatus status = app_.try_write(data, sent);
         access_.count_up(sent);
         data.remove_prefix(sent);
-        if (status == IoStatus::failed) co_return false;
-        if (status == IoStatus::done) continue;
+        if (status == wire::IoStatus::failed) co_return false;
+        if (status == wire::IoStatus::done) continue;
         access_.set_stalled_up(true);
         const bool writable = co_await app_.wait_writable();
         access_.set_stalled_up(false);
@@ -83,19 +83,19 @@ asio::awaitable<void> Relay::upload(std::string early) {
         if (access_.gated()) co_await access_.gate();
         auto block = pool_.take();
         std::size_t count = 0;
-        const IoStatus status = client_.try_read({block.data(), BufferPool::chunk_bytes}, count);
-        if (status == IoStatus::would_block) {
+        const wire::IoStatus status = client_.try_read({block.data(), wire::BufferPool::chunk_bytes}, count);
+        if (status == wire::IoStatus::would_block) {
             block.reset();
             if (!co_await client_.wait_readable()) co_return failed(CloseReason::CLIENT_ERROR);
             chunks = 0;
             continue;
         }
-        if (status == IoStatus::eof) {
+        if (status == wire::IoStatus::eof) {
             ended(CloseReason::CLIENT_CLOSED);
             app_.shutdown_send();
             co_return;
         }
-        if (status == IoStatus::failed) co_return failed(CloseReason::CLIENT_ERROR);
+        if (status == wire::IoStatus::failed) co_return failed(CloseReason::CLIENT_ERROR);
         if (!co_await to_app({block.data(), count})) co_return app_broke();
         block.reset();
         if (chunks >= chunks_before_yield) {
@@ -116,22 +116,23 @@ asio::awaitable<void> Relay::download() {
         }
         auto block = pool_.take();
         std::size_t count = 0;
-        const IoStatus status = app_.try_read({block.data(), std::min(room, BufferPool::chunk_bytes)}, count);
-        if (status == IoStatus::would_block) {
+        const wire::IoStatus status =
+            app_.try_read({block.data(), std::min(room, wire::BufferPool::chunk_bytes)}, count);
+        if (status == wire::IoStatus::would_block) {
             block.reset();
             if (!co_await app_.wait_readable()) co_return failed(CloseReason::APP_ERROR);
             chunks = 0;
             continue;
         }
-        if (status == IoStatus::eof && app_broke_) co_return failed(CloseReason::APP_ERROR);
-        if (status == IoStatus::eof) {
+        if (status == wire::IoStatus::eof && app_broke_) co_return failed(CloseReason::APP_ERROR);
+        if (status == wire::IoStatus::eof) {
             ended(CloseReason::APP_CLOSED);
-            if (co_await client_.shutdown_send() != IoStatus::done) failed(CloseReason::CLIENT_ERROR);
+            if (co_await client_.shutdown_send() != wire::IoStatus::done) failed(CloseReason::CLIENT_ERROR);
             co_return;
         }
-        if (status == IoStatus::failed) co_return failed(CloseReason::APP_ERROR);
+        if (status == wire::IoStatus::failed) co_return failed(CloseReason::APP_ERROR);
 
-        if (client_.put(std::move(block), count) != IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
+        if (client_.put(std::move(block), count) != wire::IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
         access_.count_down(count);  // what does not arrive is taken off by settle()
         if (chunks >= chunks_before_yield) {
             chunks = 0;

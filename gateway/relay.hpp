@@ -3,8 +3,8 @@
 #include <string>
 
 #include "gateway/app_socket.hpp"
-#include "gateway/client_end.hpp"
 #include "gateway/live_access.hpp"
+#include "wire/tunnel_end.hpp"
 
 namespace usher::gateway {
 
@@ -12,7 +12,7 @@ namespace usher::gateway {
 /// through, and counts what was handed over. All four references must outlive run(). One worker's thread.
 class Relay {
 public:
-    Relay(ClientEnd& client, AppSocket& app, LiveAccess& access, BufferPool& pool)
+    Relay(wire::TunnelEnd& client, AppSocket& app, LiveAccess& access, wire::BufferPool& pool)
         : client_(client), app_(app), access_(access), pool_(pool) {}
 
     /// `early` is what the client sent behind its request; it goes to the app first. Returns why it ended; the sockets
@@ -31,10 +31,10 @@ private:
     void app_broke();
     void settle();
 
-    ClientEnd& client_;
+    wire::TunnelEnd& client_;
     AppSocket& app_;
     LiveAccess& access_;
-    BufferPool& pool_;
+    wire::BufferPool& pool_;
     CloseReason::Value reason_ = CloseReason::UNSPECIFIED;
     bool settled_ = false;
     bool app_broke_ = false;

@@ -4,13 +4,13 @@
 #include "auth/policy.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "gateway/http1/authorization.hpp"
-#include "gateway/http1/json_object.hpp"
 #include "gateway/sign_in.hpp"
+#include "wire/http1/authorization.hpp"
+#include "wire/http1/json_object.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
-using http1::Response;
+using wire::http1::Response;
 
 namespace {
 
@@ -42,16 +42,16 @@ Response success(const std::string& json) {
     return response;
 }
 
-Credential credential_of(const http1::Request& request) {
+Credential credential_of(const wire::http1::Request& request) {
     const std::string* value = request.field("authorization");
     if (value == nullptr) return std::monostate{};
-    auto parsed = http1::parse_authorization(*value);
-    if (auto* bearer = std::get_if<http1::Bearer>(&parsed)) return std::move(*bearer);
+    auto parsed = wire::http1::parse_authorization(*value);
+    if (auto* bearer = std::get_if<wire::http1::Bearer>(&parsed)) return std::move(*bearer);
     // The API knows Bearer only (RFC 6750): a Basic password here would be an invitation to send real passwords.
     return std::monostate{};
 }
 
-asio::awaitable<bool> sign_in(Exchange& exchange, http1::Request& request, bool keep) {
+asio::awaitable<bool> sign_in(Exchange& exchange, wire::http1::Request& request, bool keep) {
     auto& services = exchange.worker().services();
     const std::string* type = request.field("content-type");
     const auto is_json = [](std::string_view t) {
@@ -65,7 +65,7 @@ asio::awaitable<bool> sign_in(Exchange& exchange, http1::Request& request, bool 
     std::string body;
     if (!co_await exchange.read_body(static_cast<std::size_t>(request.content_length), body)) co_return false;
     exchange.clear_deadline();
-    auto parsed = http1::parse_json_object(body);
+    auto parsed = wire::http1::parse_json_object(body);
     base::wipe(body);
     if (!parsed) co_return co_await fail(exchange, 400, "malformed-json", false);
     auto form = read_sign_in_form(std::move(*parsed));
@@ -130,7 +130,7 @@ asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& s
 
 }  // namespace
 
-asio::awaitable<bool> serve_session_api(Exchange& exchange, http1::Request& request) {
+asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request& request) {
     auto& services = exchange.worker().services();
     const bool keep = request.keep_alive && !services.draining.load(std::memory_order_relaxed);
     const std::string path = request.target.substr(0, request.target.find('?'));

@@ -2,7 +2,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "gateway/exchange.hpp"
-#include "gateway/http1/request_parser.hpp"
+#include "wire/http1/request_parser.hpp"
 
 namespace usher::gateway {
 
@@ -12,6 +12,6 @@ namespace usher::gateway {
 ///   DELETE /.usher/v1/sessions/current   sign out
 ///   GET    /.usher/v1/apps               what may I use
 /// Anything else is 404 or 405. Returns whether the connection may serve another request.
-boost::asio::awaitable<bool> serve_session_api(Exchange& exchange, http1::Request& request);
+boost::asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request& request);
 
 }  // namespace usher::gateway

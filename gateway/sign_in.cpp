@@ -42,7 +42,7 @@ std::int64_t seconds_rounded_up(base::Microseconds d) { return (d.count() + 999'
 
 }  // namespace
 
-base::Result<SignInForm> read_sign_in_form(http1::JsonObject object) {
+base::Result<SignInForm> read_sign_in_form(wire::http1::JsonObject object) {
     const auto bad = [](const char* token) { return base::Error{base::Errc::invalid_argument, token}; };
     SignInForm form;
     const std::string* username = object.member("username");

@@ -3,9 +3,9 @@
 #include <string>
 
 #include "base/secret.hpp"
-#include "gateway/http1/json_object.hpp"
 #include "gateway/services.hpp"
 #include "gateway/worker.hpp"
+#include "wire/http1/json_object.hpp"
 
 namespace usher::gateway {
 
@@ -17,7 +17,7 @@ struct SignInForm {
 
 /// Reads {"username", "password", "device": {...}} and nothing else. The error's message is a fixed token for the
 /// client.
-base::Result<SignInForm> read_sign_in_form(http1::JsonObject form);
+base::Result<SignInForm> read_sign_in_form(wire::http1::JsonObject form);
 
 struct SignInOutcome {
     int status = 401;  ///< 201, 401, 429 or 503

@@ -9,7 +9,7 @@
 
 namespace usher::gateway {
 namespace asio = boost::asio;
-using http2::ErrorCode;
+using wire::http2::ErrorCode;
 
 Worker& StreamExchange::worker() noexcept { return connection_.worker(); }
 const Peer& StreamExchange::peer() const noexcept { return connection_.peer(); }
@@ -21,16 +21,16 @@ asio::awaitable<bool> StreamExchange::read_body(std::size_t count, std::string& 
     while (body.size() < count) {
         char block[1024];
         std::size_t n = 0;
-        const IoStatus status = try_read({block, std::min(sizeof block, count - body.size())}, n);
+        const wire::IoStatus status = try_read({block, std::min(sizeof block, count - body.size())}, n);
         body.append(block, n);
         OPENSSL_cleanse(block, n);  // a password may have been in it
-        if (status == IoStatus::done) continue;
-        if (status != IoStatus::would_block || !co_await wait_readable()) co_return false;
+        if (status == wire::IoStatus::done) continue;
+        if (status != wire::IoStatus::would_block || !co_await wait_readable()) co_return false;
     }
     co_return true;
 }
 
-asio::awaitable<bool> StreamExchange::send(const http1::Response& response) {
+asio::awaitable<bool> StreamExchange::send(const wire::http1::Response& response) {
     if (gone() || closed_) co_return false;
     connection_.session().respond(id_, response);
     answered_ = ended_ = true;
@@ -45,10 +45,10 @@ asio::awaitable<bool> StreamExchange::establish() {
     co_return true;
 }
 
-IoStatus StreamExchange::try_read(std::span<char> out, std::size_t& count) {
+wire::IoStatus StreamExchange::try_read(std::span<char> out, std::size_t& count) {
     count = 0;
-    if (gone()) return IoStatus::failed;
-    if (arrived_.empty()) return client_ended_ ? IoStatus::eof : IoStatus::would_block;
+    if (gone()) return wire::IoStatus::failed;
+    if (arrived_.empty()) return client_ended_ ? wire::IoStatus::eof : wire::IoStatus::would_block;
     count = std::min(out.size(), arrived_.size() - taken_);
     std::memcpy(out.data(), arrived_.data() + taken_, count);
     taken_ += count;
@@ -59,7 +59,7 @@ IoStatus StreamExchange::try_read(std::span<char> out, std::size_t& count) {
     }
     connection_.session().consumed(id_, count, worker().services().clock.mono());
     connection_.wake_writer();
-    return IoStatus::done;
+    return wire::IoStatus::done;
 }
 
 asio::awaitable<bool> StreamExchange::wait_readable() {
@@ -69,7 +69,7 @@ asio::awaitable<bool> StreamExchange::wait_readable() {
 
 std::size_t StreamExchange::room() {
     if (gone() || closed_ || ended_) return 0;
-    return std::min(connection_.session().room(id_), BufferPool::chunk_bytes);
+    return std::min(connection_.session().room(id_), wire::BufferPool::chunk_bytes);
 }
 
 asio::awaitable<bool> StreamExchange::wait_room() {
@@ -77,21 +77,21 @@ asio::awaitable<bool> StreamExchange::wait_room() {
     co_return !gone() && !closed_ && !ended_;
 }
 
-IoStatus StreamExchange::put(BufferPool::Block block, std::size_t count) {
-    if (gone() || closed_ || ended_) return IoStatus::failed;
+wire::IoStatus StreamExchange::put(wire::BufferPool::Block block, std::size_t count) {
+    if (gone() || closed_ || ended_) return wire::IoStatus::failed;
     sending_ = std::move(block);
     connection_.session().send(id_, {sending_.data(), count});
     connection_.wake_writer();
-    return IoStatus::done;
+    return wire::IoStatus::done;
 }
 
-asio::awaitable<IoStatus> StreamExchange::shutdown_send() {
+asio::awaitable<wire::IoStatus> StreamExchange::shutdown_send() {
     while (!gone() && !closed_ && connection_.session().unsent(id_) > 0) co_await may_write_.wait();
-    if (gone() || closed_) co_return IoStatus::failed;
+    if (gone() || closed_) co_return wire::IoStatus::failed;
     ended_ = true;
     connection_.session().end(id_);
     connection_.wake_writer();
-    co_return IoStatus::done;
+    co_return wire::IoStatus::done;
 }
 
 void StreamExchange::abort(bool reset) noexcept {

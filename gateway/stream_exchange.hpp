@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
-#include "gateway/async_event.hpp"
 #include "gateway/exchange.hpp"
-#include "gateway/http2/server_session.hpp"
+#include "wire/async_event.hpp"
+#include "wire/http2/server_session.hpp"
 
 namespace usher::gateway {
 
@@ -15,7 +15,7 @@ class Multiplexer;
 /// One stream of an HTTP/2 connection as the exchange of its request and, behind a CONNECT, as the client's end of the
 /// tunnel. Bytes that the app cannot take lie here, at most a stream's window of them; bytes that the client cannot
 /// take are not read from the app.
-class StreamExchange final : public Exchange, public ClientEnd {
+class StreamExchange final : public Exchange, public wire::TunnelEnd {
 public:
     StreamExchange(Multiplexer& connection, std::int32_t id, bool ended)
         : connection_(connection), id_(id), client_ended_(ended) {}
@@ -24,18 +24,18 @@ public:
     const Peer& peer() const noexcept override;
     boost::asio::awaitable<bool> read_body(std::size_t count, std::string& body) override;
     void clear_deadline() noexcept override { deadline_.reset(); }
-    boost::asio::awaitable<bool> send(const http1::Response& response) override;
+    boost::asio::awaitable<bool> send(const wire::http1::Response& response) override;
     boost::asio::awaitable<bool> establish() override;
-    ClientEnd& end() noexcept override { return *this; }
+    wire::TunnelEnd& end() noexcept override { return *this; }
     std::string take_early() override { return {}; }
     void set_access(LiveAccess* access) noexcept override { access_ = access; }
 
-    IoStatus try_read(std::span<char> out, std::size_t& count) override;
+    wire::IoStatus try_read(std::span<char> out, std::size_t& count) override;
     boost::asio::awaitable<bool> wait_readable() override;
     std::size_t room() override;
     boost::asio::awaitable<bool> wait_room() override;
-    IoStatus put(BufferPool::Block block, std::size_t count) override;
-    boost::asio::awaitable<IoStatus> shutdown_send() override;
+    wire::IoStatus put(wire::BufferPool::Block block, std::size_t count) override;
+    boost::asio::awaitable<wire::IoStatus> shutdown_send() override;
     void abort(bool reset) noexcept override;
     std::size_t unacknowledged() const noexcept override;
 
@@ -62,9 +62,9 @@ private:
     std::int32_t id_;
     std::string arrived_;
     std::size_t taken_ = 0;  ///< of arrived_
-    BufferPool::Block sending_;
+    wire::BufferPool::Block sending_;
     std::size_t unsent_ = 0;  ///< of what was put, once the session has let go of it
-    AsyncEvent may_read_, may_write_;
+    wire::AsyncEvent may_read_, may_write_;
     std::optional<base::MonoTime> deadline_;
     LiveAccess* access_ = nullptr;
     bool client_ended_;

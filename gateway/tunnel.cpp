@@ -11,14 +11,14 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "base/log.hpp"
-#include "gateway/http1/authorization.hpp"
-#include "gateway/http1/response.hpp"
 #include "gateway/relay.hpp"
 #include "gateway/worker.hpp"
+#include "wire/http1/authorization.hpp"
+#include "wire/http1/response.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
-using http1::Response;
+using wire::http1::Response;
 
 namespace {
 
@@ -37,7 +37,7 @@ asio::awaitable<bool> refuse(Exchange& exchange, const Answer& answer) {
     if (answer.status == 407)
         response.proxy_challenge();
     else
-        response.field("proxy-status", http1::proxy_status(answer.proxy_error, answer.detail));
+        response.field("proxy-status", wire::http1::proxy_status(answer.proxy_error, answer.detail));
     co_return co_await exchange.send(response);
 }
 
@@ -226,7 +226,7 @@ private:
 
 }  // namespace
 
-asio::awaitable<bool> run_tunnel(Exchange& exchange, http1::Request request) {
+asio::awaitable<bool> run_tunnel(Exchange& exchange, wire::http1::Request request) {
     auto& worker = exchange.worker();
     auto& services = worker.services();
     const base::Destination destination = *request.destination;
@@ -243,18 +243,18 @@ asio::awaitable<bool> run_tunnel(Exchange& exchange, http1::Request request) {
     }
     Credential credential;
     if (const std::string* value = request.field("proxy-authorization")) {
-        auto parsed = http1::parse_authorization(*value);
-        if (const auto* error = std::get_if<http1::AuthorizationError>(&parsed)) {
-            const bool unknown = *error == http1::AuthorizationError::unsupported_scheme;
+        auto parsed = wire::http1::parse_authorization(*value);
+        if (const auto* error = std::get_if<wire::http1::AuthorizationError>(&parsed)) {
+            const bool unknown = *error == wire::http1::AuthorizationError::unsupported_scheme;
             refuse_early(unknown ? "credential-scheme" : "credential-malformed");
             co_return co_await refuse(exchange,
                                       {unknown ? 407 : 400, "http_request_error",
                                        unknown ? "use Bearer or Basic credentials" : "malformed credentials"});
         }
-        if (auto* bearer = std::get_if<http1::Bearer>(&parsed))
+        if (auto* bearer = std::get_if<wire::http1::Bearer>(&parsed))
             credential = std::move(*bearer);
         else
-            credential = std::move(std::get<http1::Basic>(parsed));
+            credential = std::move(std::get<wire::http1::Basic>(parsed));
     }
     request.wipe_credentials();
 

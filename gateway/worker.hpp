@@ -14,10 +14,10 @@
 #include <unordered_set>
 
 #include "audit/denial_merger.hpp"
-#include "gateway/buffer_pool.hpp"
 #include "gateway/dial/dialer.hpp"
 #include "gateway/live_access.hpp"
 #include "gateway/services.hpp"
+#include "wire/buffer_pool.hpp"
 
 namespace usher::gateway {
 
@@ -50,7 +50,7 @@ public:
     // For connections, on the worker's thread.
     Services& services() noexcept { return services_; }
     boost::asio::io_context& io() noexcept { return io_; }
-    BufferPool& pool() noexcept { return pool_; }
+    wire::BufferPool& pool() noexcept { return pool_; }
     dial::Dialer& dialer() noexcept { return dialer_; }
     const std::shared_ptr<const dial::OwnListeners>& own_listeners() const noexcept { return own_listeners_; }
     void enter(LiveAccess& access);
@@ -72,7 +72,7 @@ private:
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
     boost::asio::ip::tcp::acceptor acceptor_;
     boost::asio::steady_timer ticker_;
-    BufferPool pool_;
+    wire::BufferPool pool_;
     std::shared_ptr<const dial::OwnListeners> own_listeners_;
     std::unique_ptr<dial::Resolver> resolver_;
     dial::Dialer dialer_;

@@ -1,6 +1,6 @@
 #include "gateway/control/caller.hpp"
 
-#include "gateway/http1/authorization.hpp"
+#include "wire/http1/authorization.hpp"
 
 namespace usher::gateway::control {
 
@@ -14,8 +14,8 @@ std::optional<Caller> TunnelPolicy::identify(const CallMetadata& metadata) const
     const auto [first, last] = metadata.equal_range("authorization");
     // Two credentials could be read as either: refused.
     if (first == last || std::next(first) != last) return std::nullopt;
-    const auto credential = http1::parse_authorization({first->second.data(), first->second.size()});
-    const auto* bearer = std::get_if<http1::Bearer>(&credential);
+    const auto credential = wire::http1::parse_authorization({first->second.data(), first->second.size()});
+    const auto* bearer = std::get_if<wire::http1::Bearer>(&credential);
     if (bearer == nullptr) return std::nullopt;
     return of(sessions_.authenticate(bearer->token.reveal()));
 }

@@ -1,9 +1,9 @@
 #include "base/text.hpp"
-#include "gateway/http1/authorization.hpp"
 #include "tests/fuzz/require.hpp"
+#include "wire/http1/authorization.hpp"
 
 using usher::fuzz::require;
-using namespace usher::gateway::http1;
+using namespace usher::wire::http1;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto value = usher::fuzz::text_of(data, size);

@@ -1,10 +1,10 @@
-#include "gateway/http1/connect_target.hpp"
 #include "tests/fuzz/require.hpp"
+#include "wire/http1/connect_target.hpp"
 
 using usher::base::Destination;
 using usher::base::IpAddress;
 using usher::fuzz::require;
-using usher::gateway::http1::parse_connect_target;
+using usher::wire::http1::parse_connect_target;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto parsed = parse_connect_target(usher::fuzz::text_of(data, size));

@@ -1,10 +1,10 @@
 #include <string>
 
-#include "gateway/http1/request_parser.hpp"
 #include "tests/fuzz/require.hpp"
+#include "wire/http1/request_parser.hpp"
 
 using usher::fuzz::require;
-using usher::gateway::http1::RequestParser;
+using usher::wire::http1::RequestParser;
 
 namespace {
 

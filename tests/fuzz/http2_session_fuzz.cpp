@@ -2,10 +2,10 @@
 #include <string>
 #include <vector>
 
-#include "gateway/http2/server_session.hpp"
 #include "tests/fuzz/require.hpp"
+#include "wire/http2/server_session.hpp"
 
-using namespace usher::gateway;
+using namespace usher::wire;
 using http2::ServerSession;
 using usher::fuzz::require;
 

@@ -1,11 +1,11 @@
 #include "base/text.hpp"
-#include "gateway/http1/json_object.hpp"
 #include "tests/fuzz/require.hpp"
+#include "wire/http1/json_object.hpp"
 
 using usher::base::json_quote;
 using usher::fuzz::require;
-using usher::gateway::http1::JsonObject;
-using usher::gateway::http1::parse_json_object;
+using usher::wire::http1::JsonObject;
+using usher::wire::http1::parse_json_object;
 
 namespace {
 

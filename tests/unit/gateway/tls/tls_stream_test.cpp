@@ -1,4 +1,4 @@
-#include "gateway/tls/tls_stream.hpp"
+#include "wire/tls_stream.hpp"
 
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -18,8 +18,9 @@
 namespace asio = boost::asio;
 using namespace usher::gateway::tls;
 using asio::ip::tcp;
-using usher::gateway::BufferPool;
-using usher::gateway::IoStatus;
+using usher::wire::BufferPool;
+using usher::wire::IoStatus;
+using usher::wire::TlsStream;
 
 namespace {
 

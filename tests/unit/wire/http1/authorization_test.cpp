@@ -1,4 +1,4 @@
-#include "gateway/http1/authorization.hpp"
+#include "wire/http1/authorization.hpp"
 
 #include <string>
 
@@ -6,7 +6,7 @@
 #include "catch.hpp"
 
 using namespace std::string_literals;
-using namespace usher::gateway::http1;
+using namespace usher::wire::http1;
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "gateway/http1/connect_target.hpp"
+#include "wire/http1/connect_target.hpp"
 
 #include <string>
 #include <utility>
@@ -7,9 +7,9 @@
 
 using usher::base::Destination;
 using usher::base::IpAddress;
-using usher::gateway::http1::parse_authority;
-using usher::gateway::http1::parse_connect_target;
-using usher::gateway::http1::Rejection;
+using usher::wire::http1::parse_authority;
+using usher::wire::http1::parse_connect_target;
+using usher::wire::http1::Rejection;
 
 TEST_CASE("a spelling that only a resolver understands is refused") {
     for (const char* host : {"127.1",
@@ -84,6 +84,6 @@ TEST_CASE("what is accepted has one canonical form") {
 
 TEST_CASE("an authority may leave its port out") {
     const auto parsed = parse_authority("GW.example");
-    REQUIRE(std::holds_alternative<usher::gateway::http1::Authority>(parsed));
-    CHECK_FALSE(std::get<usher::gateway::http1::Authority>(parsed).port);
+    REQUIRE(std::holds_alternative<usher::wire::http1::Authority>(parsed));
+    CHECK_FALSE(std::get<usher::wire::http1::Authority>(parsed).port);
 }

@@ -1,4 +1,4 @@
-#include "gateway/http1/json_object.hpp"
+#include "wire/http1/json_object.hpp"
 
 #include <string>
 
@@ -6,7 +6,7 @@
 
 using namespace std::string_literals;
 using usher::base::Errc;
-using usher::gateway::http1::parse_json_object;
+using usher::wire::http1::parse_json_object;
 
 TEST_CASE("a sign-in is read and its password taken out") {
     auto parsed = parse_json_object(

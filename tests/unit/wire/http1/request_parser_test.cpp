@@ -1,4 +1,4 @@
-#include "gateway/http1/request_parser.hpp"
+#include "wire/http1/request_parser.hpp"
 
 #include <string>
 #include <string_view>
@@ -7,9 +7,9 @@
 #include "catch.hpp"
 
 using namespace std::string_literals;
-using usher::gateway::http1::Rejection;
-using usher::gateway::http1::Request;
-using usher::gateway::http1::RequestParser;
+using usher::wire::http1::Rejection;
+using usher::wire::http1::Request;
+using usher::wire::http1::RequestParser;
 using State = RequestParser::State;
 
 namespace {

@@ -1,10 +1,10 @@
-#include "gateway/http1/response.hpp"
+#include "wire/http1/response.hpp"
 
 #include <stdexcept>
 
 #include "catch.hpp"
 
-using namespace usher::gateway::http1;
+using namespace usher::wire::http1;
 
 TEST_CASE("a refusal says what is wrong, closes and is not stored") {
     CHECK(Response(407).proxy_challenge().no_store().close().text("sign in first").to_http1() ==

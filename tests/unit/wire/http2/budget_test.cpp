@@ -1,11 +1,11 @@
-#include "gateway/http2/budget.hpp"
+#include "wire/http2/budget.hpp"
 
 #include <chrono>
 
 #include "catch.hpp"
 
 using usher::base::MonoTime;
-using usher::gateway::http2::Budget;
+using usher::wire::http2::Budget;
 
 TEST_CASE("a budget lets a burst through, then so many a second") {
     Budget budget(10, 4);

@@ -1,12 +1,12 @@
-#include "gateway/http2/request_builder.hpp"
+#include "wire/http2/request_builder.hpp"
 
 #include <utility>
 #include <vector>
 
 #include "catch.hpp"
 
-using usher::gateway::http1::Request;
-using usher::gateway::http2::RequestBuilder;
+using usher::wire::http1::Request;
+using usher::wire::http2::RequestBuilder;
 
 namespace {
 

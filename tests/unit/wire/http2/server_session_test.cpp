@@ -1,4 +1,4 @@
-#include "gateway/http2/server_session.hpp"
+#include "wire/http2/server_session.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -7,8 +7,8 @@
 #include "catch.hpp"
 #include "tests/unit/wire/http2/frames.hpp"
 
-using namespace usher::gateway;
-using namespace usher::gateway::http2;
+using namespace usher::wire;
+using namespace usher::wire::http2;
 using namespace usher::test;
 using usher::base::MonoTime;
 
