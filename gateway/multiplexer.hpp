@@ -7,15 +7,14 @@
 
 #include "gateway/stream_exchange.hpp"
 #include "gateway/worker.hpp"
-#include "wire/async_event.hpp"
+#include "wire/http2/carrier.hpp"
 #include "wire/http2/server_session.hpp"
-#include "wire/tls_stream.hpp"
 
 namespace usher::gateway {
 
 /// One client's HTTP/2 connection: each request is a StreamExchange, served by a coroutine of its own. On its worker's
 /// thread.
-class Multiplexer final : private wire::http2::ServerSession::Owner {
+class Multiplexer final : public wire::http2::Carrier, private wire::http2::ServerSession::Owner {
 public:
     /// All three must outlive run().
     Multiplexer(Worker& worker, wire::TlsStream& stream, const Peer& peer);
@@ -33,9 +32,7 @@ public:
     // For the streams.
     Worker& worker() noexcept { return worker_; }
     const Peer& peer() const noexcept { return peer_; }
-    wire::http2::ServerSession& session() noexcept { return session_; }
-    /// After each change of the session.
-    void wake_writer();
+    wire::http2::ServerSession& session() noexcept override { return session_; }
 
 private:
     void on_request(std::int32_t id, wire::http1::Request request, bool ended) override;
@@ -45,25 +42,20 @@ private:
     void on_sent(std::int32_t id) override;
     void on_window(std::int32_t id) override;
     void on_closed(std::int32_t id, bool reset, std::size_t unsent) override;
+    void on_lost() override;
+    void on_finished_sending() override;
 
-    boost::asio::awaitable<void> guarded(boost::asio::awaitable<void> half);
-    boost::asio::awaitable<void> read();
-    boost::asio::awaitable<void> write();
     boost::asio::awaitable<void> serve(StreamExchange& exchange, wire::http1::Request request);
     void finished(std::int32_t id);
-    void lose();
     StreamExchange* find(std::int32_t id);
 
     Worker& worker_;
-    wire::TlsStream& stream_;
     const Peer& peer_;
     wire::http2::ServerSession session_;
     std::unordered_map<std::int32_t, std::unique_ptr<StreamExchange>> streams_;
-    wire::AsyncEvent to_write_, last_gone_;
+    wire::AsyncEvent last_gone_;
     std::optional<base::MonoTime> deadline_;  ///< while no stream is open
-    bool reading_ = true;
     bool drained_ = false;
-    bool lost_ = false;  ///< nothing can be sent any more
 };
 
 }  // namespace usher::gateway

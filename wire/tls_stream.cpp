@@ -3,6 +3,7 @@
 #include <linux/sockios.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -108,6 +109,23 @@ TlsStream::TlsStream(asio::ip::tcp::socket socket, SSL_CTX* context, BufferPool&
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_, bio, bio);
     SSL_set_accept_state(ssl_);
+}
+
+TlsStream::TlsStream(asio::ip::tcp::socket socket, SSL_CTX* context, BufferPool& pool, const std::string& host)
+    : TlsStream(std::move(socket), context, pool) {
+    SSL_set_connect_state(ssl_);
+    SSL_clear_mode(ssl_, SSL_MODE_ENABLE_PARTIAL_WRITE);  // encrypt() is all or nothing
+    SSL_set_read_ahead(ssl_, 0);                          // the BIO reads ahead
+    SSL_set_verify(ssl_, SSL_VERIFY_PEER, nullptr);
+    static constexpr unsigned char protocols[] = "\x02h2";
+    if (SSL_set_alpn_protos(ssl_, protocols, sizeof protocols - 1) != 0) throw std::bad_alloc();
+    X509_VERIFY_PARAM* wanted = SSL_get0_param(ssl_);
+    X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) == 1) return;
+    // What is no address is a name; SNI is for names only (RFC 6066 §3).
+    ERR_clear_error();
+    if (SSL_set_tlsext_host_name(ssl_, host.c_str()) != 1 || X509_VERIFY_PARAM_set1_host(wanted, host.c_str(), 0) != 1)
+        throw std::bad_alloc();
 }
 
 TlsStream::~TlsStream() { SSL_free(ssl_); }
@@ -292,6 +310,11 @@ std::string_view TlsStream::protocol() const noexcept {
     unsigned length = 0;
     SSL_get0_alpn_selected(ssl_, &name, &length);
     return {reinterpret_cast<const char*>(name), length};
+}
+
+std::string TlsStream::verification_error() const {
+    const long result = SSL_get_verify_result(ssl_);
+    return result == X509_V_OK ? std::string() : X509_verify_cert_error_string(result);
 }
 
 std::string TlsStream::last_error() const {

@@ -14,15 +14,19 @@
 
 namespace usher::wire {
 
-/// The server's side of TLS over a TCP socket, made for relaying: many records a send, large receives, the socket is
-/// tried before it is waited for, and buffers are held only while bytes are in them. Lives on one worker's thread.
+/// One side of TLS over a TCP socket, made for relaying: many records a send, large receives, the socket is
+/// tried before it is waited for, and buffers are held only while bytes are in them. Lives on one thread.
 /// TLS 1.2 and 1.3.
 ///
 /// Steps never block and never suspend: a caller loops over them and awaits wait_readable()/wait_writable() in between.
 /// One reader and one writer may be suspended at the same time. abort() makes every wait return.
 class TlsStream final : public TunnelEnd {
 public:
+    /// The server's side.
     TlsStream(boost::asio::ip::tcp::socket socket, SSL_CTX* context, BufferPool& pool);
+    /// The client's side, which speaks HTTP/2 alone (ALPN): the handshake fails unless the context's authorities vouch
+    /// for `host`, a name or an address.
+    TlsStream(boost::asio::ip::tcp::socket socket, SSL_CTX* context, BufferPool& pool, const std::string& host);
     ~TlsStream() override;
     TlsStream(const TlsStream&) = delete;
     TlsStream& operator=(const TlsStream&) = delete;
@@ -63,6 +67,8 @@ public:
     std::size_t unacknowledged() const noexcept override;
     /// A fixed phrase for logs: never data from the peer.
     std::string last_error() const;
+    /// Why the peer's certificate was refused; empty when it was not.
+    std::string verification_error() const;
     boost::asio::ip::tcp::socket& socket() noexcept { return socket_; }
 
 private:

@@ -145,7 +145,7 @@ TEST_CASE("a frame with its head fits one TLS record, whatever the size of what 
 
 TEST_CASE("what the owner has not consumed closes the stream's window, and not the connection's") {
     Limits limits;
-    limits.window = 65'535;
+    limits.flow.window = 65'535;
     Peer peer(limits);
     peer.greet();
     peer.open_tunnel(1);
@@ -166,13 +166,13 @@ TEST_CASE("what the owner has not consumed closes the stream's window, and not t
 
 TEST_CASE("a window grows for a stream that is taken as fast as it comes, up to its bound") {
     Limits limits;
-    limits.window = 65'536;
-    limits.window_max = 256 * 1024;
+    limits.flow.window = 65'536;
+    limits.flow.window_max = 256 * 1024;
     Peer peer(limits);
     peer.greet();
     peer.open_tunnel(1);
     const std::string chunk(16'384, 'x');
-    std::uint64_t opened = limits.window, used = 0;
+    std::uint64_t opened = limits.flow.window, used = 0;
     for (int i = 0; i < 200; ++i) {
         REQUIRE(peer.receive(frames::frame(frames::data, 0, 1, chunk)));
         used += chunk.size();
@@ -180,18 +180,18 @@ TEST_CASE("a window grows for a stream that is taken as fast as it comes, up to 
         for (const auto& frame : peer.sent())
             if (frame.type == frames::window_update && frame.stream == 1)
                 opened += frames::read_number(frame.payload, 4);
-        REQUIRE(opened - used <= limits.window_max);
+        REQUIRE(opened - used <= limits.flow.window_max);
     }
-    CHECK(opened - used > limits.window);
+    CHECK(opened - used > limits.flow.window);
 }
 
 TEST_CASE("many stalled streams together lie within the connection's bound") {
     Limits limits;
-    limits.buffered = 1u << 20;
-    limits.connection_window = 1u << 20;
+    limits.flow.buffered = 1u << 20;
+    limits.flow.connection_window = 1u << 20;
     Peer peer(limits);
     peer.greet();
-    std::int64_t window = limits.connection_window;
+    std::int64_t window = limits.flow.connection_window;
     const auto update = [&] {
         for (const auto& frame : peer.sent())
             if (frame.type == frames::window_update && frame.stream == 0)
@@ -210,12 +210,12 @@ TEST_CASE("many stalled streams together lie within the connection's bound") {
             update();
         }
     }
-    CHECK(taken >= limits.buffered);
-    CHECK(taken <= limits.buffered + limits.connection_window);
+    CHECK(taken >= limits.flow.buffered);
+    CHECK(taken <= limits.flow.buffered + limits.flow.connection_window);
     // Taking it all opens the window again.
     for (const auto& [id, bytes] : peer.seen.data) peer.session().consumed(id, bytes.size(), peer.now);
     update();
-    CHECK(window >= static_cast<std::int64_t>(limits.connection_window) / 2);
+    CHECK(window >= static_cast<std::int64_t>(limits.flow.connection_window) / 2);
 }
 
 TEST_CASE("a refused request leaves a rejection, and the others go on") {
