@@ -2,8 +2,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <string>
 
-#include "gateway/app_socket.hpp"
 #include "gateway/live_access.hpp"
+#include "wire/plain_socket.hpp"
 #include "wire/tunnel_end.hpp"
 
 namespace usher::gateway {
@@ -12,7 +12,7 @@ namespace usher::gateway {
 /// through, and counts what was handed over. All four references must outlive run(). One worker's thread.
 class Relay {
 public:
-    Relay(wire::TunnelEnd& client, AppSocket& app, LiveAccess& access, wire::BufferPool& pool)
+    Relay(wire::TunnelEnd& client, wire::PlainSocket& app, LiveAccess& access, wire::BufferPool& pool)
         : client_(client), app_(app), access_(access), pool_(pool) {}
 
     /// `early` is what the client sent behind its request; it goes to the app first. Returns why it ended; the sockets
@@ -32,7 +32,7 @@ private:
     void settle();
 
     wire::TunnelEnd& client_;
-    AppSocket& app_;
+    wire::PlainSocket& app_;
     LiveAccess& access_;
     wire::BufferPool& pool_;
     CloseReason::Value reason_ = CloseReason::UNSPECIFIED;

@@ -220,7 +220,7 @@ private:
     Registration registration_;
     asio::cancellation_signal dialing_;
     std::optional<dial::DialError> dial_error_;
-    std::optional<AppSocket> app_;
+    std::optional<wire::PlainSocket> app_;
     std::optional<Relay> relay_;
 };
 
