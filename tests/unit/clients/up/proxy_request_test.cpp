@@ -2,6 +2,7 @@
 
 #include "catch.hpp"
 
+using namespace std::string_literals;
 using namespace usher::clients::agent;
 using usher::wire::http1::Rejection;
 
@@ -94,7 +95,7 @@ TEST_CASE("what could be read in two ways is refused") {
     CHECK(rejected("GET http://a/ HTTP/1.1\r\nA: b\nC: d\r\n\r\n") == "field");
     CHECK(rejected("GET http://a/ HTTP/1.1\r\nA: b\rC: d\r\n\r\n") == "field");
     CHECK(rejected("GET http://a/ HTTP/1.1\r\n: b\r\n\r\n") == "field");
-    CHECK(rejected(std::string("GET http://a/ HTTP/1.1\r\nA: b\0\r\n\r\n", 35)) == "field");
+    CHECK(rejected("GET http://a/ HTTP/1.1\r\nA: b\0\r\n\r\n"s) == "field");
     CHECK(rejected("GET http://a/ HTTP/1.1\r\nA: b\r\n") == "head-incomplete");
     std::string many = "GET http://a/ HTTP/1.1\r\n";
     for (int i = 0; i < 201; ++i) many += "a: b\r\n";
