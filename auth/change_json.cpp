@@ -10,6 +10,7 @@ namespace {
 class ObjectWriter {
 public:
     void text(std::string_view key, std::string_view value) { member(key) += base::json_quote(value); }
+    void boolean(std::string_view key, bool value) { member(key) += value ? "true" : "false"; }
     void time(std::string_view key, base::UtcTime value) { text(key, base::format_rfc3339(value)); }
     void texts(std::string_view key, const std::vector<std::string>& values) {
         list(key, values, [](const std::string& value) { return base::json_quote(value); });
@@ -41,6 +42,22 @@ std::string rule_json(const Rule& rule) {
     out.texts("accounts", rule.accounts);
     out.texts("groups", rule.groups);
     out.texts("departments", rule.departments);
+    // What most rules do not have is left out.
+    if (!rule.roles.empty()) out.list("roles", rule.roles, [](Role role) { return base::json_quote(to_word(role)); });
+    if (!rule.networks.empty())
+        out.list("networks", rule.networks, [](const auto& network) { return base::json_quote(network.to_string()); });
+    if (!rule.times.empty())
+        out.list("times", rule.times, [](const auto& window) { return base::json_quote(window.to_string()); });
+    return std::move(out).finish();
+}
+
+std::string expectation_json(const Expectation& expected) {
+    ObjectWriter out;
+    out.text("account", expected.account);
+    out.text("app", expected.app);
+    if (expected.context.client_address) out.text("from", expected.context.client_address->to_string());
+    if (expected.context.time) out.time("at", *expected.context.time);
+    out.boolean("allow", expected.allow);
     return std::move(out).finish();
 }
 
@@ -57,6 +74,8 @@ std::string to_json(const Account& account) {
     out.text("office_phone", account.office_phone);
     out.text("role", to_word(account.role));
     out.text("status", to_word(account.status));
+    if (account.valid_from) out.time("valid_from", *account.valid_from);
+    if (account.valid_until) out.time("valid_until", *account.valid_until);
     out.time("created_at", account.created_at);
     out.time("updated_at", account.updated_at);
     return std::move(out).finish();
@@ -77,6 +96,7 @@ std::string to_json(const Policy& policy) {
     out.texts("apps", policy.apps);
     out.list("allow", policy.allow, rule_json);
     out.list("deny", policy.deny, rule_json);
+    if (!policy.expect.empty()) out.list("expect", policy.expect, expectation_json);
     out.time("updated_at", policy.updated_at);
     return std::move(out).finish();
 }

@@ -6,6 +6,7 @@
 
 #include "auth/change_json.hpp"
 #include "auth/directory_rows.hpp"
+#include "auth/expectations.hpp"
 #include "auth/validate.hpp"
 #include "base/ids.hpp"
 #include "base/text.hpp"
@@ -297,6 +298,8 @@ Result<Account> Directory::update_account(std::string_view username, const Accou
                                      if (update.office_phone) account.office_phone = *update.office_phone;
                                      if (update.groups) account.groups = *update.groups;
                                      if (update.role) account.role = *update.role;
+                                     if (update.valid_from) account.valid_from = *update.valid_from;
+                                     if (update.valid_until) account.valid_until = *update.valid_until;
                                      if (auto ok = canonicalize(account); !ok) return ok.error();
                                      if (account == before) return false;
                                      account.updated_at = next_update(impl_->clock, before.updated_at);
@@ -392,6 +395,11 @@ Result<std::vector<ApplyOutcome>> Directory::apply(const std::vector<std::varian
         if (auto exist = check_apps_exist(canonical, draft.apps); !exist) return exist;
         if (auto free = check_claims(canonical, draft.apps); !free) return free;
         put_all(draft.policies);
+        const auto expects = [](const Policy& policy) { return !policy.expect.empty(); };
+        if (std::any_of(draft.policies.begin(), draft.policies.end(), expects)) {
+            const DirectorySnapshot after(0, draft.accounts, draft.apps, draft.policies);
+            if (auto held = check_expectations(after, canonical); !held) return held;
+        }
         // On record in the order of the call.
         std::sort(changes.begin(), changes.end(), [](auto& a, auto& b) { return a.first < b.first; });
         for (auto& [index, change] : changes) draft.changes.push_back(std::move(change));

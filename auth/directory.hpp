@@ -43,6 +43,10 @@ public:
     const std::vector<App>& apps() const noexcept { return apps_; }              ///< by name
     const std::vector<Policy>& policies() const noexcept { return policies_; }   ///< by name
 
+    /// When an account's validity begins or ends, rising.
+    const std::vector<base::UtcTime>& validity_changes() const noexcept { return validity_changes_; }
+    bool has_time_windows() const noexcept { return has_time_windows_; }  ///< in a rule of any policy
+
 private:
     std::uint64_t version_ = 0;
     std::vector<Account> accounts_;
@@ -64,6 +68,8 @@ private:
     };
     std::unordered_map<std::string_view, std::vector<Claim>> exact_, wildcard_;  ///< each list best first
     std::vector<BlockGroup> blocks_;                                             ///< longest prefix first
+    std::vector<base::UtcTime> validity_changes_;
+    bool has_time_windows_ = false;
     static const App* first_match(const std::vector<Claim>& claims, const base::Destination& destination) noexcept;
 };
 using Snapshot = std::shared_ptr<const DirectorySnapshot>;
@@ -85,6 +91,8 @@ struct AccountUpdate {
     std::optional<std::string> display_name{}, department{}, office_mail{}, office_phone{};
     std::optional<std::vector<std::string>> groups{};
     std::optional<Role> role{};
+    /// Set: the new value, which may be none.
+    std::optional<std::optional<base::UtcTime>> valid_from{}, valid_until{};
 };
 
 enum class ApplyOutcome { created, updated, unchanged };
@@ -126,6 +134,7 @@ public:
     base::Result<std::string> password_hash(std::string_view account_id);
 
     /// All or none. Errors begin with "resources[N].field: ". A policy may name an app of the same call, in any order.
+    /// What the policies expect (check_expectations) must hold after it.
     base::Result<std::vector<ApplyOutcome>> apply(const std::vector<std::variant<App, Policy>>& resources,
                                                   const RecordChange& record);
     base::Result<void> delete_app(std::string_view name, const RecordChange& record);

@@ -3,51 +3,21 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "auth/validate.hpp"
+#include "auth/row_checks.hpp"
 #include "base/ids.hpp"
 
 namespace usher::auth::rows {
 namespace {
 
-using base::Errc;
 using base::sql::Rows;
-using base::sql::SqlError;
 using base::sql::Transaction;
-
-[[noreturn]] void corrupt(std::string_view table, std::string_view key, std::string_view problem) {
-    throw SqlError({Errc::data_loss, "the database's row " + std::string(table) + " '" + std::string(key) + "' " +
-                                         std::string(problem) + "; it was not written by this program"});
-}
-
-/// A row that passes the same checks as new input, and is not changed by them, could have been written here.
-template <class T>
-void must_be_canonical(std::string_view table, std::string_view key, const T& value) {
-    T copy = value;
-    if (auto ok = canonicalize(copy); !ok) corrupt(table, key, "is not valid: " + ok.error().message);
-    if (!(copy == value)) corrupt(table, key, "is not in canonical form");
-}
-
-/// Positions count from zero without a gap, in order.
-template <class T>
-void append_at(std::string_view table, std::string_view key, std::vector<T>& list, std::int64_t position, T value) {
-    if (position != static_cast<std::int64_t>(list.size())) corrupt(table, key, "has a list with a gap");
-    list.push_back(std::move(value));
-}
-
-void must_change_one(const Transaction& transaction, std::string_view what) {
-    if (transaction.changed_rows() != 1) {
-        throw SqlError(
-            {Errc::internal, std::string(what) + ": the row that was read in this transaction is not there"});
-    }
-}
 
 std::vector<Account> read_accounts(Transaction& transaction) {
     std::vector<Account> accounts;
     std::unordered_map<std::string, std::size_t> index;
     const Rows rows = transaction.execute(
         "SELECT id, username, display_name, department, office_mail, office_phone, role, status, created_at, "
-        "updated_at "
-        "FROM accounts");
+        "updated_at, valid_from, valid_until FROM accounts");
     accounts.reserve(rows.size());
     index.reserve(rows.size());
     for (const auto& row : rows) {
@@ -66,6 +36,8 @@ std::vector<Account> read_accounts(Transaction& transaction) {
         account.status = *status;
         account.created_at = base::from_micros(row.integer(8));
         account.updated_at = base::from_micros(row.integer(9));
+        if (const auto from = row.maybe_integer(10)) account.valid_from = base::from_micros(*from);
+        if (const auto until = row.maybe_integer(11)) account.valid_until = base::from_micros(*until);
         const auto id = base::Uuid::parse(account.id);
         if (!id || id->to_string() != account.id) corrupt("accounts", account.id, "has an id that is no UUID");
         index.emplace(account.id, accounts.size());
@@ -117,70 +89,13 @@ std::vector<App> read_apps(Transaction& transaction) {
     return apps;
 }
 
-std::vector<Policy> read_policies(Transaction& transaction) {
-    std::vector<Policy> policies;
-    std::unordered_map<std::string, std::size_t> index;
-    for (const auto& row : transaction.execute("SELECT name, updated_at FROM policies")) {
-        Policy policy;
-        policy.name = row.text(0);
-        policy.updated_at = base::from_micros(row.integer(1));
-        index.emplace(policy.name, policies.size());
-        policies.push_back(std::move(policy));
-    }
-    const auto policy_of = [&](std::string_view table, const std::string& name) -> Policy& {
-        const auto found = index.find(name);
-        if (found == index.end()) corrupt(table, name, "belongs to no policy");
-        return policies[found->second];
-    };
-    for (const auto& row :
-         transaction.execute("SELECT policy, position, app FROM policy_apps ORDER BY policy, position")) {
-        auto& policy = policy_of("policy_apps", row.text(0));
-        append_at("policies", policy.name, policy.apps, row.integer(1), row.text(2));
-    }
-    for (const auto& row :
-         transaction.execute("SELECT policy, effect, rule, field, position, value FROM policy_rule_values "
-                             "ORDER BY policy, effect, rule, field, position")) {
-        auto& policy = policy_of("policy_rule_values", row.text(0));
-        const auto& effect = row.text(1);
-        if (effect != "allow" && effect != "deny")
-            corrupt("policies", policy.name, "has an effect that does not exist");
-        auto& rules = effect == "allow" ? policy.allow : policy.deny;
-        const auto rule_index = row.integer(2);
-        if (rule_index == static_cast<std::int64_t>(rules.size())) rules.emplace_back();
-        if (rule_index + 1 != static_cast<std::int64_t>(rules.size())) corrupt("policies", policy.name, "lacks a rule");
-        const auto& field = row.text(3);
-        auto& rule = rules.back();
-        auto* list = field == "account"      ? &rule.accounts
-                     : field == "group"      ? &rule.groups
-                     : field == "department" ? &rule.departments
-                                             : nullptr;
-        if (list == nullptr) corrupt("policies", policy.name, "has a rule about something unknown");
-        append_at("policies", policy.name, *list, row.integer(4), row.text(5));
-    }
-    for (const auto& policy : policies) must_be_canonical("policies", policy.name, policy);
-    return policies;
+base::sql::Value time_or_null(const std::optional<base::UtcTime>& time) {
+    return time ? base::sql::Value(base::to_micros(*time)) : base::sql::Value();
 }
 
 void insert_groups(Transaction& transaction, const Account& account) {
     for (const auto& group : account.groups) {
         transaction.execute("INSERT INTO account_groups (account_id, name) VALUES ($1, $2)", {account.id, group});
-    }
-}
-
-void insert_rules(Transaction& transaction, const Policy& policy, const std::string& effect,
-                  const std::vector<Rule>& rules) {
-    for (std::size_t i = 0; i < rules.size(); ++i) {
-        const std::pair<const char*, const std::vector<std::string>*> fields[] = {
-            {"account", &rules[i].accounts}, {"group", &rules[i].groups}, {"department", &rules[i].departments}};
-        for (const auto& [field, values] : fields) {
-            for (std::size_t n = 0; n < values->size(); ++n) {
-                transaction.execute(
-                    "INSERT INTO policy_rule_values (policy, effect, rule, field, position, value) "
-                    "VALUES ($1, $2, $3, $4, $5, $6)",
-                    {policy.name, effect, static_cast<std::int64_t>(i), std::string(field),
-                     static_cast<std::int64_t>(n), (*values)[n]});
-            }
-        }
     }
 }
 
@@ -217,20 +132,22 @@ void write_version(Transaction& transaction, std::uint64_t version) {
 void insert(Transaction& transaction, const Account& account, const std::string& password_hash) {
     transaction.execute(
         "INSERT INTO accounts (id, username, display_name, department, office_mail, office_phone, role, status, "
-        "password_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "password_hash, created_at, updated_at, valid_from, valid_until) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         {account.id, account.username, account.display_name, account.department, account.office_mail,
          account.office_phone, std::string(to_word(account.role)), std::string(to_word(account.status)), password_hash,
-         base::to_micros(account.created_at), base::to_micros(account.updated_at)});
+         base::to_micros(account.created_at), base::to_micros(account.updated_at), time_or_null(account.valid_from),
+         time_or_null(account.valid_until)});
     insert_groups(transaction, account);
 }
 
 void update(Transaction& transaction, const Account& account) {
     transaction.execute(
         "UPDATE accounts SET display_name = $2, department = $3, office_mail = $4, office_phone = $5, role = $6, "
-        "status = $7, updated_at = $8 WHERE id = $1",
+        "status = $7, updated_at = $8, valid_from = $9, valid_until = $10 WHERE id = $1",
         {account.id, account.display_name, account.department, account.office_mail, account.office_phone,
-         std::string(to_word(account.role)), std::string(to_word(account.status)),
-         base::to_micros(account.updated_at)});
+         std::string(to_word(account.role)), std::string(to_word(account.status)), base::to_micros(account.updated_at),
+         time_or_null(account.valid_from), time_or_null(account.valid_until)});
     must_change_one(transaction, "accounts");
     transaction.execute("DELETE FROM account_groups WHERE account_id = $1", {account.id});
     insert_groups(transaction, account);
@@ -269,29 +186,9 @@ void put(Transaction& transaction, const App& app) {
     }
 }
 
-void put(Transaction& transaction, const Policy& policy) {
-    transaction.execute(
-        "INSERT INTO policies (name, updated_at) VALUES ($1, $2) "
-        "ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at",
-        {policy.name, base::to_micros(policy.updated_at)});
-    transaction.execute("DELETE FROM policy_apps WHERE policy = $1", {policy.name});
-    transaction.execute("DELETE FROM policy_rule_values WHERE policy = $1", {policy.name});
-    for (std::size_t i = 0; i < policy.apps.size(); ++i) {
-        transaction.execute("INSERT INTO policy_apps (policy, position, app) VALUES ($1, $2, $3)",
-                            {policy.name, static_cast<std::int64_t>(i), policy.apps[i]});
-    }
-    insert_rules(transaction, policy, "allow", policy.allow);
-    insert_rules(transaction, policy, "deny", policy.deny);
-}
-
 void erase_app(Transaction& transaction, const std::string& name) {
     transaction.execute("DELETE FROM apps WHERE name = $1", {name});
     must_change_one(transaction, "apps");
-}
-
-void erase_policy(Transaction& transaction, const std::string& name) {
-    transaction.execute("DELETE FROM policies WHERE name = $1", {name});
-    must_change_one(transaction, "policies");
 }
 
 }  // namespace usher::auth::rows

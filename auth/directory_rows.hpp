@@ -23,6 +23,7 @@ struct Directory {
 
 std::span<const base::sql::Migration> migrations();
 
+std::vector<Policy> read_policies(base::sql::Transaction& transaction);
 /// Reads everything, with the version.
 Directory read_all(base::sql::Transaction& transaction);
 std::uint64_t read_version(base::sql::Transaction& transaction);

@@ -87,6 +87,35 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_account ON sessions (account_id)
 )",
          {}},
+        {2,
+         "conditions and expectations of policies, validity of accounts",
+         R"(CREATE TABLE policy_rule_values_2 (
+    policy TEXT NOT NULL REFERENCES policies (name) ON DELETE CASCADE,
+    effect TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    rule BIGINT NOT NULL,
+    field TEXT NOT NULL CHECK (field IN ('account', 'group', 'department', 'role', 'network', 'time')),
+    position BIGINT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (policy, effect, rule, field, position)
+);
+INSERT INTO policy_rule_values_2 (policy, effect, rule, field, position, value)
+    SELECT policy, effect, rule, field, position, value FROM policy_rule_values;
+DROP TABLE policy_rule_values;
+ALTER TABLE policy_rule_values_2 RENAME TO policy_rule_values;
+CREATE TABLE policy_expectations (
+    policy TEXT NOT NULL REFERENCES policies (name) ON DELETE CASCADE,
+    position BIGINT NOT NULL,
+    account TEXT NOT NULL,
+    app TEXT NOT NULL,
+    client_ip TEXT,
+    at BIGINT,
+    allow BIGINT NOT NULL CHECK (allow IN (0, 1)),
+    PRIMARY KEY (policy, position)
+);
+ALTER TABLE accounts ADD COLUMN valid_from BIGINT;
+ALTER TABLE accounts ADD COLUMN valid_until BIGINT
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const std::string postgresql = [] {
@@ -95,7 +124,7 @@ CREATE INDEX sessions_by_account ON sessions (account_id)
         text.replace(text.find(blob), blob.size(), " BYTEA ");
         return text;
     }();
-    static const base::sql::Migration both[] = {{list[0].version, list[0].name, list[0].sqlite, postgresql}};
+    static const base::sql::Migration both[] = {{list[0].version, list[0].name, list[0].sqlite, postgresql}, list[1]};
     return both;
 }
 

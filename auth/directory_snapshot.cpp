@@ -31,8 +31,14 @@ DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account>
     for (const auto& account : accounts_) {
         by_id_.emplace(account.id, &account);
         by_username_.emplace(account.username, &account);
+        if (account.valid_from) validity_changes_.push_back(*account.valid_from);
+        if (account.valid_until) validity_changes_.push_back(*account.valid_until);
     }
+    std::sort(validity_changes_.begin(), validity_changes_.end());
+    const auto has_window = [](const Rule& rule) { return !rule.times.empty(); };
     for (const auto& policy : policies_) {
+        has_time_windows_ = has_time_windows_ || std::any_of(policy.allow.begin(), policy.allow.end(), has_window) ||
+                            std::any_of(policy.deny.begin(), policy.deny.end(), has_window);
         for (const auto& app : policy.apps) {
             auto& list = policies_of_[app];
             if (list.empty() || list.back() != &policy) list.push_back(&policy);

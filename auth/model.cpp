@@ -96,12 +96,25 @@ bool DestinationPattern::matches(const base::Destination& destination) const noe
     return false;
 }
 
-bool Rule::matches(const Account& account) const noexcept {
-    if (accounts.empty() && groups.empty() && departments.empty()) return false;
-    if (!accounts.empty() && !holds(accounts, account.username)) return false;
-    if (!departments.empty() && !holds(departments, account.department)) return false;
-    return groups.empty() || std::any_of(account.groups.begin(), account.groups.end(),
-                                         [&](const std::string& group) { return holds(groups, group); });
+bool Rule::empty() const noexcept {
+    return accounts.empty() && groups.empty() && departments.empty() && roles.empty() && networks.empty() &&
+           times.empty();
+}
+
+std::optional<RuleField> Rule::first_unmet(const Account& account, const Context& context) const noexcept {
+    if (empty() || (!accounts.empty() && !holds(accounts, account.username))) return RuleField::account;
+    if (!groups.empty() && std::none_of(account.groups.begin(), account.groups.end(),
+                                        [&](const std::string& group) { return holds(groups, group); }))
+        return RuleField::group;
+    if (!departments.empty() && !holds(departments, account.department)) return RuleField::department;
+    if (!roles.empty() && std::find(roles.begin(), roles.end(), account.role) == roles.end()) return RuleField::role;
+    const auto holds_client = [&](const base::Cidr& network) { return network.contains(*context.client_address); };
+    if (!networks.empty() && (!context.client_address || std::none_of(networks.begin(), networks.end(), holds_client)))
+        return RuleField::network;
+    const auto holds_time = [&](const TimeWindow& window) { return window.contains(*context.time); };
+    if (!times.empty() && (!context.time || std::none_of(times.begin(), times.end(), holds_time)))
+        return RuleField::time;
+    return std::nullopt;
 }
 
 }  // namespace usher::auth

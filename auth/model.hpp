@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/time_window.hpp"
 #include "base/clock.hpp"
 #include "base/net.hpp"
 
@@ -25,6 +26,8 @@ struct Account {
     std::string office_phone;
     Role role = Role::employee;
     AccountStatus status = AccountStatus::active;
+    std::optional<base::UtcTime> valid_from{};   ///< before it the account may do nothing
+    std::optional<base::UtcTime> valid_until{};  ///< from then on it may do nothing
     base::UtcTime created_at{};
     base::UtcTime updated_at{};
     friend bool operator==(const Account&, const Account&) = default;
@@ -62,18 +65,49 @@ struct App {
     friend bool operator==(const App&, const App&) = default;
 };
 
-/// Matches an account when each list that is not empty holds the account's value, byte for byte. An empty rule matches
-/// nobody.
+/// What is known of an attempt, apart from who makes it.
+struct Context {
+    std::optional<base::IpAddress> client_address{};
+    std::optional<base::UtcTime> time{};
+};
+
+/// The lists of a rule, in the order in which they are compared.
+enum class RuleField { account, group, department, role, network, time };
+
+/// Matches when each list that is not empty holds what the attempt has: the account's value byte for byte, an address
+/// within a network, a moment within a window. What is not known is in no list. An empty rule matches nobody.
 struct Rule {
     std::vector<std::string> accounts, groups, departments;
-    bool matches(const Account& account) const noexcept;
+    std::vector<Role> roles{};
+    std::vector<base::Cidr> networks{};  ///< of the client's address, as the gateway sees it
+    std::vector<TimeWindow> times{};
+
+    bool empty() const noexcept;
+    /// The first list that does not hold what the attempt has; nullopt when the rule matches.
+    std::optional<RuleField> first_unmet(const Account& account, const Context& context) const noexcept;
+    bool matches(const Account& account, const Context& context) const noexcept {
+        return !first_unmet(account, context);
+    }
     friend bool operator==(const Rule&, const Rule&) = default;
+};
+
+/// A test that stands in a policy: what the whole directory has to decide, before a change of it is accepted.
+struct Expectation {
+    std::string account;  ///< canonical username
+    std::string app;
+    Context context{};  ///< what is left out is not known
+    bool allow = false;
+    friend bool operator==(const Expectation& a, const Expectation& b) {
+        return a.account == b.account && a.app == b.app && a.allow == b.allow && a.context.time == b.context.time &&
+               a.context.client_address == b.context.client_address;
+    }
 };
 
 struct Policy {
     std::string name;
     std::vector<std::string> apps;
     std::vector<Rule> allow, deny;
+    std::vector<Expectation> expect{};
     base::UtcTime updated_at{};
     friend bool operator==(const Policy&, const Policy&) = default;
 };

@@ -1,57 +1,170 @@
 #include "auth/policy.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "auth/validate.hpp"
 
 namespace usher::auth {
 namespace {
 
-std::string reason(std::string_view word, const Policy& policy, std::string_view list, std::size_t index) {
+using Reason = Decision::Reason;
+
+Reason reason_of(Standing standing) noexcept {
+    switch (standing) {
+        case Standing::not_yet_valid:
+            return Reason::account_not_yet_valid;
+        case Standing::expired:
+            return Reason::account_expired;
+        case Standing::good:
+        case Standing::disabled:
+            break;
+    }
+    return Reason::account_disabled;
+}
+
+/// "group", "department and network", "account, group and time".
+std::string conditions_of(const Rule& rule) {
+    const std::array<std::pair<bool, RuleField>, 6> lists{{{!rule.accounts.empty(), RuleField::account},
+                                                           {!rule.groups.empty(), RuleField::group},
+                                                           {!rule.departments.empty(), RuleField::department},
+                                                           {!rule.roles.empty(), RuleField::role},
+                                                           {!rule.networks.empty(), RuleField::network},
+                                                           {!rule.times.empty(), RuleField::time}}};
+    auto left = std::count_if(lists.begin(), lists.end(), [](const auto& list) { return list.first; });
+    std::string out;
+    for (const auto& [present, field] : lists) {
+        if (!present) continue;
+        if (!out.empty()) out += left == 1 ? " and " : ", ";
+        out += to_word(field);
+        --left;
+    }
+    return out;
+}
+
+std::string rule_text(std::string_view word, const Policy& policy, bool deny, std::size_t index) {
     std::string out(word);
-    out.append(" ").append(policy.name).append("/").append(list);
-    return out.append("[").append(std::to_string(index)).append("]");
+    out.append(" ").append(policy.name).append(deny ? "/deny[" : "/allow[");
+    out.append(std::to_string(index)).append("] by ");
+    return out.append(conditions_of(deny ? policy.deny[index] : policy.allow[index]));
+}
+
+/// The first rule of the lists that matches, in the order of the policies.
+std::pair<const Policy*, std::size_t> first_match(const std::vector<const Policy*>& policies,
+                                                  std::vector<Rule> Policy::*list, const Account& account,
+                                                  const Context& context) noexcept {
+    for (const Policy* policy : policies) {
+        const auto& rules = policy->*list;
+        for (std::size_t i = 0; i < rules.size(); ++i)
+            if (rules[i].matches(account, context)) return {policy, i};
+    }
+    return {nullptr, 0};
+}
+
+void trace(const std::vector<const Policy*>& policies, bool deny, const Account& account, const Context& context,
+           std::vector<RuleTrace>& out) {
+    for (const Policy* policy : policies) {
+        const auto& rules = deny ? policy->deny : policy->allow;
+        for (std::size_t i = 0; i < rules.size(); ++i)
+            out.push_back({policy, deny, i, rules[i].first_unmet(account, context)});
+    }
 }
 
 }  // namespace
 
-Decision decide(const DirectorySnapshot& directory, const Account& account, const App& app) {
+Standing standing(const Account& account, std::optional<base::UtcTime> now) noexcept {
+    if (account.status != AccountStatus::active) return Standing::disabled;
+    if (now && account.valid_from && *now < *account.valid_from) return Standing::not_yet_valid;
+    if (now && account.valid_until && *now >= *account.valid_until) return Standing::expired;
+    return Standing::good;
+}
+
+std::string Decision::text() const {
+    switch (reason) {
+        case Reason::account_disabled:
+            return "account-disabled";
+        case Reason::account_not_yet_valid:
+            return "account-not-yet-valid";
+        case Reason::account_expired:
+            return "account-expired";
+        case Reason::no_allow_rule:
+            return "no-allow-rule";
+        case Reason::allow_rule:
+            return rule_text("allow-rule", *policy, false, rule);
+        case Reason::deny_rule:
+            return rule_text("deny-rule", *policy, true, rule);
+        case Reason::role:
+            break;
+    }
+    return "role " + std::string(to_word(role));
+}
+
+Decision decide(const DirectorySnapshot& directory, const Account& account, const App& app,
+                const Context& context) noexcept {
     Decision decision;
     decision.policy_version = directory.version();
-    if (account.status != AccountStatus::active) {
-        decision.reasons = {"account-disabled"};
+    if (const auto stands = standing(account, context.time); stands != Standing::good) {
+        decision.reason = reason_of(stands);
         return decision;
     }
     const auto& policies = directory.policies_of(app.name);
-    for (const Policy* policy : policies) {
-        for (std::size_t i = 0; i < policy->deny.size(); ++i) {
-            if (!policy->deny[i].matches(account)) continue;
-            decision.policy = policy->name;
-            decision.reasons = {reason("deny-rule", *policy, "deny", i)};
-            return decision;
-        }
-    }
-    for (const Policy* policy : policies) {
-        for (std::size_t i = 0; i < policy->allow.size(); ++i) {
-            if (!policy->allow[i].matches(account)) continue;
-            decision.allowed = true;
-            decision.policy = policy->name;
-            decision.reasons = {reason("allow-rule", *policy, "allow", i)};
-            return decision;
-        }
-    }
-    decision.reasons = {"no-allow-rule"};
+    const auto denied = first_match(policies, &Policy::deny, account, context);
+    const auto decided = denied.first != nullptr ? denied : first_match(policies, &Policy::allow, account, context);
+    if (decided.first == nullptr) return decision;
+    decision.allowed = denied.first == nullptr;
+    decision.reason = decision.allowed ? Reason::allow_rule : Reason::deny_rule;
+    decision.policy = decided.first;
+    decision.rule = decided.second;
     return decision;
 }
 
-Decision decide_control(const DirectorySnapshot& directory, const Account& account) {
+Decision decide_control(const DirectorySnapshot& directory, const Account& account, const Context& context) noexcept {
     Decision decision;
     decision.policy_version = directory.version();
-    if (account.status != AccountStatus::active) {
-        decision.reasons = {"account-disabled"};
+    if (const auto stands = standing(account, context.time); stands != Standing::good) {
+        decision.reason = reason_of(stands);
         return decision;
     }
     decision.allowed = account.role == Role::administrator || account.role == Role::auditor;
-    decision.reasons = {"role " + std::string(to_word(account.role))};
+    decision.reason = Reason::role;
+    decision.role = account.role;
     return decision;
+}
+
+std::vector<RuleTrace> explain(const DirectorySnapshot& directory, const Account& account, const App& app,
+                               const Context& context) {
+    std::vector<RuleTrace> out;
+    trace(directory.policies_of(app.name), true, account, context, out);
+    trace(directory.policies_of(app.name), false, account, context, out);
+    return out;
+}
+
+std::string_view to_word(RuleField field) noexcept {
+    switch (field) {
+        case RuleField::account:
+            return "account";
+        case RuleField::group:
+            return "group";
+        case RuleField::department:
+            return "department";
+        case RuleField::role:
+            return "role";
+        case RuleField::network:
+            return "network";
+        case RuleField::time:
+            return "time";
+    }
+    return "unknown";
+}
+
+bool time_matters(const DirectorySnapshot& directory, base::UtcTime from, base::UtcTime to) noexcept {
+    using std::chrono::floor;
+    using std::chrono::minutes;
+    if (from > to) return directory.has_time_windows() || !directory.validity_changes().empty();
+    if (directory.has_time_windows() && floor<minutes>(from) != floor<minutes>(to)) return true;
+    const auto& changes = directory.validity_changes();
+    const auto next = std::upper_bound(changes.begin(), changes.end(), from);
+    return next != changes.end() && *next <= to;
 }
 
 }  // namespace usher::auth

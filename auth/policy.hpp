@@ -1,27 +1,69 @@
 #pragma once
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "auth/directory.hpp"
 
 namespace usher::auth {
 
-/// What was decided and why, as it goes on record.
+/// Whether an account may do anything at all at a moment. When the moment is not known, its validity is not looked at.
+enum class Standing { good, disabled, not_yet_valid, expired };
+Standing standing(const Account& account, std::optional<base::UtcTime> now) noexcept;
+
+/// What was decided and why. `policy` points into the snapshot that was decided by, and must not outlive it.
 struct Decision {
+    enum class Reason {
+        account_disabled,
+        account_not_yet_valid,
+        account_expired,
+        no_allow_rule,
+        allow_rule,
+        deny_rule,
+        role
+    };
+
     bool allowed = false;
-    std::vector<std::string>
-        reasons;  ///< first word machine-readable: "allow-rule finance-uses-crm/allow[0]", "deny-rule p/deny[1]",
-                  ///< "no-allow-rule", "account-disabled", "role administrator"
-    std::string policy;  ///< the policy that decided; empty when none did
+    Reason reason = Reason::no_allow_rule;
+    const Policy* policy = nullptr;  ///< the policy whose rule decided; null when none did
+    std::size_t rule = 0;            ///< index in policy->allow or policy->deny
+    Role role = Role::employee;      ///< of Reason::role
     std::uint64_t policy_version = 0;
+
+    std::string_view policy_name() const noexcept { return policy != nullptr ? std::string_view(policy->name) : ""; }
+    /// As it goes on record; the first word is for programs, then the rule and its conditions, all of which were met:
+    /// "allow-rule finance-uses-crm/allow[0] by department and network", "deny-rule p/deny[1] by group",
+    /// "no-allow-rule", "account-disabled", "account-not-yet-valid", "account-expired", "role administrator".
+    std::string text() const;
 };
 
-/// Decides whether `account` may use `app`. Pure; no I/O, no clock.
-/// A disabled account is denied before any rule. A deny rule of any policy wins over every allow rule; without an allow
-/// rule the verdict is deny. The deny rule (or the first allow rule in policy name order) is the reason on record.
-Decision decide(const DirectorySnapshot& directory, const Account& account, const App& app);
+/// Decides whether `account` may use `app`. Pure; allocates nothing; no I/O, no clock.
+/// An account without good standing is denied before any rule. A deny rule of any policy wins over every allow rule;
+/// without an allow rule the verdict is deny. The deny rule (or the first allow rule in policy name order) decided.
+Decision decide(const DirectorySnapshot& directory, const Account& account, const App& app,
+                const Context& context) noexcept;
 
 /// Decides whether `account` may reach the control API: administrators and auditors.
-Decision decide_control(const DirectorySnapshot& directory, const Account& account);
+Decision decide_control(const DirectorySnapshot& directory, const Account& account, const Context& context) noexcept;
+
+/// One rule as explain() found it.
+struct RuleTrace {
+    const Policy* policy;  ///< in the snapshot
+    bool deny;             ///< policy->deny[rule], else policy->allow[rule]
+    std::size_t rule;
+    std::optional<RuleField> unmet;  ///< nullopt: it matches
+};
+/// Every rule of every policy that names the app: deny rules first, then allow rules, each in the order in which
+/// decide() reads them, which stops at the first that matches.
+std::vector<RuleTrace> explain(const DirectorySnapshot& directory, const Account& account, const App& app,
+                               const Context& context);
+
+/// "account", "group", "department", "role", "network", "time".
+std::string_view to_word(RuleField field) noexcept;
+
+/// Whether decisions may come out otherwise at `to` than at `from` although nothing was changed: a time window or an
+/// account's validity may have begun or ended. Windows are looked at once a minute. Also true when time went back.
+bool time_matters(const DirectorySnapshot& directory, base::UtcTime from, base::UtcTime to) noexcept;
 
 }  // namespace usher::auth

@@ -88,32 +88,58 @@ Result<void> check_allow_address(std::string_view field, const base::Cidr& block
     return {};
 }
 
+Result<void> canonicalize_rule(const std::string& field, Rule& rule) {
+    if (rule.empty())
+        return invalid(field, "is empty; a rule names accounts, groups, departments, roles, networks or times");
+    for (std::size_t n = 0; n < rule.accounts.size(); ++n) {
+        auto canonical = canonical_username(rule.accounts[n]);
+        if (!canonical) {
+            return invalid(indexed(field + ".accounts", n), quoted(rule.accounts[n]) + " cannot be a username");
+        }
+        rule.accounts[n] = std::move(*canonical);
+    }
+    for (std::size_t n = 0; n < rule.groups.size(); ++n) {
+        if (auto ok = check_value(indexed(field + ".groups", n), rule.groups[n]); !ok) return ok;
+    }
+    for (std::size_t n = 0; n < rule.departments.size(); ++n) {
+        if (auto ok = check_value(indexed(field + ".departments", n), rule.departments[n]); !ok) return ok;
+    }
+    for (std::size_t n = 0; n < rule.roles.size(); ++n) {
+        if (role_from_word(to_word(rule.roles[n])) != rule.roles[n])
+            return invalid(indexed(field + ".roles", n), "is none that exists");
+    }
+    for (std::size_t n = 0; n < rule.networks.size(); ++n) {
+        const auto again = base::Cidr::parse(rule.networks[n].to_string());
+        if (!again || *again != rule.networks[n])
+            return invalid(indexed(field + ".networks", n), "is not an address block");
+    }
+    return {};
+}
+
 Result<void> canonicalize_rules(std::string_view list, std::vector<Rule>& rules, std::size_t& values) {
     if (rules.size() > rules_max) return invalid(list, "has more than " + std::to_string(rules_max) + " rules");
     for (std::size_t i = 0; i < rules.size(); ++i) {
         auto& rule = rules[i];
-        const auto field = indexed(list, i);
-        values += rule.accounts.size() + rule.groups.size() + rule.departments.size();
-        if (rule.accounts.empty() && rule.groups.empty() && rule.departments.empty()) {
-            return invalid(field, "is empty; a rule names accounts, groups or departments");
-        }
-        for (std::size_t n = 0; n < rule.accounts.size(); ++n) {
-            auto canonical = canonical_username(rule.accounts[n]);
-            if (!canonical) {
-                return invalid(indexed(field + ".accounts", n), quoted(rule.accounts[n]) + " cannot be a username");
-            }
-            rule.accounts[n] = std::move(*canonical);
-        }
-        for (std::size_t n = 0; n < rule.groups.size(); ++n) {
-            if (auto ok = check_value(indexed(field + ".groups", n), rule.groups[n]); !ok) return ok;
-        }
-        for (std::size_t n = 0; n < rule.departments.size(); ++n) {
-            if (auto ok = check_value(indexed(field + ".departments", n), rule.departments[n]); !ok) return ok;
-        }
+        values += rule.accounts.size() + rule.groups.size() + rule.departments.size() + rule.roles.size() +
+                  rule.networks.size() + rule.times.size();
+        if (auto ok = canonicalize_rule(indexed(list, i), rule); !ok) return ok;
     }
     if (values > policy_values_max) {
-        return invalid(list, "the policy's rules name more than " + std::to_string(policy_values_max) +
-                                 " accounts, groups and departments; use a group");
+        return invalid(
+            list, "the policy's rules hold more than " + std::to_string(policy_values_max) + " values; use a group");
+    }
+    return {};
+}
+
+Result<void> canonicalize_expectations(std::vector<Expectation>& list) {
+    if (list.size() > expectations_max)
+        return invalid("expect", "has more than " + std::to_string(expectations_max) + " entries");
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        const auto field = indexed("expect", i);
+        auto canonical = canonical_username(list[i].account);
+        if (!canonical) return invalid(field + ".account", quoted(list[i].account) + " cannot be a username");
+        list[i].account = std::move(*canonical);
+        if (auto ok = check_name(list[i].app); !ok) return invalid(field + ".app", ok.error().message);
     }
     return {};
 }
@@ -167,6 +193,8 @@ Result<void> canonicalize(Account& account) {
     }
     if (role_from_word(to_word(account.role)) != account.role) return invalid("role", "is none that exists");
     if (status_from_word(to_word(account.status)) != account.status) return invalid("status", "is none that exists");
+    if (account.valid_from && account.valid_until && *account.valid_from >= *account.valid_until)
+        return invalid("valid_until", "is not later than valid_from");
     return canonicalize_groups(account.groups);
 }
 
@@ -210,7 +238,7 @@ Result<void> canonicalize(Policy& policy) {
     if (auto ok = canonicalize_rules("allow", policy.allow, values); !ok) return ok;
     if (auto ok = canonicalize_rules("deny", policy.deny, values); !ok) return ok;
     if (policy.allow.empty() && policy.deny.empty()) return invalid("allow", "and deny are both empty");
-    return {};
+    return canonicalize_expectations(policy.expect);
 }
 
 bool is_reserved_host(std::string_view host) noexcept {

@@ -16,6 +16,7 @@ inline constexpr std::size_t allow_addresses_max = 100;
 inline constexpr std::size_t policy_apps_max = 100;
 inline constexpr std::size_t rules_max = 1000;           ///< of one list
 inline constexpr std::size_t policy_values_max = 10000;  ///< over all rules of a policy: bounds one decision
+inline constexpr std::size_t expectations_max = 1000;    ///< of one policy
 inline constexpr std::size_t resources_max = 1000;
 
 /// At most 200 bytes of UTF-8 without control characters (C0, DEL, C1, line and paragraph separators).

@@ -13,6 +13,10 @@ bool is_control(const base::Destination& destination) {
     return destination.host == auth::control_app_host && destination.port == 443;
 }
 
+auth::Context context_of(const std::string& client_ip, const base::Clock& clock) {
+    return {base::IpAddress::parse(client_ip), clock.utc()};
+}
+
 }  // namespace
 
 std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& credential) {
@@ -20,7 +24,7 @@ std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& cr
     if (!session) return std::nullopt;
     auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session->account_id);
-    if (account == nullptr || account->status != auth::AccountStatus::active) return std::nullopt;
+    if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return std::nullopt;
     if (const auto* basic = std::get_if<wire::http1::Basic>(&credential)) {
         // A token goes with one username; another one beside it is a mistake that must not reach the record as the
         // truth.
@@ -50,17 +54,17 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
         deny(record, "no-app");
         return Refusal{403, "no policy allows this destination", std::move(record)};
     }
-    auth::Decision decision = control ? auth::decide_control(*subject->directory, *subject->account)
-                                      : auth::decide(*subject->directory, *subject->account, *app);
+    const auto context = context_of(peer.ip, clock_);
+    const auth::Decision decision = control ? auth::decide_control(*subject->directory, *subject->account, context)
+                                            : auth::decide(*subject->directory, *subject->account, *app, context);
     record.set_app(control ? std::string(auth::control_app_name) : app->name);
-    record.set_policy(decision.policy);
+    record.set_policy(std::string(decision.policy_name()));
     record.set_policy_version(decision.policy_version);
     if (!decision.allowed) {
-        deny(record, decision.reasons.empty() ? "denied" : decision.reasons.front());
-        for (std::size_t i = 1; i < decision.reasons.size(); ++i) record.add_reasons(decision.reasons[i]);
+        deny(record, decision.text());
         return Refusal{403, "no policy allows this destination", std::move(record)};
     }
-    for (auto& reason : decision.reasons) record.add_reasons(std::move(reason));
+    record.add_reasons(decision.text());
     Admission admission{subject->session, control, {}, std::move(record)};
     if (!control) admission.allow_addresses = app->allow_addresses;
     return admission;
@@ -72,14 +76,21 @@ std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) co
     if (session.ended.load(std::memory_order_acquire)) return CloseReason::REVOKED;
     const auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session.account_id);
-    if (account == nullptr || account->status != auth::AccountStatus::active) return CloseReason::REVOKED;
+    const auto context = context_of(access.record().client_ip(), clock_);
+    if (account == nullptr || auth::standing(*account, context.time) != auth::Standing::good)
+        return CloseReason::REVOKED;
     if (is_control(access.destination()))
-        return auth::decide_control(*directory, *account).allowed ? std::nullopt : std::optional(CloseReason::REVOKED);
+        return auth::decide_control(*directory, *account, context).allowed ? std::nullopt
+                                                                           : std::optional(CloseReason::REVOKED);
     const auth::App* app = directory->find_app(access.destination());
     // The same destination under another app is another access: its own record has to say so.
     if (app == nullptr || app->name != access.record().app()) return CloseReason::POLICY_CHANGED;
-    if (!auth::decide(*directory, *account, *app).allowed) return CloseReason::POLICY_CHANGED;
+    if (!auth::decide(*directory, *account, *app, context).allowed) return CloseReason::POLICY_CHANGED;
     return std::nullopt;
+}
+
+bool Gatekeeper::time_matters(base::UtcTime from, base::UtcTime to) const {
+    return auth::time_matters(*directory_.snapshot(), from, to);
 }
 
 }  // namespace usher::gateway

@@ -45,6 +45,10 @@ public:
     /// Whether a live access would still be admitted; the reason to cut it otherwise.
     std::optional<CloseReason::Value> judge(const LiveAccess& access) const;
 
+    /// Whether judge() may say something else at `to` than at `from` although nothing was changed: a window of a policy
+    /// or an account's validity began or ended.
+    bool time_matters(base::UtcTime from, base::UtcTime to) const;
+
     /// The session and account of a credential; nullopt when either is not valid now.
     struct Subject {
         auth::SessionPtr session;

@@ -116,8 +116,9 @@ asio::awaitable<bool> current_session(Exchange& exchange, const Gatekeeper::Subj
 asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
     std::string json = "{\"apps\":[";
     bool first = true;
+    const auth::Context context{base::IpAddress::parse(exchange.peer().ip), exchange.worker().services().clock.utc()};
     for (const auto& app : subject.directory->apps()) {
-        if (!auth::decide(*subject.directory, *subject.account, app).allowed) continue;
+        if (!auth::decide(*subject.directory, *subject.account, app, context).allowed) continue;
         json += std::string(first ? "" : ",") + "{\"name\":" + base::json_quote(app.name) + ",\"destinations\":[";
         first = false;
         for (std::size_t i = 0; i < app.destinations.size(); ++i)

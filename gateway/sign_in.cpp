@@ -38,6 +38,21 @@ std::string sign_in_budget(Services& services, const Peer& peer, const auth::Acc
     return username;
 }
 
+/// The word on record for an account that may do nothing now; nullptr when it may.
+const char* standing_reason(auth::Standing standing) {
+    switch (standing) {
+        case auth::Standing::disabled:
+            return "account-disabled";
+        case auth::Standing::not_yet_valid:
+            return "account-not-yet-valid";
+        case auth::Standing::expired:
+            return "account-expired";
+        case auth::Standing::good:
+            break;
+    }
+    return nullptr;
+}
+
 std::int64_t seconds_rounded_up(base::Microseconds d) { return (d.count() + 999'999) / 1'000'000; }
 
 }  // namespace
@@ -122,8 +137,8 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
         reason = "unknown-account";
     else if (!*matches)
         reason = "wrong-password";
-    else if (account->status != auth::AccountStatus::active)
-        reason = "account-disabled";
+    else
+        reason = standing_reason(auth::standing(*account, services.clock.utc()));
     if (reason != nullptr) {
         services.metrics.sign_ins_failed.Increment();
         SessionRecord record =

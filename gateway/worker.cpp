@@ -232,6 +232,8 @@ void Worker::check_live(base::MonoTime now) {
     else if (!unhealthy_since_)
         unhealthy_since_ = now;
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
+    const base::UtcTime utc = services_.clock.utc();
+    const bool time_matters = services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc);
     for (const auto& [id, access] : live_) {
         if (access->was_cut()) continue;
         if (access->tick(now)) services_.sessions.touch(*access->session());
@@ -241,7 +243,7 @@ void Worker::check_live(base::MonoTime now) {
             access->cut(CloseReason::IDLE_TIMEOUT);
         else if (timeouts.max_duration.count() > 0 && now - access->opened_at() >= timeouts.max_duration)
             access->cut(CloseReason::MAX_DURATION);
-        else if (!services_.sessions.valid(*access->session())) {
+        else if (time_matters || !services_.sessions.valid(*access->session())) {
             if (const auto reason = services_.gatekeeper.judge(*access)) access->cut(*reason);
         }
     }

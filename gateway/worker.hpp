@@ -82,6 +82,7 @@ private:
     std::atomic<std::size_t> live_count_{0};
     bool stopping_ = false, finished_ = false;
     std::optional<base::MonoTime> unhealthy_since_;
+    base::UtcTime judged_at_{};  ///< when check_live() last asked whether time alone changes a judgement
     std::thread thread_;
 };
 

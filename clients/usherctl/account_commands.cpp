@@ -23,7 +23,7 @@ v1::Role::Value role_of(const std::string& name) {
 
 /// What may be told of an account on the command line; what was not told is nullopt.
 struct Fields {
-    std::optional<std::string> display_name, department, office_mail, office_phone, role;
+    std::optional<std::string> display_name, department, office_mail, office_phone, role, valid_from, valid_until;
     std::optional<std::vector<std::string>> groups;
 };
 
@@ -40,6 +40,21 @@ void add_fields(CLI::App* command, const std::shared_ptr<Fields>& fields) {
     command->add_option("--display-name", fields->display_name, "The person's name");
     command->add_option("--mail", fields->office_mail, "Office mail address");
     command->add_option("--phone", fields->office_phone, "Office telephone");
+    command->add_option("--valid-from", fields->valid_from,
+                        "The account may do nothing before this time, such as 2026-12-01T00:00:00Z; '': no such bound");
+    command->add_option("--valid-until", fields->valid_until,
+                        "From this time on the account may do nothing; what is open then is cut; '': no such bound");
+}
+
+/// An empty text leaves the message without the time, which the field's name in the mask then takes away.
+template <class Mutable>
+bool fill_time(const std::optional<std::string>& text, const char* option, Mutable mutable_time) {
+    if (!text) return false;
+    if (text->empty()) return true;
+    const auto time = base::parse_rfc3339(*text);
+    if (!time) throw Failure{std::string(option) + ": expected a time such as 2026-12-01T00:00:00Z", exit_usage};
+    *mutable_time() = to_timestamp(*time);
+    return true;
 }
 
 /// Copies what was told into `account`; gives the names of those fields.
@@ -70,6 +85,10 @@ std::vector<std::string> fill(const Fields& fields, v1::Account& account) {
             if (!group.empty()) account.add_groups(group);  // --group '' empties the list
         names.emplace_back("groups");
     }
+    if (fill_time(fields.valid_from, "--valid-from", [&] { return account.mutable_valid_from(); }))
+        names.emplace_back("valid_from");
+    if (fill_time(fields.valid_until, "--valid-until", [&] { return account.mutable_valid_until(); }))
+        names.emplace_back("valid_until");
     return names;
 }
 
@@ -123,8 +142,10 @@ void add_update(CLI::App* group, const Settings& settings) {
         request.mutable_account()->set_name("accounts/" + *username);
         const auto names = fill(*fields, *request.mutable_account());
         if (names.empty())
-            throw Failure{"nothing to change: say --department, --group, --role, --display-name, --mail or --phone",
-                          exit_usage};
+            throw Failure{
+                "nothing to change: say --department, --group, --role, --display-name, --mail, --phone, "
+                "--valid-from or --valid-until",
+                exit_usage};
         for (const auto& name : names) request.mutable_update_mask()->add_paths(name);
         call(settings, &Stub::UpdateAccount, request);
         print("account " + shown(*username) + " updated\n");

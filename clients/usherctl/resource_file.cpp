@@ -4,6 +4,7 @@
 #include <span>
 
 #include "base/text.hpp"
+#include "clients/usherctl/output.hpp"
 
 namespace usher::clients::control {
 
@@ -59,9 +60,23 @@ void read_texts(const YamlNode& map, std::string_view key, const std::string& pr
     }
 }
 
+void read_roles(const YamlNode& map, const std::string& prefix, usher::v1::Rule& rule, Marks& marks) {
+    static constexpr std::array<std::string_view, 3> known{"employee", "auditor", "administrator"};
+    Texts texts;
+    read_texts(map, "roles", prefix, texts, marks);
+    for (int i = 0; i < texts.size(); ++i) {
+        const auto found = std::find(known.begin(), known.end(), texts[i]);
+        if (found == known.end())
+            throw Refused{marks.at(prefix + "roles[" + std::to_string(i) + "]"),
+                          in_quotes(texts[i]) + " is no role; roles are employee, auditor and administrator"};
+        rule.add_roles(static_cast<usher::v1::Role::Value>(usher::v1::Role::EMPLOYEE + (found - known.begin())));
+    }
+}
+
 void read_rules(const YamlNode& map, const std::string& key, google::protobuf::RepeatedPtrField<usher::v1::Rule>& out,
                 Marks& marks) {
-    static constexpr std::array<std::string_view, 3> keys{"accounts", "groups", "departments"};
+    static constexpr std::array<std::string_view, 6> keys{"accounts", "groups",   "departments",
+                                                          "roles",    "networks", "times"};
     const YamlNode* list = find(map, key);
     if (list == nullptr) return;
     if (list->kind != YamlNode::Kind::list)
@@ -79,12 +94,60 @@ void read_rules(const YamlNode& map, const std::string& key, google::protobuf::R
         read_texts(node, "accounts", path + ".", *rule.mutable_accounts(), marks);
         read_texts(node, "groups", path + ".", *rule.mutable_groups(), marks);
         read_texts(node, "departments", path + ".", *rule.mutable_departments(), marks);
+        read_roles(node, path + ".", rule, marks);
+        read_texts(node, "networks", path + ".", *rule.mutable_networks(), marks);
+        read_texts(node, "times", path + ".", *rule.mutable_times(), marks);
     }
+}
+
+bool truth_of(const YamlNode& node, const std::string& key) {
+    const std::string& text = text_of(node, key);
+    if (text == "true") return true;
+    if (text == "false") return false;
+    throw Refused{node.mark, "'" + key + "' must be true or false, not " + in_quotes(text)};
+}
+
+void read_expectation(const YamlNode& node, const std::string& path, usher::v1::Expectation& expected, Marks& marks) {
+    static constexpr std::array<std::string_view, 5> keys{"account", "app", "from", "at", "allow"};
+    if (node.kind != YamlNode::Kind::map)
+        throw Refused{node.mark, "'" + path + "' must be a map such as {account: alice, app: crm, allow: true}, not " +
+                                     std::string(kind_name(node.kind))};
+    marks[path] = node.mark;
+    check_keys(node, "an expectation", keys);
+    for (const std::string_view key : {"account", "app", "allow"})
+        if (find(node, key) == nullptr) throw Refused{node.mark, "'" + std::string(key) + "' is missing in " + path};
+    for (const auto& [key, value] : node.pairs) {
+        const std::string item = path + "." + key.text;
+        marks[key.text == "from" ? path + ".client_ip" : item] = value.mark;
+        if (key.text == "allow") {
+            expected.set_allow(truth_of(value, item));
+            continue;
+        }
+        const std::string& text = text_of(value, item);
+        if (key.text == "account") expected.set_account(text);
+        if (key.text == "app") expected.set_app(text);
+        if (key.text == "from") expected.set_client_ip(text);
+        if (key.text != "at") continue;
+        const auto time = base::parse_rfc3339(text);
+        if (!time) throw Refused{value.mark, "'" + item + "' must be a time such as 2026-11-23T10:00:00Z"};
+        *expected.mutable_at() = to_timestamp(*time);
+    }
+}
+
+/// A list, or one map for a list of one.
+void read_expectations(const YamlNode& map, google::protobuf::RepeatedPtrField<usher::v1::Expectation>& out,
+                       Marks& marks) {
+    const YamlNode* node = find(map, "expect");
+    if (node == nullptr) return;
+    marks["expect"] = node->mark;
+    if (node->kind != YamlNode::Kind::list) return read_expectation(*node, "expect[0]", *out.Add(), marks);
+    for (std::size_t i = 0; i < node->items.size(); ++i)
+        read_expectation(node->items[i], "expect[" + std::to_string(i) + "]", *out.Add(), marks);
 }
 
 void read_resource(const YamlNode& document, usher::v1::Resource& resource, Marks& marks) {
     static constexpr std::array<std::string_view, 4> app_keys{"kind", "name", "destinations", "allow_addresses"};
-    static constexpr std::array<std::string_view, 5> policy_keys{"kind", "name", "apps", "allow", "deny"};
+    static constexpr std::array<std::string_view, 6> policy_keys{"kind", "name", "apps", "allow", "deny", "expect"};
     static constexpr std::array<std::string_view, 2> kinds{"app", "policy"};
     if (document.kind != YamlNode::Kind::map)
         throw Refused{document.mark,
@@ -116,6 +179,7 @@ void read_resource(const YamlNode& document, usher::v1::Resource& resource, Mark
         read_texts(document, "apps", "", *policy.mutable_apps(), marks);
         read_rules(document, "allow", *policy.mutable_allow(), marks);
         read_rules(document, "deny", *policy.mutable_deny(), marks);
+        read_expectations(document, *policy.mutable_expect(), marks);
     }
 }
 
@@ -127,33 +191,6 @@ SourceMark nearest(const Marks& marks, std::string path) {
         path = cut == std::string::npos ? std::string{} : path.substr(0, cut);
         if (path.empty()) return marks.at("");
     }
-}
-
-std::string flow_list(const Texts& texts) {
-    std::string out = "[";
-    for (const auto& text : texts) {
-        if (out.size() > 1) out += ", ";
-        out += yaml_quote(text);
-    }
-    return out + "]";
-}
-
-std::string rules_yaml(std::string_view key, const google::protobuf::RepeatedPtrField<usher::v1::Rule>& rules) {
-    if (rules.empty()) return {};
-    std::string out = std::string(key) + ":\n";
-    for (const auto& rule : rules) {
-        std::string fields;
-        const auto add = [&](std::string_view name, const Texts& texts) {
-            if (texts.empty()) return;
-            if (!fields.empty()) fields += ", ";
-            fields += std::string(name) + ": " + flow_list(texts);
-        };
-        add("accounts", rule.accounts());
-        add("groups", rule.groups());
-        add("departments", rule.departments());
-        out += "  - {" + fields + "}\n";
-    }
-    return out;
 }
 
 }  // namespace
@@ -196,45 +233,6 @@ std::string ResourceFile::locate(std::string_view server_message) const {
     const auto why = base::escape_for_terminal(rest.substr(colon + 2));
     return at_mark(file, nearest(marks[*index], std::string(path)),
                    path.empty() ? why : base::escape_for_terminal(path) + ": " + why);
-}
-
-std::string yaml_quote(std::string_view text) {
-    // A JSON string is a YAML one too (YAML 1.2 §1.3); what a terminal would obey is spelt as an escape.
-    std::string out = "\"";
-    for (std::size_t i = 0; i < text.size();) {
-        const auto lead = static_cast<unsigned char>(text[i]);
-        std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-        length = std::min(length, text.size() - i);
-        const std::string_view character = text.substr(i, length);
-        i += length;
-        if (character == "\"" || character == "\\") {
-            out += "\\";
-            out += character;
-        } else if (!base::is_utf8(character)) {
-            out += "\\uFFFD";
-        } else if (base::escape_for_terminal(character) == character) {
-            out += character;
-        } else {
-            char32_t c = length == 1 ? lead : lead & (0xffU >> (length + 1));
-            for (const char next : character.substr(1)) c = (c << 6) | (static_cast<unsigned char>(next) & 0x3f);
-            std::array<char, 16> escape{};
-            std::snprintf(escape.data(), escape.size(), c > 0xffff ? "\\U%08X" : "\\u%04X", static_cast<unsigned>(c));
-            out += escape.data();
-        }
-    }
-    return out + "\"";
-}
-
-std::string to_yaml(const usher::v1::App& app) {
-    std::string out =
-        "---\nkind: app\nname: " + yaml_quote(app.name()) + "\ndestinations: " + flow_list(app.destinations()) + "\n";
-    if (!app.allow_addresses().empty()) out += "allow_addresses: " + flow_list(app.allow_addresses()) + "\n";
-    return out;
-}
-
-std::string to_yaml(const usher::v1::Policy& policy) {
-    return "---\nkind: policy\nname: " + yaml_quote(policy.name()) + "\napps: " + flow_list(policy.apps()) + "\n" +
-           rules_yaml("allow", policy.allow()) + rules_yaml("deny", policy.deny());
 }
 
 }  // namespace usher::clients::control

@@ -59,6 +59,11 @@ std::string rule_text(const v1::Rule& rule) {
     add("account", rule.accounts());
     add("group", rule.groups());
     add("department", rule.departments());
+    std::vector<std::string> roles;
+    for (const auto role : rule.roles()) roles.push_back(role_name(static_cast<v1::Role::Value>(role)));
+    add("role", roles);
+    add("from", rule.networks());
+    add("at", rule.times());
     return out;
 }
 
@@ -168,6 +173,8 @@ std::string details_of(const v1::Account& account) {
     rows.add("office phone", account.office_phone());
     rows.add("role", role_name(account.role()));
     rows.add("status", friendly(v1::AccountStatus::Value_Name(account.status())));
+    if (account.has_valid_from()) rows.add("valid from", shown_time(true, account.valid_from()));
+    if (account.has_valid_until()) rows.add("valid until", shown_time(true, account.valid_until()));
     rows.add("account id", account.account_id());
     rows.add("created", shown_time(account.has_created_at(), account.created_at()));
     rows.add("updated", shown_time(account.has_updated_at(), account.updated_at()));

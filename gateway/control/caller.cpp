@@ -1,5 +1,6 @@
 #include "gateway/control/caller.hpp"
 
+#include "auth/policy.hpp"
 #include "wire/http1/authorization.hpp"
 
 namespace usher::gateway::control {
@@ -29,7 +30,7 @@ std::optional<Caller> TunnelPolicy::of(const auth::SessionPtr& session) const {
     if (!session) return std::nullopt;
     const auto directory = directory_.snapshot();
     const auto* account = directory->account_by_id(session->account_id);
-    if (account == nullptr || account->status != auth::AccountStatus::active) return std::nullopt;
+    if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return std::nullopt;
     return Caller{account->username, account->id, session, account->role};
 }
 

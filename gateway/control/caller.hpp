@@ -49,8 +49,8 @@ public:
 /// valid now, of an account that is active now.
 class TunnelPolicy final : public CallerPolicy {
 public:
-    TunnelPolicy(const auth::Directory& directory, auth::Sessions& sessions)
-        : directory_(directory), sessions_(sessions) {}
+    TunnelPolicy(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock)
+        : directory_(directory), sessions_(sessions), clock_(clock) {}
     std::optional<Caller> identify(const CallMetadata& metadata) const override;
     std::optional<Caller> again(const Caller& caller) const override;
 
@@ -59,6 +59,7 @@ private:
 
     const auth::Directory& directory_;
     auth::Sessions& sessions_;
+    const base::Clock& clock_;
 };
 
 }  // namespace usher::gateway::control

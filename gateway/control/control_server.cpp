@@ -143,7 +143,7 @@ struct Served {
 struct ControlServer::Impl {
     explicit Impl(ControlDependencies dependencies)
         : gateway(std::move(dependencies)),
-          tunnel_policy(gateway.directory, gateway.sessions),
+          tunnel_policy(gateway.directory, gateway.sessions, gateway.clock),
           executor(unary_threads, unary_queue),
           tails(gateway.journal, gateway.clock) {
         quota.Resize(memory_bytes_max);

@@ -2,30 +2,23 @@
 
 #include <set>
 
-#include "base/text.hpp"
+#include "gateway/control/convert_fields.hpp"
 
 namespace usher::gateway::control {
 namespace {
 
-using base::Errc;
-using base::Error;
 using base::Result;
 namespace v1 = usher::v1;
 
-std::string quoted(std::string_view value) { return "'" + base::escape_for_terminal(value, 100) + "'"; }
-
-Error invalid(std::string_view field, std::string_view problem) {
-    return {Errc::invalid_argument, std::string(field).append(": ").append(problem)};
+Result<std::optional<base::UtcTime>> read_time(bool given, const google::protobuf::Timestamp& time,
+                                               std::string_view field) {
+    if (!given) return std::optional<base::UtcTime>{};
+    auto read = from_proto(time, field);
+    if (!read) return std::move(read).error();
+    return std::optional(*read);
 }
 
-std::string indexed(std::string_view field, int index) {
-    return std::string(field) + "[" + std::to_string(index) + "]";
-}
-
-template <class Repeated>
-std::vector<std::string> texts(const Repeated& field) {
-    return {field.begin(), field.end()};
-}
+}  // namespace
 
 v1::Role::Value to_proto(auth::Role role) {
     switch (role) {
@@ -51,54 +44,6 @@ Result<auth::Role> from_proto(v1::Role::Value role, std::string_view field) {
             return invalid(field, "expected EMPLOYEE, AUDITOR or ADMINISTRATOR");
     }
 }
-
-void put(v1::Rule& out, const auth::Rule& rule) {
-    out.mutable_accounts()->Assign(rule.accounts.begin(), rule.accounts.end());
-    out.mutable_groups()->Assign(rule.groups.begin(), rule.groups.end());
-    out.mutable_departments()->Assign(rule.departments.begin(), rule.departments.end());
-}
-
-auth::Rule get(const v1::Rule& rule) {
-    return {texts(rule.accounts()), texts(rule.groups()), texts(rule.departments())};
-}
-
-Result<auth::App> get(const v1::App& app, const std::string& where) {
-    auth::App out;
-    out.name = app.name();
-    for (int i = 0; i < app.destinations_size(); ++i) {
-        auto pattern = auth::DestinationPattern::parse(app.destinations(i));
-        if (!pattern) {
-            return invalid(where + indexed(".destinations", i),
-                           quoted(app.destinations(i)) +
-                               " is not host:port; expected \"host:port\", \"*.domain:port\", \"CIDR:port\" or "
-                               "\"[IPv6]:port\", with a port of 1 to 65535 or a range \"first-last\"");
-        }
-        out.destinations.push_back(std::move(*pattern));
-    }
-    for (int i = 0; i < app.allow_addresses_size(); ++i) {
-        auto block = base::Cidr::parse(app.allow_addresses(i));
-        if (!block) {
-            return invalid(
-                where + indexed(".allow_addresses", i),
-                quoted(app.allow_addresses(i)) +
-                    " is not an address block; expected for example \"127.0.0.0/8\" or \"::1\", with no bits "
-                    "set behind the prefix");
-        }
-        out.allow_addresses.push_back(*block);
-    }
-    return out;
-}
-
-auth::Policy get(const v1::Policy& policy) {
-    auth::Policy out;
-    out.name = policy.name();
-    out.apps = texts(policy.apps());
-    for (const auto& rule : policy.allow()) out.allow.push_back(get(rule));
-    for (const auto& rule : policy.deny()) out.deny.push_back(get(rule));
-    return out;
-}
-
-}  // namespace
 
 google::protobuf::Timestamp to_proto(base::UtcTime time) {
     const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
@@ -132,25 +77,8 @@ v1::Account to_proto(const auth::Account& account) {
                                                                  : v1::AccountStatus::DISABLED);
     *out.mutable_created_at() = to_proto(account.created_at);
     *out.mutable_updated_at() = to_proto(account.updated_at);
-    return out;
-}
-
-v1::App to_proto(const auth::App& app) {
-    v1::App out;
-    out.set_name(app.name);
-    for (const auto& destination : app.destinations) out.add_destinations(destination.to_string());
-    for (const auto& block : app.allow_addresses) out.add_allow_addresses(block.to_string());
-    *out.mutable_updated_at() = to_proto(app.updated_at);
-    return out;
-}
-
-v1::Policy to_proto(const auth::Policy& policy) {
-    v1::Policy out;
-    out.set_name(policy.name);
-    out.mutable_apps()->Assign(policy.apps.begin(), policy.apps.end());
-    for (const auto& rule : policy.allow) put(*out.add_allow(), rule);
-    for (const auto& rule : policy.deny) put(*out.add_deny(), rule);
-    *out.mutable_updated_at() = to_proto(policy.updated_at);
+    if (account.valid_from) *out.mutable_valid_from() = to_proto(*account.valid_from);
+    if (account.valid_until) *out.mutable_valid_until() = to_proto(*account.valid_until);
     return out;
 }
 
@@ -195,11 +123,18 @@ Result<auth::Account> from_proto(const v1::Account& account) {
         if (!role) return std::move(role).error();
         out.role = *role;
     }
+    auto from = read_time(account.has_valid_from(), account.valid_from(), "valid_from");
+    if (!from) return std::move(from).error();
+    auto until = read_time(account.has_valid_until(), account.valid_until(), "valid_until");
+    if (!until) return std::move(until).error();
+    out.valid_from = *from;
+    out.valid_until = *until;
     return out;
 }
 
 Result<auth::AccountUpdate> read_update(const v1::UpdateAccountRequest& request) {
-    constexpr std::string_view known = "display_name, department, groups, office_mail, office_phone, role";
+    constexpr std::string_view known =
+        "display_name, department, groups, office_mail, office_phone, role, valid_from, valid_until";
     const auto& account = request.account();
     auth::AccountUpdate update;
     std::set<std::string_view> seen;
@@ -219,29 +154,20 @@ Result<auth::AccountUpdate> read_update(const v1::UpdateAccountRequest& request)
             auto role = from_proto(account.role(), "role");
             if (!role) return std::move(role).error();
             update.role = *role;
+        } else if (path == "valid_from") {
+            auto time = read_time(account.has_valid_from(), account.valid_from(), path);
+            if (!time) return std::move(time).error();
+            update.valid_from = *time;
+        } else if (path == "valid_until") {
+            auto time = read_time(account.has_valid_until(), account.valid_until(), path);
+            if (!time) return std::move(time).error();
+            update.valid_until = *time;
         } else {
             return invalid("update_mask", quoted(path) + " cannot be updated; expected " + std::string(known));
         }
     }
     if (seen.empty()) return invalid("update_mask", "is missing; expected one or more of " + std::string(known));
     return update;
-}
-
-Result<std::variant<auth::App, auth::Policy>> from_proto(const v1::Resource& resource, int index) {
-    using Model = std::variant<auth::App, auth::Policy>;
-    const auto where = indexed("resources", index);
-    switch (resource.resource_case()) {
-        case v1::Resource::kApp: {
-            auto app = get(resource.app(), where);
-            if (!app) return std::move(app).error();
-            return Model(std::move(*app));
-        }
-        case v1::Resource::kPolicy:
-            return Model(get(resource.policy()));
-        case v1::Resource::RESOURCE_NOT_SET:
-            break;
-    }
-    return invalid(where, "is neither an app nor a policy");
 }
 
 Result<std::string> read_name(const std::string& name, std::string_view collection) {

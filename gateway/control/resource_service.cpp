@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "auth/policy.hpp"
 #include "auth/validate.hpp"
 #include "base/text.hpp"
 #include "gateway/control/admin_recorder.hpp"
@@ -135,7 +136,44 @@ public:
                      });
     }
 
+    Reactor* ExplainPolicy(Call* call, const v1::ExplainPolicyRequest* request,
+                           v1::ExplainPolicyResponse* response) override {
+        return unary(context_, call, {"policy.explain", Need::auditor}, request->app(),
+                     [this, request, response](const Caller&) { return explain(*request, *response); });
+    }
+
 private:
+    Result<void> explain(const v1::ExplainPolicyRequest& request, v1::ExplainPolicyResponse& response) {
+        auto username = read_account_name(request.account());
+        if (!username) return std::move(username).error();
+        auto name = read_name(request.app(), "apps");
+        if (!name) return std::move(name).error();
+        auto context = read_context(request.client_ip(), request.has_at() ? &request.at() : nullptr, "");
+        if (!context) return std::move(context).error();
+        if (!context->time) context->time = context_.gateway.clock.utc();
+        const auto snapshot = directory().snapshot();
+        const auto* account = snapshot->account_by_username(*username);
+        if (account == nullptr) return missing("account", *username);
+        const bool control = *name == auth::control_app_name;
+        const auto* app = snapshot->app(*name);
+        if (app == nullptr && !control) return missing("app", *name);
+        const auto decision = control ? auth::decide_control(*snapshot, *account, *context)
+                                      : auth::decide(*snapshot, *account, *app, *context);
+        response.set_allow(decision.allowed);
+        response.set_reason(decision.text());
+        response.set_policy(std::string(decision.policy_name()));
+        response.set_policy_version(decision.policy_version);
+        if (control) return {};
+        for (const auto& trace : auth::explain(*snapshot, *account, *app, *context)) {
+            auto& rule = *response.add_rules();
+            rule.set_policy(trace.policy->name);
+            rule.set_rule((trace.deny ? "deny[" : "allow[") + std::to_string(trace.rule) + "]");
+            rule.set_matches(!trace.unmet);
+            if (trace.unmet) rule.set_unmet(std::string(auth::to_word(*trace.unmet)));
+        }
+        return {};
+    }
+
     auth::Directory& directory() const { return context_.gateway.directory; }
 
     Result<void> apply(const Caller& caller, const v1::ApplyRequest& request, v1::ApplyResponse& response) {

@@ -124,12 +124,12 @@ TEST_CASE("a rule matches when each list that is not empty holds the account's v
     alice.department = "Finance";
     alice.groups = {"sales", "staff"};
     using Rule = auth::Rule;
-    CHECK(Rule{{"alice"}, {}, {}}.matches(alice));
-    CHECK(Rule{{"bob", "alice"}, {"staff"}, {"Finance"}}.matches(alice));
-    CHECK_FALSE(Rule{{"alice"}, {"admins"}, {}}.matches(alice));
-    CHECK_FALSE(Rule{{}, {"Staff"}, {}}.matches(alice));
-    CHECK_FALSE(Rule{{}, {}, {"finance"}}.matches(alice));
-    CHECK_FALSE(Rule{{}, {}, {"Finance "}}.matches(alice));
-    CHECK_FALSE(Rule{}.matches(alice));
-    CHECK_FALSE(Rule{{}, {}, {"x"}}.matches(auth::Account{}));
+    CHECK(Rule{{"alice"}, {}, {}}.matches(alice, auth::Context{}));
+    CHECK(Rule{{"bob", "alice"}, {"staff"}, {"Finance"}}.matches(alice, auth::Context{}));
+    CHECK_FALSE(Rule{{"alice"}, {"admins"}, {}}.matches(alice, auth::Context{}));
+    CHECK_FALSE(Rule{{}, {"Staff"}, {}}.matches(alice, auth::Context{}));
+    CHECK_FALSE(Rule{{}, {}, {"finance"}}.matches(alice, auth::Context{}));
+    CHECK_FALSE(Rule{{}, {}, {"Finance "}}.matches(alice, auth::Context{}));
+    CHECK_FALSE(Rule{}.matches(alice, auth::Context{}));
+    CHECK_FALSE(Rule{{}, {}, {"x"}}.matches(auth::Account{}, auth::Context{}));
 }

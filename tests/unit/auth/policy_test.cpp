@@ -39,7 +39,8 @@ Policy policy(std::string name, std::vector<std::string> apps, std::vector<Rule>
 
 const Rule finance{{}, {}, {"Finance"}}, sales{{}, {"sales"}, {}}, alice_only{{"alice"}, {}, {}};
 
-using Reasons = std::vector<std::string>;
+/// Where no rule asks for a network or a time.
+const auth::Context anywhere;
 
 }  // namespace
 
@@ -48,12 +49,12 @@ TEST_CASE("without an allow rule the verdict is deny") {
     const auth::DirectorySnapshot directory(
         7, {alice}, {app("crm"), app("wiki")},
         {policy("p", {"wiki"}, {finance}), policy("q", {"crm"}, {sales}), policy("r", {"crm"}, {Rule{}})});
-    const auto decision = auth::decide(directory, alice, *directory.app("crm"));
+    const auto decision = auth::decide(directory, alice, *directory.app("crm"), anywhere);
     CHECK_FALSE(decision.allowed);
-    CHECK(decision.reasons == Reasons{"no-allow-rule"});
-    CHECK(decision.policy.empty());
+    CHECK(decision.text() == "no-allow-rule");
+    CHECK(decision.policy_name().empty());
     CHECK(decision.policy_version == 7);
-    CHECK_FALSE(auth::decide(auth::DirectorySnapshot(), alice, app("crm")).allowed);
+    CHECK_FALSE(auth::decide(auth::DirectorySnapshot(), alice, app("crm"), anywhere).allowed);
 }
 
 TEST_CASE("the first allow rule in the order of the policies' names is the reason") {
@@ -61,10 +62,10 @@ TEST_CASE("the first allow rule in the order of the policies' names is the reaso
     const auth::DirectorySnapshot directory(
         1, {alice}, {app("crm")},
         {policy("z", {"crm"}, {finance}), policy("b", {"crm"}, {Rule{{"bob"}, {}, {}}, sales})});
-    const auto decision = auth::decide(directory, alice, *directory.app("crm"));
+    const auto decision = auth::decide(directory, alice, *directory.app("crm"), anywhere);
     CHECK(decision.allowed);
-    CHECK(decision.reasons == Reasons{"allow-rule b/allow[1]"});
-    CHECK(decision.policy == "b");
+    CHECK(decision.text() == "allow-rule b/allow[1] by group");
+    CHECK(decision.policy_name() == "b");
 }
 
 TEST_CASE("a deny rule of any policy wins over every allow rule") {
@@ -72,10 +73,10 @@ TEST_CASE("a deny rule of any policy wins over every allow rule") {
     const auth::DirectorySnapshot directory(
         1, {alice}, {app("crm")},
         {policy("a", {"crm"}, {finance, sales, alice_only}), policy("z", {"crm"}, {}, {sales, alice_only})});
-    const auto decision = auth::decide(directory, alice, *directory.app("crm"));
+    const auto decision = auth::decide(directory, alice, *directory.app("crm"), anywhere);
     CHECK_FALSE(decision.allowed);
-    CHECK(decision.reasons == Reasons{"deny-rule z/deny[0]"});
-    CHECK(decision.policy == "z");
+    CHECK(decision.text() == "deny-rule z/deny[0] by group");
+    CHECK(decision.policy_name() == "z");
 }
 
 TEST_CASE("a disabled account is denied before any rule") {
@@ -83,25 +84,25 @@ TEST_CASE("a disabled account is denied before any rule") {
     alice.status = auth::AccountStatus::disabled;
     alice.role = auth::Role::administrator;
     const auth::DirectorySnapshot directory(1, {alice}, {app("crm")}, {policy("p", {"crm"}, {finance})});
-    CHECK(auth::decide(directory, alice, *directory.app("crm")).reasons == Reasons{"account-disabled"});
-    CHECK_FALSE(auth::decide(directory, alice, *directory.app("crm")).allowed);
-    CHECK(auth::decide_control(directory, alice).reasons == Reasons{"account-disabled"});
-    CHECK_FALSE(auth::decide_control(directory, alice).allowed);
+    CHECK(auth::decide(directory, alice, *directory.app("crm"), anywhere).text() == "account-disabled");
+    CHECK_FALSE(auth::decide(directory, alice, *directory.app("crm"), anywhere).allowed);
+    CHECK(auth::decide_control(directory, alice, anywhere).text() == "account-disabled");
+    CHECK_FALSE(auth::decide_control(directory, alice, anywhere).allowed);
 }
 
 TEST_CASE("administrators and auditors reach the control API, employees do not") {
     auto alice = account("alice", "", {});
     const auth::DirectorySnapshot directory(3, {}, {}, {});
-    CHECK_FALSE(auth::decide_control(directory, alice).allowed);
-    CHECK(auth::decide_control(directory, alice).reasons == Reasons{"role employee"});
+    CHECK_FALSE(auth::decide_control(directory, alice, anywhere).allowed);
+    CHECK(auth::decide_control(directory, alice, anywhere).text() == "role employee");
     alice.role = auth::Role::auditor;
-    CHECK(auth::decide_control(directory, alice).allowed);
+    CHECK(auth::decide_control(directory, alice, anywhere).allowed);
     alice.role = auth::Role::administrator;
-    CHECK(auth::decide_control(directory, alice).allowed);
-    CHECK(auth::decide_control(directory, alice).reasons == Reasons{"role administrator"});
-    CHECK(auth::decide_control(directory, alice).policy_version == 3);
+    CHECK(auth::decide_control(directory, alice, anywhere).allowed);
+    CHECK(auth::decide_control(directory, alice, anywhere).text() == "role administrator");
+    CHECK(auth::decide_control(directory, alice, anywhere).policy_version == 3);
     // A role gives no app.
-    CHECK_FALSE(auth::decide(directory, alice, app("crm")).allowed);
+    CHECK_FALSE(auth::decide(directory, alice, app("crm"), anywhere).allowed);
 }
 
 TEST_CASE("random policies decide as a naive reading of the rules does") {
@@ -154,10 +155,20 @@ TEST_CASE("random policies decide as a naive reading of the rules does") {
         const bool expected = someone.status == auth::AccountStatus::active && any_allow && !any_deny;
 
         const auth::DirectorySnapshot directory(1, {someone}, {app("x"), app("y")}, policies);
-        const auto decision = auth::decide(directory, someone, *directory.app(wanted));
+        const auto decision = auth::decide(directory, someone, *directory.app(wanted), anywhere);
         REQUIRE(decision.allowed == expected);
-        REQUIRE(decision.reasons.size() == 1);
-        REQUIRE(decision.policy.empty() == (decision.reasons[0].find(' ') == std::string::npos));
+        REQUIRE(decision.policy_name().empty() == (decision.text().find(' ') == std::string::npos));
+        // What is explained and what is decided are the same reading of the rules.
+        const auto traces = auth::explain(directory, someone, *directory.app(wanted), anywhere);
+        const auto first = std::find_if(traces.begin(), traces.end(), [](const auto& t) { return !t.unmet; });
+        if (someone.status == auth::AccountStatus::active) {
+            REQUIRE((first == traces.end()) == (decision.policy == nullptr));
+            if (first != traces.end()) {
+                REQUIRE(first->policy == decision.policy);
+                REQUIRE(first->rule == decision.rule);
+                REQUIRE(first->deny == !decision.allowed);
+            }
+        }
         ++(expected ? allowed : denied);
     }
     CHECK(allowed > 200);

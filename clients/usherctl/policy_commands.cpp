@@ -1,0 +1,77 @@
+// policy explain
+
+#include "base/text.hpp"
+#include "clients/usherctl/commands.hpp"
+#include "usher/v1/resource.grpc.pb.h"
+
+namespace usher::clients::control {
+
+namespace {
+
+namespace v1 = usher::v1;
+
+struct Question {
+    std::string account, app, from, at, format;
+};
+
+std::string shown(const std::string& text) { return base::escape_for_terminal(text, 200); }
+
+void show(const Question& question, const v1::ExplainPolicyResponse& answer) {
+    std::string text = shown(question.account) + (answer.allow() ? " may use " : " may not use ") +
+                       shown(question.app) + ": " + shown(answer.reason()) + "\n";
+    if (!answer.rules().empty()) {
+        Table table({{"POLICY"}, {"RULE"}, {"MATCHES"}, {"WHY NOT"}});
+        for (const auto& rule : answer.rules())
+            table.add({rule.policy(), rule.rule(), rule.matches() ? "yes" : "no",
+                       rule.matches() ? "" : "the " + rule.unmet() + " is not in its list"});
+        text += table.render();
+    }
+    print(text);
+}
+
+void explain(const Settings& settings, const Question& question) {
+    v1::ExplainPolicyRequest request;
+    request.set_account(question.account);
+    request.set_app(question.app);
+    request.set_client_ip(question.from);
+    if (!question.at.empty()) {
+        const auto time = base::parse_rfc3339(question.at);
+        if (!time) throw Failure{"--at: expected a time such as 2026-11-23T10:00:00Z", exit_usage};
+        *request.mutable_at() = to_timestamp(*time);
+    }
+    const auto channel = open_channel(settings);
+    const auto stub = v1::ResourceService::NewStub(channel->channel());
+    grpc::ClientContext context;
+    channel->prepare(context);
+    v1::ExplainPolicyResponse answer;
+    channel->require(stub->ExplainPolicy(&context, request, &answer));
+    if (question.format == "json")
+        print(to_json_line(answer));
+    else
+        show(question, answer);
+}
+
+}  // namespace
+
+void add_policy_commands(CLI::App& app, const Settings& settings) {
+    auto* group = app.add_subcommand("policy", "Ask what the policies decide, and why");
+    group->require_subcommand(1);
+    group->footer(examples({"usherctl policy explain --account alice --app crm"}));
+    auto* command = group->add_subcommand(
+        "explain", "Whether an account may use an app now, and what each rule about that app says of it");
+    auto question = std::make_shared<Question>();
+    command->add_option("--account", question->account, "The account's username")->required();
+    command->add_option("--app", question->app, "The app's name")->required();
+    command->add_option("--from", question->from, "The client's address; without it no rule with networks matches");
+    command->add_option("--at", question->at, "A moment, such as 2026-11-23T10:00:00Z; default: now");
+    auto format = add_output(command, {"table", "json"});
+    command->footer(examples({"usherctl policy explain --account alice --app crm",
+                              "usherctl policy explain --account alice --app crm --from 10.1.2.3 --at "
+                              "2026-11-23T22:00:00Z"}));
+    command->callback([=, &settings] {
+        question->format = *format;
+        explain(settings, *question);
+    });
+}
+
+}  // namespace usher::clients::control

@@ -1,0 +1,164 @@
+#include "gateway/control/convert.hpp"
+#include "gateway/control/convert_fields.hpp"
+
+namespace usher::gateway::control {
+namespace {
+
+using base::Result;
+namespace v1 = usher::v1;
+
+void put(v1::Rule& out, const auth::Rule& rule) {
+    out.mutable_accounts()->Assign(rule.accounts.begin(), rule.accounts.end());
+    out.mutable_groups()->Assign(rule.groups.begin(), rule.groups.end());
+    out.mutable_departments()->Assign(rule.departments.begin(), rule.departments.end());
+    for (const auto role : rule.roles) out.add_roles(to_proto(role));
+    for (const auto& network : rule.networks) out.add_networks(network.to_string());
+    for (const auto& window : rule.times) out.add_times(window.to_string());
+}
+
+Result<base::Cidr> get_block(const std::string& text, const std::string& field) {
+    if (const auto block = base::Cidr::parse(text)) return *block;
+    return invalid(field, quoted(text) +
+                              " is not an address block; expected for example \"127.0.0.0/8\" or \"::1\", with no bits "
+                              "set behind the prefix");
+}
+
+Result<auth::Rule> get(const v1::Rule& rule, const std::string& where) {
+    auth::Rule out{texts(rule.accounts()), texts(rule.groups()), texts(rule.departments())};
+    for (int i = 0; i < rule.roles_size(); ++i) {
+        auto role = from_proto(rule.roles(i), where + indexed(".roles", i));
+        if (!role) return std::move(role).error();
+        out.roles.push_back(*role);
+    }
+    for (int i = 0; i < rule.networks_size(); ++i) {
+        auto block = get_block(rule.networks(i), where + indexed(".networks", i));
+        if (!block) return std::move(block).error();
+        out.networks.push_back(*block);
+    }
+    for (int i = 0; i < rule.times_size(); ++i) {
+        const auto window = auth::TimeWindow::parse(rule.times(i));
+        if (!window)
+            return invalid(
+                where + indexed(".times", i),
+                quoted(rule.times(i)) +
+                    " is not a time window; expected \"DAYS FROM-TO ZONE\", for example \"mon-fri 08:00-18:00 "
+                    "Asia/Shanghai\" or \"daily 22:00-06:00 UTC\", with a zone of the tz database");
+        out.times.push_back(*window);
+    }
+    return out;
+}
+
+Result<auth::Expectation> get(const v1::Expectation& expected, const std::string& where) {
+    if (!expected.has_allow()) return invalid(where + ".allow", "is missing; expected true or false");
+    auth::Expectation out{expected.account(), expected.app(), {}, expected.allow()};
+    auto context = read_context(expected.client_ip(), expected.has_at() ? &expected.at() : nullptr, where + ".");
+    if (!context) return std::move(context).error();
+    out.context = *context;
+    return out;
+}
+
+Result<auth::App> get(const v1::App& app, const std::string& where) {
+    auth::App out;
+    out.name = app.name();
+    for (int i = 0; i < app.destinations_size(); ++i) {
+        auto pattern = auth::DestinationPattern::parse(app.destinations(i));
+        if (!pattern) {
+            return invalid(where + indexed(".destinations", i),
+                           quoted(app.destinations(i)) +
+                               " is not host:port; expected \"host:port\", \"*.domain:port\", \"CIDR:port\" or "
+                               "\"[IPv6]:port\", with a port of 1 to 65535 or a range \"first-last\"");
+        }
+        out.destinations.push_back(std::move(*pattern));
+    }
+    for (int i = 0; i < app.allow_addresses_size(); ++i) {
+        auto block = get_block(app.allow_addresses(i), where + indexed(".allow_addresses", i));
+        if (!block) return std::move(block).error();
+        out.allow_addresses.push_back(*block);
+    }
+    return out;
+}
+
+Result<auth::Policy> get(const v1::Policy& policy, const std::string& where) {
+    auth::Policy out;
+    out.name = policy.name();
+    out.apps = texts(policy.apps());
+    const auto read = [](const auto& from, auto& into, const std::string& list) -> Result<void> {
+        for (int i = 0; i < from.size(); ++i) {
+            auto item = get(from[i], indexed(list, i));
+            if (!item) return std::move(item).error();
+            into.push_back(std::move(*item));
+        }
+        return {};
+    };
+    if (auto ok = read(policy.allow(), out.allow, where + ".allow"); !ok) return std::move(ok).error();
+    if (auto ok = read(policy.deny(), out.deny, where + ".deny"); !ok) return std::move(ok).error();
+    if (auto ok = read(policy.expect(), out.expect, where + ".expect"); !ok) return std::move(ok).error();
+    return out;
+}
+
+}  // namespace
+
+Result<auth::Context> read_context(const std::string& client_ip, const google::protobuf::Timestamp* at,
+                                   const std::string& where) {
+    auth::Context context;
+    if (!client_ip.empty()) {
+        context.client_address = base::IpAddress::parse(client_ip);
+        if (!context.client_address)
+            return invalid(where + "client_ip", quoted(client_ip) + " is not an IPv4 or IPv6 address");
+    }
+    if (at != nullptr) {
+        auto time = from_proto(*at, where + "at");
+        if (!time) return std::move(time).error();
+        context.time = *time;
+    }
+    return context;
+}
+
+v1::App to_proto(const auth::App& app) {
+    v1::App out;
+    out.set_name(app.name);
+    for (const auto& destination : app.destinations) out.add_destinations(destination.to_string());
+    for (const auto& block : app.allow_addresses) out.add_allow_addresses(block.to_string());
+    *out.mutable_updated_at() = to_proto(app.updated_at);
+    return out;
+}
+
+v1::Policy to_proto(const auth::Policy& policy) {
+    v1::Policy out;
+    out.set_name(policy.name);
+    out.mutable_apps()->Assign(policy.apps.begin(), policy.apps.end());
+    for (const auto& rule : policy.allow) put(*out.add_allow(), rule);
+    for (const auto& rule : policy.deny) put(*out.add_deny(), rule);
+    for (const auto& expected : policy.expect) {
+        auto& added = *out.add_expect();
+        added.set_account(expected.account);
+        added.set_app(expected.app);
+        if (expected.context.client_address) added.set_client_ip(expected.context.client_address->to_string());
+        if (expected.context.time) *added.mutable_at() = to_proto(*expected.context.time);
+        added.set_allow(expected.allow);
+    }
+    *out.mutable_updated_at() = to_proto(policy.updated_at);
+    return out;
+}
+
+Result<std::variant<auth::App, auth::Policy>> from_proto(const v1::Resource& resource, int index) {
+    using Model = std::variant<auth::App, auth::Policy>;
+    const auto where = indexed("resources", index);
+    switch (resource.resource_case()) {
+        case v1::Resource::kApp: {
+            auto app = get(resource.app(), where);
+            if (!app) return std::move(app).error();
+            return Model(std::move(*app));
+        }
+        case v1::Resource::kPolicy: {
+            auto policy = get(resource.policy(), where);
+            if (!policy) return std::move(policy).error();
+            return Model(std::move(*policy));
+        }
+        case v1::Resource::RESOURCE_NOT_SET:
+            break;
+    }
+    return invalid(where, "is neither an app nor a policy");
+}
+
+}  // namespace usher::gateway::control
