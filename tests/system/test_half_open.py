@@ -49,7 +49,8 @@ def test_a_client_that_vanished_from_an_idle_tunnel(gateway, elsewhere):
     record = closed_within(gateway, "demo", started)
     assert record["close_reason"] == "CLIENT_ERROR"
     assert record["client_ip"] == elsewhere.there
-    assert (int(record["bytes_up"]), int(record["bytes_down"])) == (10, 10)
+    # The client's last acknowledgement may have been on its way when it vanished.
+    assert int(record["bytes_up"]) == 10 and (int(record["bytes_down"]) == 10 or record["bytes_uncertain"])
     wait_for(lambda: gateway.app.connections[0].ended, "the app to be told")
     tunnel.close()
 
