@@ -19,6 +19,15 @@ void keep_common(AccessRecord& merged, const AccessRecord& other) {
     if (merged.client_ip() != other.client_ip()) merged.clear_client_ip();
     if (merged.client_ip() != other.client_ip() || merged.client_port() != other.client_port())
         merged.clear_client_port();
+    if (merged.session_id() != other.session_id()) {
+        merged.clear_session_id();
+        merged.clear_device();
+    }
+    if (merged.account_id() != other.account_id()) {
+        merged.clear_account_id();
+        merged.clear_username();
+        merged.clear_department();
+    }
     if (merged.app() != other.app()) merged.clear_app();
     if (merged.destination_host() != other.destination_host() ||
         merged.destination_port() != other.destination_port()) {
@@ -44,7 +53,7 @@ std::string DenialMerger::key_of(const AccessRecord& record) {
         network = address->to_string();
     }
     return reason_of(record) + '\n' + network + '\n' + record.destination_host() + '\n' +
-           std::to_string(record.destination_port());
+           std::to_string(record.destination_port()) + '\n' + record.session_id();
 }
 
 std::optional<AccessRecord> DenialMerger::offer(AccessRecord record, base::MonoTime now) {

@@ -10,8 +10,9 @@
 
 namespace usher::audit {
 
-/// Merges floods of equal denials of nobody in particular into exact counts (ADVERSARIES §3.2-10). Sans-io; one a
-/// worker; not thread-safe. Denials are equal when client network (/24 or /64), first reason and destination are. The
+/// Merges floods of equal denials into exact counts (ADVERSARIES §3.2-10): of nobody in particular, or of somebody who
+/// keeps running into a limit. Sans-io; one a worker; not thread-safe. Denials are equal when client network (/24 or
+/// /64), first reason, destination and session are. The
 /// first one passes at once; those that follow within a second come out as one record with `count`, opened_at of the
 /// first and last_at of the last. At most 1,024 keys are held; past them a coarser key (the reason alone, and past 64
 /// of those one for all) takes over, so that no count is ever lost. A record of a coarser key names only what all of

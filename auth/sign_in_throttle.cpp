@@ -18,13 +18,30 @@ using base::MonoTime;
 /// Longer keys are cut; addresses and usernames are shorter.
 constexpr std::size_t key_bytes_max = 128;
 
-/// One customer of a provider holds a whole /64 of IPv6 (RFC 6177), so that is one source. A text that is no address is
-/// a source by itself.
-std::string source_bucket(std::string_view source) {
+/// How many times the rate of one source a /48 of IPv6 has, whose /64s one attacker may hold by the thousand.
+constexpr unsigned wide_factor = 16;
+
+/// One customer of a provider holds a whole /64 of IPv6, an organisation a whole /48 (RFC 6177), so each is one source.
+/// An IPv4 address, and a text that is no address, is a source by itself, and has no wide one.
+struct SourceKeys {
+    std::string narrow, wide;
+};
+SourceKeys source_keys(std::string_view source) {
     auto address = base::IpAddress::parse(source);
-    if (!address) return std::string(source.substr(0, key_bytes_max));
-    if (!address->is_v4()) std::fill(address->bytes.begin() + 8, address->bytes.end(), std::uint8_t{0});
-    return address->to_string();
+    if (!address) return {std::string(source.substr(0, key_bytes_max)), {}};
+    if (address->is_v4()) return {address->to_string(), {}};
+    SourceKeys keys;
+    std::fill(address->bytes.begin() + 8, address->bytes.end(), std::uint8_t{0});
+    keys.narrow = address->to_string();
+    std::fill(address->bytes.begin() + 6, address->bytes.end(), std::uint8_t{0});
+    keys.wide = address->to_string();
+    return keys;
+}
+
+SignInThrottle::Limits wide(SignInThrottle::Limits limits) {
+    limits.burst *= wide_factor;
+    limits.refill /= wide_factor;
+    return limits;
 }
 
 /// Buckets by key. A bucket is held as the moment at which it is full again (the generic cell rate algorithm), so it
@@ -78,9 +95,10 @@ private:
 }  // namespace
 
 struct SignInThrottle::Impl {
-    Impl(Limits per_source, Limits per_account) : sources(per_source), accounts(per_account) {}
+    Impl(Limits per_source, Limits per_account)
+        : sources(per_source), wide_sources(wide(per_source)), accounts(per_account) {}
     std::mutex mutex;
-    Buckets sources, accounts;
+    Buckets sources, wide_sources, accounts;
 };
 
 SignInThrottle::SignInThrottle(Limits per_source, Limits per_account)
@@ -90,21 +108,24 @@ SignInThrottle::~SignInThrottle() = default;
 
 SignInThrottle::Verdict SignInThrottle::take(std::string_view source, std::string_view canonical_username,
                                              MonoTime now) {
-    const auto source_key = source_bucket(source);
+    const auto keys = source_keys(source);
     const std::string account_key(canonical_username.substr(0, key_bytes_max));
     std::lock_guard lock(impl_->mutex);
-    const auto wait = std::max(impl_->sources.wait(source_key, now), impl_->accounts.wait(account_key, now));
+    auto wait = std::max(impl_->sources.wait(keys.narrow, now), impl_->accounts.wait(account_key, now));
+    if (!keys.wide.empty()) wait = std::max(wait, impl_->wide_sources.wait(keys.wide, now));
     if (wait > Microseconds{0}) return {false, wait};
-    impl_->sources.take(source_key, now);
+    impl_->sources.take(keys.narrow, now);
+    if (!keys.wide.empty()) impl_->wide_sources.take(keys.wide, now);
     impl_->accounts.take(account_key, now);
     return {true, Microseconds{0}};
 }
 
 void SignInThrottle::give_back(std::string_view source, std::string_view canonical_username, MonoTime) {
-    const auto source_key = source_bucket(source);
+    const auto keys = source_keys(source);
     const std::string account_key(canonical_username.substr(0, key_bytes_max));
     std::lock_guard lock(impl_->mutex);
-    impl_->sources.give_back(source_key);
+    impl_->sources.give_back(keys.narrow);
+    if (!keys.wide.empty()) impl_->wide_sources.give_back(keys.wide);
     impl_->accounts.give_back(account_key);
 }
 

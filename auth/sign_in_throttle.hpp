@@ -7,7 +7,8 @@
 
 namespace usher::auth {
 
-/// Throttles sign-ins per source (an address as text; IPv6 counts by its /64) and per account by token buckets: `burst`
+/// Throttles sign-ins per source (an address as text; IPv6 counts by its /64, and by its
+/// /48 at sixteen times the rate) and per account by token buckets: `burst`
 /// at once, then one per `refill`. Sans-io. Bounded: a table that is full forgets the bucket that has been full for
 /// longest, which loses nothing; when every bucket is in use, new keys are refused. A used bucket is never forgotten,
 /// so a flood of other names gives no fresh tries. An attempt costs a token, success gives it back. Thread-safe.

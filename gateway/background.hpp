@@ -68,6 +68,9 @@ public:
         });
     }
 
+    /// How many wait for a thread.
+    std::size_t queued() const noexcept { return queued_.load(std::memory_order_relaxed); }
+
 private:
     template <class T, class Work>
     static base::Result<T> guarded(Work& work) {

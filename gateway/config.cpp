@@ -160,6 +160,7 @@ void read_timeouts(const Reader& r, const YAML::Node& node, Config& c) {
                {"connect", within(t.connect, 100 * ms, 300 * second)},
                {"idle", within(t.idle, second, 30 * day)},
                {"keep_alive", within(t.keep_alive, second, day)},
+               {"half_open", within(t.half_open, 2 * second, 3600 * second)},
                {"drain", within(t.drain, base::Microseconds{0}, day, true)},
                {"max_duration", within(t.max_duration, second, 365 * day, true)}});
 }
@@ -189,10 +190,22 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
             {{"segment_size", [&](auto& v, auto& k) { c.journal.segment_bytes = r.size(v, k, 64u << 10, 1u << 30); }}});
     };
     const auto limits = [&](const YAML::Node& n, const std::string&) {
+        auto& l = c.limits;
+        const auto count = [&r](auto& into) {
+            return [&r, &into](const YAML::Node& v, const std::string& k) {
+                into = static_cast<std::remove_reference_t<decltype(into)>>(r.number(v, k, 1, 1'000'000));
+            };
+        };
         r.mapping(n, "'limits'",
-                  {{"connections", [&](auto& v, auto& k) { c.limits.connections = r.number(v, k, 1, 1'000'000); }},
-                   {"connections_per_address",
-                    [&](auto& v, auto& k) { c.limits.connections_per_address = r.number(v, k, 1, 1'000'000); }}});
+                  {{"connections", count(l.connections)},
+                   {"connections_per_address", count(l.connections_per_address)},
+                   {"handshakes_per_second", count(l.handshakes_per_second)},
+                   {"handshakes_burst", count(l.handshakes_burst)},
+                   {"streams_per_connection", count(l.streams_per_connection)},
+                   {"tunnels_per_account", count(l.tunnels_per_account)},
+                   {"tunnels_per_device", count(l.tunnels_per_device)},
+                   {"sign_ins_per_minute", count(l.sign_ins_per_minute)},
+                   {"sign_ins_burst", count(l.sign_ins_burst)}});
     };
     const auto hashing = [&](const YAML::Node& n, const std::string&) {
         r.mapping(n, "'hashing'",

@@ -42,6 +42,7 @@ struct Config {
         base::Microseconds connect{10'000'000};          ///< to the app, all addresses together
         base::Microseconds idle{std::chrono::hours{1}};  ///< of a tunnel without a byte either way
         base::Microseconds keep_alive{60'000'000};       ///< of a connection between requests
+        base::Microseconds half_open{60'000'000};        ///< until a peer that vanished without a word is given up
         base::Microseconds drain{10'000'000};            ///< what live tunnels are given at a stop
         base::Microseconds max_duration{0};              ///< of a tunnel; 0: none
     } timeouts;
@@ -59,7 +60,14 @@ struct Config {
 
     struct Limits {
         std::size_t connections = 20'000;
-        std::size_t connections_per_address = 4'096;
+        std::size_t connections_per_address = 4'096;   ///< IPv4 address, IPv6 /64; 16 times as many a /48
+        unsigned handshakes_per_second = 200;          ///< connections a second, by the same sources
+        unsigned handshakes_burst = 4'096;             ///< so many at once
+        std::uint32_t streams_per_connection = 1'000;  ///< of HTTP/2
+        std::size_t tunnels_per_account = 2'048;       ///< open at once, on all connections together
+        std::size_t tunnels_per_device = 1'024;
+        unsigned sign_ins_per_minute = 30;  ///< that fail, by the same sources
+        unsigned sign_ins_burst = 30;
     } limits;
 
     auth::HashCost hashing;

@@ -54,10 +54,18 @@ private:
     std::uint64_t total_ = 0;
 };
 
+auth::SignInThrottle::Limits sign_in_limits(const Config::Limits& limits) {
+    return {limits.sign_ins_burst, base::Microseconds{60'000'000} / limits.sign_ins_per_minute, 65536};
+}
+
 class RunningDaemon final : public Daemon {
 public:
     RunningDaemon(Config config, const base::Clock& clock)
-        : config_(std::move(config)), clock_(clock), limits_(config_.limits) {}
+        : config_(std::move(config)),
+          clock_(clock),
+          connection_limits_(config_.limits),
+          tunnel_limits_(config_.limits),
+          throttle_(sign_in_limits(config_.limits), {}) {}
 
     ~RunningDaemon() override { halt(); }
 
@@ -130,6 +138,7 @@ private:
         audit::JournalOptions options;
         options.directory = dir_->file("journal");
         options.segment_bytes = config_.journal.segment_bytes;
+        options.on_commit = [this](base::Microseconds took) { metrics_.observe_commit(took); };
         auto journal = audit::Journal::open(options, clock_);
         if (!journal) return Error{journal.error().code, "journal: " + journal.error().message};
         journal_ = std::move(*journal);
@@ -150,7 +159,8 @@ private:
         gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, clock_);
         services_ = std::make_unique<Services>(
             Services{config_, clock_, *directory_, *sessions_, *hashing_, throttle_, *journal_, background_, metrics_,
-                     *gatekeeper_, limits_, tls_, draining_, [this](int fd) { return control_->serve_tunnel(fd); },
+                     *gatekeeper_, connection_limits_, tunnel_limits_, descriptors_, tls_, draining_,
+                     [this](int fd) { return control_->serve_tunnel(fd); },
                      [this](const std::string& id) { return enforce(id); },
                      [this](const std::string& id) { return count_accesses(id); }});
 
@@ -191,6 +201,8 @@ private:
         for (auto& worker : workers_) worker->start();
         started_ = true;
         maintenance_ = std::thread([this] { maintain(); });
+        if (const auto shortage = descriptors_.shortage(config_.limits.connections); !shortage.empty())
+            base::log_warning("too few descriptors for all connections that are allowed", {{"reason", shortage}});
         base::log_info("usherd serves", {{"listen", config_.listen.to_string()},
                                          {"workers", count},
                                          {"gateway_id", journal_->gateway_id().to_string()}});
@@ -219,7 +231,13 @@ private:
     std::string expose() {
         const auto status = journal_->status();
         metrics_.journal_durable_sequence.Set(static_cast<double>(status.durable_sequence));
-        metrics_.journal_shipped_sequence.Set(static_cast<double>(shipper_->shipped_sequence()));
+        const auto shipped = shipper_->shipped_sequence();
+        metrics_.journal_shipped_sequence.Set(static_cast<double>(shipped));
+        metrics_.journal_unshipped_events.Set(
+            static_cast<double>(status.durable_sequence - std::min(status.durable_sequence, shipped)));
+        metrics_.journal_queue_events.Set(static_cast<double>(status.queued));
+        metrics_.hashing_queue.Set(static_cast<double>(hashing_->queued()));
+        metrics_.background_queue.Set(static_cast<double>(background_.queued()));
         metrics_.journal_healthy.Set(status.healthy ? 1 : 0);
         return metrics_.expose();
     }
@@ -316,7 +334,9 @@ private:
     std::atomic<bool> draining_{false};
     std::atomic<bool> workers_gone_{false};
     Metrics metrics_;
-    ConnectionLimits limits_;
+    limits::ConnectionLimits connection_limits_;
+    limits::TunnelLimits tunnel_limits_;
+    const limits::Descriptors descriptors_ = limits::Descriptors::of_process();
     CurrentContext tls_;
     auth::SignInThrottle throttle_;
     Background background_;

@@ -47,12 +47,36 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> r)
       journal_durable_sequence(gauge(*r, "usher_journal_durable_sequence", "The last audit event on disk.")),
       journal_shipped_sequence(gauge(*r, "usher_journal_shipped_sequence", "The last audit event in the store.")),
       journal_healthy(gauge(*r, "usher_journal_healthy", "1 while the journal takes new accesses.")),
+      journal_unshipped_events(
+          gauge(*r, "usher_journal_unshipped_events", "Audit events on disk that are not in the store yet.")),
+      journal_queue_events(gauge(*r, "usher_journal_queue_events", "Audit events that are not on disk yet.")),
+      hashing_queue(gauge(*r, "usher_hashing_queue_passwords", "Passwords that wait to be hashed.")),
+      background_queue(gauge(*r, "usher_background_queue_tasks", "Tasks that wait for a database thread.")),
+      dns_cached(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "cached"}})),
+      dns_answered(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "answered"}})),
+      dns_absent(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "absent"}})),
+      dns_failed(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "failed"}})),
       registry_(r),
       denied_(prometheus::BuildCounter().Name("usher_denied_total").Help("Denials by reason.").Register(*r)),
-      limited_(prometheus::BuildCounter()
-                   .Name("usher_limits_reached_total")
-                   .Help("Bounds that were reached.")
-                   .Register(*r)) {}
+      limited_(
+          prometheus::BuildCounter().Name("usher_limits_reached_total").Help("Bounds that were reached.").Register(*r)),
+      worker_connections_(prometheus::BuildGauge()
+                              .Name("usher_worker_connections")
+                              .Help("Connections open now by worker.")
+                              .Register(*r)),
+      commit_seconds_(prometheus::BuildHistogram()
+                          .Name("usher_journal_commit_seconds")
+                          .Help("From writing a batch of audit events to its being on disk.")
+                          .Register(*r)
+                          .Add({}, prometheus::Histogram::BucketBoundaries{0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01,
+                                                                           0.02, 0.05, 0.1, 0.5, 2})) {}
+
+void Metrics::observe_commit(base::Microseconds took) {
+    commit_seconds_.Observe(static_cast<double>(took.count()) / 1e6);
+}
+prometheus::Gauge& Metrics::worker_connections(unsigned worker) {
+    return worker_connections_.Add({{"worker", std::to_string(worker)}});
+}
 
 void Metrics::denied(const std::string& reason) { denied_.Add({{"reason", label(reason)}}).Increment(); }
 void Metrics::limited(const std::string& limit) { limited_.Add({{"limit", label(limit)}}).Increment(); }

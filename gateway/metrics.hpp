@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.hpp"
+
 namespace usher::gateway {
 
 /// The gateway's own figures. Thread-safe; updated at the ends of things, never per chunk. docs/metrics.md describes
@@ -30,6 +32,19 @@ public:
     prometheus::Gauge& journal_durable_sequence;
     prometheus::Gauge& journal_shipped_sequence;
     prometheus::Gauge& journal_healthy;
+    prometheus::Gauge& journal_unshipped_events;
+    prometheus::Gauge& journal_queue_events;
+    prometheus::Gauge& hashing_queue;
+    prometheus::Gauge& background_queue;
+    prometheus::Counter& dns_cached;
+    prometheus::Counter& dns_answered;
+    prometheus::Counter& dns_absent;
+    prometheus::Counter& dns_failed;
+
+    /// How long a batch of audit events took to be on disk.
+    void observe_commit(base::Microseconds took);
+    /// Connections open on one worker.
+    prometheus::Gauge& worker_connections(unsigned worker);
 
     /// A denial by the first word of its reason (one of a fixed set).
     void denied(const std::string& reason);
@@ -44,6 +59,8 @@ private:
     std::shared_ptr<prometheus::Registry> registry_;
     prometheus::Family<prometheus::Counter>& denied_;
     prometheus::Family<prometheus::Counter>& limited_;
+    prometheus::Family<prometheus::Gauge>& worker_connections_;
+    prometheus::Histogram& commit_seconds_;
 };
 
 }  // namespace usher::gateway

@@ -17,7 +17,7 @@ Multiplexer::Multiplexer(Worker& worker, wire::TlsStream& stream, const Peer& pe
     : Carrier(stream, worker.pool(), worker.services().clock),
       worker_(worker),
       peer_(peer),
-      session_(*this, wire::http2::Limits{}) {}
+      session_(*this, {.streams = worker.services().config.limits.streams_per_connection}) {}
 
 asio::awaitable<void> Multiplexer::run() {
     deadline_ = now() + worker_.services().config.timeouts.header;
@@ -74,6 +74,8 @@ void Multiplexer::on_rejected(wire::http1::Rejection rejection) {
     deny(record, "malformed-" + std::string(rejection.reason));
     worker_.record_denial(std::move(record));
 }
+
+void Multiplexer::on_stream_refused() { worker_.refuse_by_limit(peer_, "streams_per_connection"); }
 
 StreamExchange* Multiplexer::find(std::int32_t id) {
     const auto found = streams_.find(id);

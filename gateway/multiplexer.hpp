@@ -37,6 +37,7 @@ public:
 private:
     void on_request(std::int32_t id, wire::http1::Request request, bool ended) override;
     void on_rejected(wire::http1::Rejection rejection) override;
+    void on_stream_refused() override;
     void on_data(std::int32_t id, std::string_view bytes) override;
     void on_end(std::int32_t id) override;
     void on_sent(std::int32_t id) override;

@@ -3,9 +3,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
-#include <unordered_map>
 
 #include "audit/journal/journal.hpp"
 #include "auth/directory.hpp"
@@ -15,25 +13,13 @@
 #include "gateway/background.hpp"
 #include "gateway/config.hpp"
 #include "gateway/gatekeeper.hpp"
+#include "gateway/limits/connection_limits.hpp"
+#include "gateway/limits/descriptors.hpp"
+#include "gateway/limits/tunnel_limits.hpp"
 #include "gateway/metrics.hpp"
 #include "gateway/tls/context.hpp"
 
 namespace usher::gateway {
-
-/// Counts connections, in all and by client address, over all workers. Thread-safe; used at accept and close only.
-class ConnectionLimits {
-public:
-    explicit ConnectionLimits(const Config::Limits& limits) : limits_(limits) {}
-    /// nullptr when the connection may be; else which limit says no. Each nullptr is owed a leave().
-    const char* enter(const std::string& ip);
-    void leave(const std::string& ip);
-
-private:
-    Config::Limits limits_;
-    std::mutex mutex_;
-    std::size_t total_ = 0;
-    std::unordered_map<std::string, std::size_t> by_address_;
-};
 
 /// The TLS context that new connections get; swapped as a whole when certificates are reloaded.
 class CurrentContext {
@@ -64,7 +50,9 @@ struct Services {
     Background& background;
     Metrics& metrics;
     Gatekeeper& gatekeeper;
-    ConnectionLimits& limits;
+    limits::ConnectionLimits& connection_limits;
+    limits::TunnelLimits& tunnel_limits;
+    const limits::Descriptors descriptors;
     CurrentContext& tls;
     std::atomic<bool>& draining;
     /// Hands one end of a socketpair to the control API.

@@ -104,10 +104,7 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     const std::string budget = sign_in_budget(services, peer, account, username);
     const auto verdict = services.throttle.take(peer.ip, budget, services.clock.mono());
     if (!verdict.allowed) {
-        services.metrics.limited("sign-in");
-        AccessRecord record = new_record(peer, services.clock.utc());
-        deny(record, "sign-in-throttled");
-        worker.record_denial(std::move(record));
+        worker.refuse_by_limit(peer, "sign_ins_per_minute");
         outcome.status = 429;
         outcome.retry_after_seconds = seconds_rounded_up(verdict.retry_after);
         co_return outcome;

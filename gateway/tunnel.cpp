@@ -66,6 +66,12 @@ Answer answer_for(const dial::DialError& error) {
     return {503, "connection_terminated", "the access was ended"};
 }
 
+/// What somebody is told who has as many tunnels as anybody may.
+std::string too_many(std::string_view limit) {
+    return std::string("too many tunnels are open ") +
+           (limit == "tunnels_per_device" ? "from this device" : "by this account") + "; close some and try again";
+}
+
 /// Registers an access with its worker for as long as it lives.
 class Registration {
 public:
@@ -87,8 +93,9 @@ private:
 
 class Tunnel {
 public:
-    Tunnel(Exchange& exchange, Admission admission, const base::Destination& destination)
-        : exchange_(exchange),
+    Tunnel(Exchange& exchange, Admission admission, limits::TunnelSlot slot, const base::Destination& destination)
+        : slot_(std::move(slot)),
+          exchange_(exchange),
           worker_(exchange.worker()),
           services_(worker_.services()),
           started_(services_.clock.mono()),
@@ -210,6 +217,7 @@ private:
             exchange_.end().abort(true);
     }
 
+    limits::TunnelSlot slot_;  ///< goes last: the tunnel is counted until all of it is gone
     Exchange& exchange_;
     Worker& worker_;
     Services& services_;
@@ -271,7 +279,13 @@ asio::awaitable<bool> run_tunnel(Exchange& exchange, wire::http1::Request reques
         co_return co_await refuse(exchange,
                                   {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
     }
-    Tunnel tunnel(exchange, std::move(admission), destination);
+    auto entered = services.tunnel_limits.enter(*admission.session);
+    if (const auto* limit = std::get_if<const char*>(&entered)) {
+        const Answer answer{429, "connection_limit_reached", too_many(*limit)};
+        worker.record_limit(std::move(admission.record), *limit);
+        co_return co_await refuse(exchange, answer);
+    }
+    Tunnel tunnel(exchange, std::move(admission), std::get<limits::TunnelSlot>(std::move(entered)), destination);
     co_return co_await tunnel.run();
 }
 

@@ -15,6 +15,7 @@
 #include "audit/audit.hpp"
 #include "base/log.hpp"
 #include "gateway/connection.hpp"
+#include "gateway/dial/half_open.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
@@ -27,27 +28,35 @@ constexpr std::chrono::milliseconds tick{200};
 constexpr base::Microseconds unhealthy_limit{10'000'000};
 /// Without descriptors accept() would fail in a busy loop.
 constexpr std::chrono::milliseconds accept_pause{100};
+constexpr base::Microseconds pause_log_every{10'000'000};
+
 std::unique_ptr<dial::Resolver> make_resolver(asio::io_context& io, Services& services) {
     dial::ResolverOptions options;
     options.servers = services.config.dns.servers;
+    options.on_outcome = [&metrics = services.metrics](dial::ResolverOptions::Outcome outcome) {
+        using Outcome = dial::ResolverOptions::Outcome;
+        switch (outcome) {
+            case Outcome::cached:
+                return metrics.dns_cached.Increment();
+            case Outcome::answered:
+                return metrics.dns_answered.Increment();
+            case Outcome::absent:
+                return metrics.dns_absent.Increment();
+            case Outcome::failed:
+                return metrics.dns_failed.Increment();
+        }
+    };
     auto resolver = dial::Resolver::create(io, services.clock, std::move(options));
     if (!resolver) throw std::runtime_error("dns: " + resolver.error().message);
     return std::move(*resolver);
 }
 
-/// What each connection inherits from its listener (Linux copies these). A peer that vanished without a word is found
-/// within a minute: probes after 30 s of silence, and unacknowledged data for at most 60 s.
-void set_inherited(int listener) {
-    const auto set = [listener](int level, int name, int value) {
-        if (::setsockopt(listener, level, name, &value, sizeof value) != 0)
-            throw std::runtime_error(std::string("listen: a socket option: ") + std::strerror(errno));
-    };
-    set(IPPROTO_TCP, TCP_NODELAY, 1);
-    set(SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
-    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
-    set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
+/// What each connection inherits from its listener (Linux copies these).
+void set_inherited(int listener, base::Microseconds half_open) {
+    const int on = 1;
+    int error = ::setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 ? 0 : errno;
+    if (error == 0) error = dial::set_half_open_limit(listener, half_open);
+    if (error != 0) throw std::runtime_error(std::string("listen: a socket option: ") + std::strerror(error));
 }
 
 }  // namespace
@@ -60,8 +69,9 @@ Worker::Worker(Services& services, unsigned index, int listener,
       ticker_(io_),
       own_listeners_(std::move(own_listeners)),
       resolver_(make_resolver(io_, services)),
-      dialer_(io_, *resolver_) {
-    set_inherited(listener);
+      dialer_(io_, *resolver_, {services.config.timeouts.half_open, services.descriptors.dial_below}),
+      connections_open_(services.metrics.worker_connections(index)) {
+    set_inherited(listener, services.config.timeouts.half_open);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
     ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
@@ -113,15 +123,42 @@ asio::awaitable<void> Worker::accept_loop() {
         auto [error, socket] = co_await acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (!acceptor_.is_open()) co_return;
         if (!error) {
-            adopt(std::move(socket));
+            // The last one that was let in waits here, and whoever comes after it in the kernel's queue.
+            if (socket.native_handle() >= services_.descriptors.accept_below) co_await wait_for_descriptors();
+            if (!acceptor_.is_open()) co_return;
+            try {
+                adopt(std::move(socket));
+            } catch (const std::exception& e) {
+                // Memory, most likely: one client is lost, and the next one must not be.
+                base::log_error("a connection could not be taken on", {{"error", e.what()}});
+            }
             continue;
         }
         if (error == asio::error::connection_aborted || error == asio::error::interrupted) continue;
         services_.metrics.accept_errors.Increment();
-        base::log_warning("accepting a connection failed; pausing", {{"error", error.message()}});
-        asio::steady_timer pause(io_, accept_pause);
-        co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+        if (!pause_logged_ || services_.clock.mono() - *pause_logged_ >= pause_log_every)
+            base::log_warning("accepting a connection failed; pausing", {{"error", error.message()}});
+        co_await wait_for_descriptors();
     }
+}
+
+/// Returns when clients may have one more descriptor, or the listener is closed; after one pause at least.
+asio::awaitable<void> Worker::wait_for_descriptors() {
+    services_.metrics.limited("descriptors");
+    // Whoever opens and closes at the bound must not fill the log.
+    const base::MonoTime now = services_.clock.mono();
+    const bool say = !pause_logged_ || now - *pause_logged_ >= pause_log_every;
+    if (say) {
+        pause_logged_ = now;
+        base::log_warning("no new connections for now: clients have all descriptors that are theirs",
+                          {{"descriptors", services_.descriptors.limit}});
+    }
+    asio::steady_timer pause(io_);
+    do {
+        pause.expires_after(accept_pause);
+        co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+    } while (acceptor_.is_open() && !limits::descriptor_is_free_below(services_.descriptors.accept_below));
+    if (say) base::log_info("connections are accepted again");
 }
 
 void Worker::adopt(asio::ip::tcp::socket socket) {
@@ -136,23 +173,19 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
     Peer peer{ip.to_string(), remote.port()};
 
     services_.metrics.connections.Increment();
-    if (const char* limit = services_.limits.enter(peer.ip)) {
-        services_.metrics.limited(limit);
-        AccessRecord record = new_record(peer, services_.clock.utc());
-        deny(record, std::string("limit-") + limit);
-        record_denial(std::move(record));
-        return;  // the socket closes
-    }
+    auto entered = services_.connection_limits.enter(ip, services_.clock.mono());
+    if (const auto* limit = std::get_if<const char*>(&entered)) return refuse_by_limit(peer, *limit);  // it closes
     socket.non_blocking(true, error);
 
-    services_.metrics.connections_open.Increment();
-    const std::string address = peer.ip;
     auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(peer), services_.tls.get());
     Connection* raw = connection.get();
     connections_.insert(raw);
+    services_.metrics.connections_open.Increment();
+    connections_open_.Increment();
     // The worker owns the coroutine: it is in connections_ until its end, and shut_down() waits for the last one.
     asio::co_spawn(io_, raw->run(),
-                   [this, address, connection = std::move(connection)](std::exception_ptr failure) mutable {
+                   [this, slot = std::get<limits::ConnectionSlot>(std::move(entered)),
+                    connection = std::move(connection)](std::exception_ptr failure) mutable {
                        if (failure) {
                            try {
                                std::rethrow_exception(failure);
@@ -164,8 +197,9 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
                        }
                        connections_.erase(connection.get());
                        connection.reset();
-                       services_.limits.leave(address);
+                       { const auto over = std::move(slot); }  // before the worker may end
                        services_.metrics.connections_open.Decrement();
+                       connections_open_.Decrement();
                        if (stopping_ && connections_.empty()) finish();
                    });
 }
@@ -221,7 +255,23 @@ void Worker::append_denial(const AccessRecord& denied) {
 void Worker::record_denial(AccessRecord record) {
     services_.metrics.denied(record.reasons().empty() ? "" : record.reasons(0));
     if (!record.account_id().empty()) return append_denial(record);
+    merge_denial(std::move(record));
+}
+
+void Worker::merge_denial(AccessRecord record) {
     if (auto now = merger_.offer(std::move(record), services_.clock.mono())) append_denial(*now);
+}
+
+void Worker::record_limit(AccessRecord record, const char* limit) {
+    record.clear_reasons();  // what allowed it does not matter any more
+    deny(record, std::string("limit-") + limit);
+    services_.metrics.limited(limit);
+    services_.metrics.denied(record.reasons(0));
+    merge_denial(std::move(record));
+}
+
+void Worker::refuse_by_limit(const Peer& peer, const char* limit) {
+    record_limit(new_record(peer, services_.clock.utc()), limit);
 }
 
 void Worker::check_live(base::MonoTime now) {

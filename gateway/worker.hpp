@@ -57,14 +57,21 @@ public:
     void leave(LiveAccess& access) noexcept;
     /// Puts a denial on record. Floods of those without an account are merged into exact counts.
     void record_denial(AccessRecord record);
+    /// A limit was reached (its key in the configuration): counted, and on record with what is known of who reached it.
+    /// Floods of these are merged whoever it was.
+    void record_limit(AccessRecord record, const char* limit);
+    /// record_limit() of somebody who is not known.
+    void refuse_by_limit(const Peer& peer, const char* limit);
 
 private:
     boost::asio::awaitable<void> accept_loop();
+    boost::asio::awaitable<void> wait_for_descriptors();
     boost::asio::awaitable<void> tick_loop();
     void finish();
     void adopt(boost::asio::ip::tcp::socket socket);
     void check_live(base::MonoTime now);
     void append_denial(const AccessRecord& record);
+    void merge_denial(AccessRecord record);
 
     Services& services_;
     unsigned index_;
@@ -78,9 +85,11 @@ private:
     dial::Dialer dialer_;
     audit::DenialMerger merger_;
     std::unordered_set<Connection*> connections_;
+    prometheus::Gauge& connections_open_;
     std::unordered_map<base::Uuid, LiveAccess*> live_;
     std::atomic<std::size_t> live_count_{0};
     bool stopping_ = false, finished_ = false;
+    std::optional<base::MonoTime> pause_logged_;
     std::optional<base::MonoTime> unhealthy_since_;
     base::UtcTime judged_at_{};  ///< when check_live() last asked whether time alone changes a judgement
     std::thread thread_;

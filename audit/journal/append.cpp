@@ -76,6 +76,10 @@ JournalStatus FileJournal::status() const {
     status.open_accesses = open_count_;
     status.healthy = !failed_ && spare_ready_;
     {
+        const std::lock_guard lock(queue_mutex_);
+        status.queued = queued_records_;
+    }
+    {
         const std::lock_guard lock(state_mutex_);
         status.first_sequence = segments_.front()->first;
         if (!status.healthy) status.problem = problem_;

@@ -48,12 +48,16 @@ struct JournalOptions {
     std::size_t queue_bytes = 64u << 20;
     base::Microseconds stall_limit{2'000'000};  ///< an fdatasync slower than this makes healthy() false (A3)
     std::size_t keep_shipped_segments = 2;      ///< shipped segments kept for readers that are a little behind
+    /// Told on the journal's thread how long each batch took to be on stable storage. Must not block and must not
+    /// throw.
+    std::function<void(base::Microseconds)> on_commit{};
 };
 
 struct JournalStatus {
     std::uint64_t durable_sequence = 0;
     std::uint64_t first_sequence = 0;  ///< the oldest one still in a segment
     std::uint64_t open_accesses = 0;   ///< OPENED or PROGRESS without CLOSED
+    std::uint64_t queued = 0;          ///< records that are not durable yet
     bool healthy = true;               ///< false: appends other than access_closed are refused
     std::string problem;               ///< why, for the operator
 };

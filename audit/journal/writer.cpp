@@ -100,7 +100,11 @@ std::size_t FileJournal::commit(std::vector<Pending>& taken, std::size_t from) {
         next = gather(taken, from, batch);
         if (!batch.records.empty()) {
             last_recorded_at_ = std::max(last_recorded_at_, clock_.utc());
-            if (auto durable = make_durable(batch, last_recorded_at_); !durable) fail(durable.error().message);
+            const auto begun = clock_.mono();
+            if (auto durable = make_durable(batch, last_recorded_at_); !durable)
+                fail(durable.error().message);
+            else if (options_.on_commit)
+                options_.on_commit(clock_.mono() - begun);
         }
     }
     {

@@ -1,8 +1,5 @@
 #include "gateway/dial/dialer.hpp"
 
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -11,6 +8,9 @@
 #include <cerrno>
 #include <memory>
 #include <utility>
+
+#include "gateway/dial/half_open.hpp"
+#include "gateway/dial/race.hpp"
 
 namespace usher::gateway::dial {
 namespace {
@@ -31,21 +31,13 @@ tcp::endpoint to_asio(const CheckedEndpoint& endpoint) {
 
 /// What an application's connection needs. The first error ends it: a connection without them would go unnoticed for
 /// hours.
-error_code set_options(tcp::socket& socket) {
-    static constexpr struct {
-        int level;
-        int name;
-        int value;
-    } options[] = {
-        {IPPROTO_TCP, TCP_NODELAY, 1},    {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 30},
-        {IPPROTO_TCP, TCP_KEEPINTVL, 10}, {IPPROTO_TCP, TCP_KEEPCNT, 3}, {IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000},
-    };
-    for (const auto& option : options) {
-        if (::setsockopt(socket.native_handle(), option.level, option.name, &option.value, sizeof option.value) != 0) {
-            return {errno, boost::system::system_category()};
-        }
-    }
+error_code set_options(tcp::socket& socket, base::Microseconds half_open) {
     error_code error;
+    socket.set_option(tcp::no_delay(true), error);
+    if (error) return error;
+    if (const int refused = set_half_open_limit(socket.native_handle(), half_open); refused != 0) {
+        return {refused, boost::system::system_category()};
+    }
     socket.non_blocking(true, error);
     return error;
 }
@@ -81,10 +73,12 @@ DialError resolve_error(base::Errc code) {
     }
 }
 
-/// Of the errors of several addresses, the one that tells most: that somebody answered at all, before silence, before
-/// there being no way.
+/// Of the errors of several addresses, the one that tells most: that the gateway itself could not, that somebody
+/// answered at all, before silence, before there being no way.
 int telling(DialErrorKind kind) noexcept {
     switch (kind) {
+        case DialErrorKind::limits:
+            return 4;
         case DialErrorKind::connection_refused:
             return 3;
         case DialErrorKind::connect_timeout:
@@ -145,65 +139,118 @@ asio::awaitable<DialOutcome> Dialer::dial(base::Destination destination, DialRul
     co_return co_await connect_any(std::get<std::vector<CheckedEndpoint>>(std::move(resolved)), timeouts.connect);
 }
 
-asio::awaitable<DialOutcome> Dialer::connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout) {
-    std::optional<DialError> failure;
-    // Measured by the clock that the attempts' timers run on.
-    const auto end = asio::steady_timer::clock_type::now() + timeout;
-    for (std::size_t i = 0; i < endpoints.size(); ++i) {
-        const auto left = std::chrono::duration_cast<base::Microseconds>(end - asio::steady_timer::clock_type::now());
-        // An address that is silent leaves each of those after it an equal share of the time.
-        const auto share = left / static_cast<std::int64_t>(endpoints.size() - i);
-        if (failure && share <= base::Microseconds::zero()) break;
-        auto outcome = co_await connect(endpoints[i], share);
-        if (std::holds_alternative<Dialed>(outcome)) co_return outcome;
-        const auto& error = std::get<DialError>(outcome);
-        if (error.kind == DialErrorKind::cancelled || error.kind == DialErrorKind::limits) co_return error;
-        if (!failure || telling(error.kind) > telling(failure->kind)) failure = error;
+/// The attempts of one connect_any(), shared with their handlers, which may run after it is gone.
+struct Dialer::Attempts {
+    explicit Attempts(asio::io_context& io) : changed(io) {}
+
+    struct Attempt {
+        Attempt(asio::io_context& io, std::size_t index) : socket(io), address(index) {}
+        tcp::socket socket;
+        std::size_t address;
+        std::optional<error_code> result;
+    };
+
+    void close(std::size_t address) {
+        error_code ignored;  // as below
+        for (auto& attempt : under_way)
+            if (attempt->address == address) attempt->socket.close(ignored);
+        std::erase_if(under_way, [&](const auto& attempt) { return attempt->address == address; });
     }
-    co_return failure.value_or(DialError{DialErrorKind::unreachable, "unreachable", {}});
+
+    /// Closes what is still under way. A connection that a loser has just made is closed before a byte is sent on it.
+    void close_all() {
+        error_code ignored;  // closing is the last thing done to it
+        for (auto& attempt : under_way) attempt->socket.close(ignored);
+        under_way.clear();
+    }
+
+    asio::steady_timer changed;
+    std::vector<std::shared_ptr<Attempt>> under_way;
+};
+
+asio::awaitable<DialOutcome> Dialer::connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout) {
+    // Measured by the clock that the timer runs on.
+    using TimerClock = asio::steady_timer::clock_type;
+    const auto begun = TimerClock::now();
+    const auto now = [begun] {
+        return base::MonoTime{std::chrono::duration_cast<base::Microseconds>(TimerClock::now() - begun)};
+    };
+    const auto attempts = std::make_shared<Attempts>(io_);
+    // Whatever way this ends, by an exception of the owner's too, no attempt stays behind.
+    struct CloseAll {
+        Attempts& attempts;
+        ~CloseAll() { attempts.close_all(); }
+    } const close_all{*attempts};
+
+    Race race(endpoints.size(), now(), timeout);
+    std::optional<DialError> failure;
+    const auto note = [&](const DialError& error) {
+        if (!failure || telling(error.kind) > telling(failure->kind)) failure = error;
+    };
+    for (;;) {
+        for (auto it = attempts->under_way.begin(); it != attempts->under_way.end();) {
+            auto& attempt = **it;
+            if (!attempt.result) {
+                ++it;
+                continue;
+            }
+            const auto& endpoint = endpoints[attempt.address];
+            error_code error = *attempt.result;
+            // A connection to an ephemeral port of this machine can meet itself (RFC 9293 §3.5); nobody listens there.
+            if (!error && attempt.socket.local_endpoint(error) == to_asio(endpoint)) {
+                error = asio::error::connection_refused;
+            }
+            if (!error) co_return Dialed{std::move(attempt.socket), endpoint.address(), endpoint.port()};
+            note(connect_error(error, endpoint.address()));
+            race.failed(attempt.address, now());
+            it = attempts->under_way.erase(it);
+        }
+        const auto step = race.next(now());
+        if (step.kind == Race::Step::Kind::lost) {
+            co_return failure.value_or(DialError{DialErrorKind::unreachable, "unreachable", {}});
+        }
+        if (step.kind == Race::Step::Kind::timeout) {
+            note({DialErrorKind::connect_timeout, "connect-timeout", endpoints.front().address()});
+            co_return *failure;
+        }
+        if (step.kind == Race::Step::Kind::begin) {
+            if (step.give_up) {
+                note({DialErrorKind::connect_timeout, "connect-timeout", endpoints[*step.give_up].address()});
+                attempts->close(*step.give_up);
+            }
+            if (const error_code error = begin(attempts, endpoints[step.address], step.address)) {
+                note(connect_error(error, endpoints[step.address].address()));
+                race.failed(step.address, now());
+            }
+            continue;
+        }
+        attempts->changed.expires_at(begun + step.wake.time_since_epoch());
+        co_await attempts->changed.async_wait(asio::as_tuple(asio::use_awaitable));
+        const auto state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none) {
+            co_return DialError{DialErrorKind::cancelled, "cancelled", endpoints.front().address()};
+        }
+    }
 }
 
-asio::awaitable<DialOutcome> Dialer::connect(CheckedEndpoint endpoint, base::Microseconds timeout) {
-    struct Attempt {
-        explicit Attempt(asio::io_context& io) : socket(io), timer(io) {}
-        tcp::socket socket;
-        asio::steady_timer timer;
-        bool timed_out = false;
-        bool done = false;
-    };
-    // Shared with the timer's handler, which may run after this coroutine is gone.
-    const auto attempt = std::make_shared<Attempt>(io_);
+error_code Dialer::begin(const std::shared_ptr<Attempts>& attempts, const CheckedEndpoint& endpoint,
+                         std::size_t index) {
+    auto attempt = std::make_shared<Attempts::Attempt>(io_, index);
     const auto target = to_asio(endpoint);
     error_code error;
     attempt->socket.open(target.protocol(), error);
-    if (error) co_return connect_error(error, endpoint.address());
-    // Set before the connection is made: TCP_USER_TIMEOUT and keepalive hold from its first byte on.
-    error = set_options(attempt->socket);
-    if (error) co_return connect_error(error, endpoint.address());
-
-    attempt->timer.expires_after(timeout);
-    attempt->timer.async_wait([attempt](error_code fired) {
-        if (fired || attempt->done) return;
-        attempt->timed_out = true;
-        error_code ignored;  // a socket that cannot be cancelled has nothing pending
-        attempt->socket.cancel(ignored);
+    if (error) return error;
+    if (attempt->socket.native_handle() >= options_.descriptors_below)
+        return {EMFILE, boost::system::system_category()};
+    // Set before the connection is made: they hold from its first byte on.
+    error = set_options(attempt->socket, options_.half_open);
+    if (error) return error;
+    attempts->under_way.push_back(attempt);
+    attempt->socket.async_connect(target, [attempts, attempt](error_code failed) {
+        attempt->result = failed;
+        attempts->changed.cancel();
     });
-    const auto [failed] = co_await attempt->socket.async_connect(target, asio::as_tuple(asio::use_awaitable));
-    attempt->done = true;
-    attempt->timer.cancel();
-    if (failed) {
-        const bool late = attempt->timed_out && failed == asio::error::operation_aborted;
-        const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none) {
-            co_return DialError{DialErrorKind::cancelled, "cancelled", endpoint.address()};
-        }
-        co_return connect_error(late ? error_code(asio::error::timed_out) : failed, endpoint.address());
-    }
-    // A connection to an ephemeral port of this machine can meet itself (RFC 9293 §3.5); nobody listens there.
-    if (attempt->socket.local_endpoint(error) == target && !error) {
-        co_return DialError{DialErrorKind::connection_refused, "connection-refused", endpoint.address()};
-    }
-    co_return Dialed{std::move(attempt->socket), endpoint.address(), endpoint.port()};
+    return {};
 }
 
 }  // namespace usher::gateway::dial

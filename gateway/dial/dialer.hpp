@@ -2,6 +2,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <limits>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <variant>
@@ -37,8 +39,7 @@ struct DialError {
     std::optional<base::IpAddress> address;  ///< the address that was refused or that failed, when there is one
 };
 
-/// A connection to the application: non-blocking, without Nagle's delay, with keepalive (30 s idle, 3 probes 10 s
-/// apart) and 60 s until unacknowledged data ends it, so that a peer that vanished is noticed.
+/// A connection to the application: non-blocking, without Nagle's delay, with DialerOptions::half_open set.
 struct Dialed {
     boost::asio::ip::tcp::socket socket;
     base::IpAddress address;  ///< the one that was checked, and is connected to
@@ -50,11 +51,19 @@ using DialOutcome = std::variant<Dialed, DialError>;
 /// Orders addresses for dialling: families take turns, IPv6 first (RFC 8305 §4); the order within each is kept.
 std::vector<CheckedEndpoint> interleave_families(const std::vector<CheckedEndpoint>& endpoints);
 
+struct DialerOptions {
+    base::Microseconds half_open = std::chrono::seconds(60);  ///< until an app that vanished is noticed
+    /// Sockets get numbers below this; past it dialling fails with `limits`. What is above is for who must go on
+    /// working when clients have taken everything. The kernel always gives the lowest number that is free.
+    int descriptors_below = std::numeric_limits<int>::max();
+};
+
 /// Opens connections to applications. Used on the one thread that runs `io`.
 class Dialer {
 public:
     /// Both must outlive every dial().
-    Dialer(boost::asio::io_context& io, Resolver& resolver) noexcept : io_(io), resolver_(resolver) {}
+    Dialer(boost::asio::io_context& io, Resolver& resolver, DialerOptions options = {}) noexcept
+        : io_(io), resolver_(resolver), options_(options) {}
 
     using Endpoints = std::variant<std::vector<CheckedEndpoint>, DialError>;
     /// Resolves the destination once (an address literal not at all) and judges every address by `rules`: those that
@@ -62,7 +71,8 @@ public:
     boost::asio::awaitable<Endpoints> resolve(base::Destination destination, DialRules rules,
                                               base::Microseconds timeout);
 
-    /// Connects to one after the other until one answers, within `timeout` in all.
+    /// Connects by the rules of Race, within `timeout` in all: an address that is silent is joined by the next after a
+    /// quarter of a second, the first that answers wins, and the others are closed. `endpoints` must not be empty.
     boost::asio::awaitable<DialOutcome> connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout);
 
     /// resolve(), then connect_any(). None of these throws for what the network does; when cancelled (terminal) they
@@ -70,10 +80,14 @@ public:
     boost::asio::awaitable<DialOutcome> dial(base::Destination destination, DialRules rules, DialTimeouts timeouts);
 
 private:
-    boost::asio::awaitable<DialOutcome> connect(CheckedEndpoint endpoint, base::Microseconds timeout);
+    struct Attempts;
+    /// Begins to connect to one endpoint; `index` is its number in the race.
+    boost::system::error_code begin(const std::shared_ptr<Attempts>& attempts, const CheckedEndpoint& endpoint,
+                                    std::size_t index);
 
     boost::asio::io_context& io_;
     Resolver& resolver_;
+    DialerOptions options_;
 };
 
 }  // namespace usher::gateway::dial

@@ -1,337 +1,272 @@
 #include "gateway/dial/resolver.hpp"
 
-#include <ares.h>
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstring>
-#include <map>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <utility>
+
+#include "base/log.hpp"
+#include "gateway/dial/ares_channel.hpp"
 
 namespace usher::gateway::dial {
 namespace {
 
 namespace asio = boost::asio;
 using Addresses = std::vector<base::IpAddress>;
+using Family = AresChannel::Family;
 
 constexpr std::size_t most_addresses = 16;
+/// Channels whose servers were put into another order and which still wait for answers.
+constexpr std::size_t retiring_max = 2;
+/// Names whose own servers are slow must not turn the order around all the time.
+constexpr base::Microseconds reorder_pause{5'000'000};
 
-struct FreeAddrInfo {
-    void operator()(ares_addrinfo* info) const noexcept { ares_freeaddrinfo(info); }
-};
-using AddrInfo = std::unique_ptr<ares_addrinfo, FreeAddrInfo>;
-
-Addresses addresses_of(const ares_addrinfo& info) {
+/// Both families take turns, so that neither crowds out the other.
+Addresses merge(const Addresses& v6, const Addresses& v4) {
     Addresses out;
-    for (const auto* node = info.nodes; node && out.size() < most_addresses; node = node->ai_next) {
-        base::IpAddress address;
-        if (node->ai_family == AF_INET) {
-            sockaddr_in v4{};
-            std::memcpy(&v4, node->ai_addr, sizeof v4);
-            address = base::IpAddress::v4(ntohl(v4.sin_addr.s_addr));
-        } else if (node->ai_family == AF_INET6) {
-            sockaddr_in6 v6{};
-            std::memcpy(&v6, node->ai_addr, sizeof v6);
-            std::memcpy(address.bytes.data(), &v6.sin6_addr, address.bytes.size());
-        } else {
-            continue;
-        }
-        if (std::find(out.begin(), out.end(), address) == out.end()) out.push_back(address);
+    for (std::size_t i = 0; i < std::max(v6.size(), v4.size()); ++i) {
+        for (const Addresses* family : {&v6, &v4})
+            if (i < family->size() && out.size() < most_addresses) out.push_back((*family)[i]);
     }
     return out;
 }
 
-/// The answer lives as long as the shortest-lived part of it, the aliases on the way included.
-std::chrono::seconds ttl_of(const ares_addrinfo& info) {
-    int ttl = info.nodes ? info.nodes->ai_ttl : 0;
-    for (const auto* node = info.nodes; node; node = node->ai_next) ttl = std::min(ttl, node->ai_ttl);
-    for (const auto* alias = info.cnames; alias; alias = alias->next) ttl = std::min(ttl, alias->ttl);
-    return std::chrono::seconds(std::max(ttl, 0));
-}
-
-base::Error error_of(int status) {
-    switch (status) {
-        case ARES_ENOTFOUND:
-        case ARES_ENODATA:
-        case ARES_ENONAME:
-        case ARES_EBADNAME:
-            return {base::Errc::not_found, "the name has no address"};
-        case ARES_ETIMEOUT:
-            return {base::Errc::deadline_exceeded, "no name server answered in time"};
-        case ARES_ECANCELLED:
-        case ARES_EDESTRUCTION:
-            return {base::Errc::unavailable, "the resolver is shutting down"};
-        default:
-            return {base::Errc::unavailable, std::string("name resolution failed: ") + ares_strerror(status)};
-    }
-}
-
-bool start_library() {
-    static std::once_flag once;
-    static int status = ARES_SUCCESS;
-    std::call_once(once, [] { status = ares_library_init(ARES_LIB_INIT_ALL); });
-    return status == ARES_SUCCESS;
-}
-
 }  // namespace
 
-/// The c-ares channel and what drives it: one descriptor watch per socket of c-ares, and a timer for its retries.
-class Resolver::Channel {
+/// The questions that are under way, and who waits for each.
+class Resolver::Lookups : public std::enable_shared_from_this<Resolver::Lookups> {
 public:
-    /// One wait for one name. Owned by the waiting coroutine and by the query in c-ares, so that either may go first.
+    /// One wait for one name. Owned by the waiting coroutine and by the lookup, so that either may go first.
     struct Wait {
-        Wait(const asio::any_io_executor& executor, std::string wanted) : deadline(executor), name(std::move(wanted)) {}
+        explicit Wait(asio::io_context& io) : deadline(io) {}
         asio::steady_timer deadline;
-        std::string name;
         std::optional<base::Result<Addresses>> answer;
     };
 
-    Channel(asio::io_context& io, const base::Clock& clock, ResolverOptions options)
-        : io_(io), clock_(clock), options_(std::move(options)), retry_timer_(io) {}
+    /// A name that is being asked for, once for however many wait.
+    struct Lookup {
+        Lookup(asio::io_context& io, std::string wanted) : name(std::move(wanted)), settle(io) {}
+        std::string name;
+        std::optional<base::Result<AresChannel::Answer>> v4, v6;
+        asio::steady_timer settle;  ///< the other family's time, once one has answered
+        bool settled = false;
+        std::vector<std::shared_ptr<Wait>> waits;
+    };
 
-    ~Channel() {
+    Lookups(asio::io_context& io, const base::Clock& clock, ResolverOptions options)
+        : io_(io), clock_(clock), options_(std::move(options)), cache_(options_.cache) {}
+
+    ~Lookups() {
         closing_ = true;
-        // Every query that is left gets its callback now, while there is still something to call back to.
-        if (channel_) ares_destroy(channel_);
-        for (auto& [fd, watch] : watches_) watch->stop();
+        // Their queries are answered now, which tells everybody who waits.
+        servers_.reset();
+        retiring_.clear();
     }
-    Channel(const Channel&) = delete;
-    Channel& operator=(const Channel&) = delete;
+    Lookups(const Lookups&) = delete;
+    Lookups& operator=(const Lookups&) = delete;
 
     base::Result<void> open() {
-        if (!start_library()) return {base::Errc::internal, "c-ares cannot be initialised"};
-        ares_options settings{};
-        settings.flags = ARES_FLAG_NOSEARCH;
-        settings.timeout = static_cast<int>(options_.attempt_timeout / std::chrono::milliseconds(1));
-        settings.tries = options_.attempts;
-        settings.ndomains = 0;
-        char lookups[] = "fb";  // the hosts file, then DNS
-        settings.lookups = lookups;
-        settings.sock_state_cb = &Channel::on_socket_state;
-        settings.sock_state_cb_data = this;
-        int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
-                   ARES_OPT_SOCK_STATE_CB;
-#ifdef ARES_OPT_QUERY_CACHE
-        // Newer releases keep answers themselves, for up to an hour; the bound and the clock here are this class's.
-        settings.qcache_max_ttl = 0;
-        mask |= ARES_OPT_QUERY_CACHE;
-#endif
-        if (const int status = ares_init_options(&channel_, &settings, mask); status != ARES_SUCCESS) {
-            channel_ = nullptr;
-            return {base::Errc::internal, std::string("c-ares cannot start: ") + ares_strerror(status)};
-        }
-        if (options_.servers.empty()) return {};
-        std::string list;
-        for (const auto& server : options_.servers) list += (list.empty() ? "" : ",") + server;
-        if (ares_set_servers_ports_csv(channel_, list.c_str()) != ARES_SUCCESS) {
-            return {base::Errc::invalid_argument, "cannot read the name servers '" + list + "'"};
-        }
+        auto hosts = AresChannel::open(io_, {.source = AresChannel::Source::hosts_file});
+        if (!hosts) return std::move(hosts).error();
+        hosts_ = std::move(*hosts);
+        auto servers = ask_servers(options_.servers);
+        if (!servers) return std::move(servers).error();
+        servers_ = std::move(*servers);
         return {};
     }
 
-    std::optional<Addresses> cached(const std::string& name) {
-        const auto found = cache_.find(name);
-        if (found == cache_.end()) return std::nullopt;
-        if (found->second.expires > clock_.mono()) return found->second.addresses;
-        cache_.erase(found);
-        return std::nullopt;
-    }
-
-    bool is_full() const noexcept { return in_flight_ >= options_.queries; }
-
-    /// Starts the query. The answer may be there when this returns (the hosts file).
-    void ask(const std::shared_ptr<Wait>& wait) {
-        ares_addrinfo_hints hints{};
-        hints.ai_family = AF_UNSPEC;
-        hints.ai_socktype = SOCK_STREAM;  // else each address comes once per socket type
-        hints.ai_flags = ARES_AI_NOSORT;  // sorting opens a socket to each address; the dialer has an order of its own
-        ++in_flight_;
-        auto query = std::make_unique<Query>(Query{this, wait});
-        ares_getaddrinfo(channel_, wait->name.c_str(), nullptr, &hints, &Channel::on_answer, query.release());
-        arm_retry_timer();
-    }
-
-    asio::any_io_executor executor() const { return io_.get_executor(); }
-    std::size_t in_flight() const noexcept { return in_flight_; }
+    asio::io_context& io() noexcept { return io_; }
+    std::size_t under_way() const noexcept { return lookups_.size(); }
     std::size_t cached_names() const noexcept { return cache_.size(); }
 
+    std::optional<base::Result<Addresses>> cached(const std::string& name) {
+        auto addresses = cache_.find(name, clock_.mono());
+        if (!addresses) return std::nullopt;
+        count(Outcome::cached);
+        if (addresses->empty()) return base::Result<Addresses>(base::Errc::not_found, "the name has no address");
+        return base::Result<Addresses>(std::move(*addresses));
+    }
+
+    /// Joins those who wait for `name`, or asks; null when there are too many questions. The answer may be there when
+    /// this returns.
+    std::shared_ptr<Lookup> join(const std::string& name, const std::shared_ptr<Wait>& wait) {
+        std::erase_if(retiring_, [](const auto& channel) { return channel->in_flight() == 0; });
+        if (const auto found = lookups_.find(name); found != lookups_.end()) {
+            const auto lookup = found->second;
+            if (lookup->settled)
+                wait->answer.emplace(merged(*lookup));
+            else
+                lookup->waits.push_back(wait);
+            return lookup;
+        }
+        if (lookups_.size() >= options_.queries) return nullptr;
+        auto lookup = std::make_shared<Lookup>(io_, name);
+        lookup->waits.push_back(wait);
+        if (auto addresses = in_hosts_file(name)) {
+            count(Outcome::answered);
+            answer(*lookup, std::move(*addresses));
+            return lookup;
+        }
+        lookups_.emplace(name, lookup);
+        // A channel that is put aside meanwhile lives on, for it has queries in flight.
+        for (const Family family : {Family::v6, Family::v4}) {
+            servers_->ask(name, family, [this, lookup, family, asked = servers_.get()](AresChannel::Reply reply) {
+                on_reply(lookup, family, asked, std::move(reply));
+            });
+        }
+        return lookup;
+    }
+
 private:
-    struct Query {
-        Channel* channel;
-        std::shared_ptr<Wait> wait;
-    };
+    using Outcome = ResolverOptions::Outcome;
 
-    struct CacheEntry {
-        Addresses addresses;
-        base::MonoTime expires;
-    };
-
-    /// Waits for one socket of c-ares to become ready. The descriptor is c-ares's to close, so it is released, not
-    /// closed.
-    struct Watch : std::enable_shared_from_this<Watch> {
-        Watch(Channel& owner, int socket) : channel(&owner), fd(socket), descriptor(owner.io_) {}
-
-        bool start() {
-            boost::system::error_code error;
-            descriptor.assign(fd, error);
-            return !error;
-        }
-        void stop() {
-            channel = nullptr;
-            if (descriptor.is_open()) descriptor.release();
-        }
-        void wait() {
-            if (want_read && !reading) {
-                reading = true;
-                descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
-                                      [self = shared_from_this()](boost::system::error_code error) {
-                                          self->reading = false;
-                                          self->ready(error, self->fd, ARES_SOCKET_BAD);
-                                      });
-            }
-            if (want_write && !writing) {
-                writing = true;
-                descriptor.async_wait(asio::posix::stream_descriptor::wait_write,
-                                      [self = shared_from_this()](boost::system::error_code error) {
-                                          self->writing = false;
-                                          self->ready(error, ARES_SOCKET_BAD, self->fd);
-                                      });
-            }
-        }
-        void ready(boost::system::error_code error, int read_fd, int write_fd) {
-            // A handler that was queued before its socket was closed must not speak for a new socket of that number.
-            if (!channel || error == asio::error::operation_aborted) return;
-            auto* const owner = channel;
-            ares_process_fd(owner->channel_, read_fd, write_fd);
-            if (channel) wait();
-            owner->arm_retry_timer();
-        }
-
-        Channel* channel;  ///< null once the socket is c-ares's alone again
-        int fd;
-        asio::posix::stream_descriptor descriptor;
-        bool want_read = false;
-        bool want_write = false;
-        bool reading = false;
-        bool writing = false;
-    };
-
-    static void on_socket_state(void* data, ares_socket_t fd, int readable, int writable) {
-        auto& self = *static_cast<Channel*>(data);
-        const auto found = self.watches_.find(fd);
-        if (!readable && !writable) {
-            if (found == self.watches_.end()) return;
-            found->second->stop();
-            self.watches_.erase(found);
-            return;
-        }
-        auto watch = found == self.watches_.end() ? nullptr : found->second;
-        if (!watch) {
-            watch = std::make_shared<Watch>(self, fd);
-            // A socket that cannot be watched stays silent, and its queries end at their deadline.
-            if (!watch->start()) return;
-            self.watches_.emplace(fd, watch);
-        }
-        watch->want_read = readable != 0;
-        watch->want_write = writable != 0;
-        watch->wait();
+    void count(Outcome outcome) const {
+        if (options_.on_outcome && !closing_) options_.on_outcome(outcome);
     }
 
-    static void on_answer(void* data, int status, int /*timeouts*/, ares_addrinfo* result) {
-        const std::unique_ptr<Query> query(static_cast<Query*>(data));
-        const AddrInfo info(result);
-        auto& self = *query->channel;
-        auto& wait = *query->wait;
-        --self.in_flight_;
-        auto addresses = status == ARES_SUCCESS && info ? addresses_of(*info) : Addresses{};
-        if (status == ARES_SUCCESS && addresses.empty()) status = ARES_ENODATA;
-        if (status == ARES_SUCCESS) {
-            if (!self.closing_) self.remember(wait.name, addresses, ttl_of(*info));
-            wait.answer.emplace(std::move(addresses));
-        } else {
-            wait.answer.emplace(error_of(status));
-        }
-        wait.deadline.cancel();
+    base::Result<std::unique_ptr<AresChannel>> ask_servers(const std::vector<std::string>& servers) {
+        return AresChannel::open(
+            io_, {.servers = servers, .attempt_timeout = options_.attempt_timeout, .attempts = options_.attempts});
     }
 
-    void remember(const std::string& name, const Addresses& addresses, base::Microseconds ttl) {
-        ttl = std::min(ttl, options_.cache_ttl_max);
-        if (ttl <= base::Microseconds::zero() || options_.cache_entries == 0) return;
+    /// The hosts file has the last word on both families: where it knows a name, no server is asked for the other one.
+    std::optional<Addresses> in_hosts_file(const std::string& name) {
+        Addresses v4, v6;
+        for (const Family family : {Family::v6, Family::v4}) {
+            hosts_->ask(name, family, [&, family](AresChannel::Reply reply) {
+                if (reply.answer) (family == Family::v4 ? v4 : v6) = std::move(reply.answer->addresses);
+            });
+        }
+        auto addresses = merge(v6, v4);
+        if (addresses.empty()) return std::nullopt;
+        return addresses;
+    }
+
+    void on_reply(const std::shared_ptr<Lookup>& lookup, Family family, const AresChannel* asked,
+                  AresChannel::Reply reply) {
+        const bool told = reply.answer || reply.answer.error().code == base::Errc::not_found;
+        if (reply.servers_silent && told && asked == servers_.get()) prefer_another();
+        const bool positive = reply.answer.ok();
+        (family == Family::v4 ? lookup->v4 : lookup->v6).emplace(std::move(reply.answer));
+        if (lookup->v4 && lookup->v6) return finish(*lookup);
+        if (!positive || closing_) return;
+        // RFC 8305 §3: the other family gets a moment, and then the addresses that are known have to do.
+        lookup->settle.expires_after(options_.resolution_delay);
+        lookup->settle.async_wait(
+            [weak = std::weak_ptr<Lookup>(lookup), self = weak_from_this()](boost::system::error_code error) {
+                const auto waited = weak.lock();
+                const auto lookups = self.lock();
+                if (error || !waited || !lookups || (waited->v4 && waited->v6)) return;
+                waited->settled = true;
+                lookups->answer(*waited, lookups->merged(*waited));
+            });
+    }
+
+    /// What is known so far.
+    static base::Result<Addresses> merged(const Lookup& lookup) {
+        static const Addresses none;
+        const auto& v4 = lookup.v4 && lookup.v4->ok() ? (**lookup.v4).addresses : none;
+        const auto& v6 = lookup.v6 && lookup.v6->ok() ? (**lookup.v6).addresses : none;
+        auto addresses = merge(v6, v4);
+        if (!addresses.empty()) return addresses;
+        // That one family has no address says nothing while the other one is not known.
+        for (const auto* family : {&lookup.v4, &lookup.v6})
+            if (*family && (*family)->error().code != base::Errc::not_found) return (*family)->error();
+        return base::Result<Addresses>(base::Errc::not_found, "the name has no address");
+    }
+
+    void finish(Lookup& lookup) {
+        lookup.settle.cancel();
+        auto result = merged(lookup);
+        if (!closing_) {
+            lookups_.erase(lookup.name);
+            const auto now = clock_.mono();
+            if (result.ok()) {
+                count(Outcome::answered);
+                auto ttl = options_.cache.ttl_max;
+                for (const auto* family : {&lookup.v4, &lookup.v6}) {
+                    if ((*family)->ok())
+                        ttl = std::min(ttl, (***family).ttl);
+                    else if ((*family)->error().code != base::Errc::not_found)
+                        ttl = std::min(ttl, options_.cache.absent_ttl);  // half an answer: asked again soon
+                }
+                cache_.remember(lookup.name, *result, ttl, now);
+            } else if (result.error().code == base::Errc::not_found) {
+                count(Outcome::absent);
+                cache_.remember_absent(lookup.name, now);
+            } else {
+                count(Outcome::failed);
+            }
+        }
+        answer(lookup, std::move(result));
+    }
+
+    static void answer(Lookup& lookup, const base::Result<Addresses>& result) {
+        for (const auto& wait : std::exchange(lookup.waits, {})) {
+            wait->answer.emplace(result);
+            wait->deadline.cancel();
+        }
+    }
+
+    /// The first server was silent and another one was not: from now on the others are asked first, so that one dead
+    /// server costs those who ask at that moment, and nobody after them.
+    void prefer_another() {
         const auto now = clock_.mono();
-        if (cache_.size() >= options_.cache_entries && !cache_.contains(name)) {
-            std::erase_if(cache_, [&](const auto& entry) { return entry.second.expires <= now; });
-            // Any victim will do: the hash spreads them, and a lost entry costs one query.
-            if (cache_.size() >= options_.cache_entries) cache_.erase(cache_.begin());
-        }
-        cache_.insert_or_assign(name, CacheEntry{addresses, now + ttl});
-    }
-
-    /// Lets c-ares look at its own timeouts when the next of them is due.
-    void arm_retry_timer() {
-        timeval due{};
-        if (closing_ || in_flight_ == 0 || !ares_timeout(channel_, nullptr, &due)) {
-            retry_timer_.cancel();
+        if (closing_ || retiring_.size() >= retiring_max || (reordered_at_ && now - *reordered_at_ < reorder_pause))
             return;
-        }
-        // Rounded up, or a timer that fires early would find nothing due and spin.
-        retry_timer_.expires_after(std::chrono::seconds(due.tv_sec) + std::chrono::microseconds(due.tv_usec) +
-                                   std::chrono::milliseconds(1));
-        retry_timer_.async_wait([this, alive = std::weak_ptr<int>(alive_)](boost::system::error_code error) {
-            if (error || alive.expired()) return;
-            ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-            arm_retry_timer();
-        });
+        auto order = servers_->servers();
+        if (order.size() < 2) return;
+        std::rotate(order.begin(), order.begin() + 1, order.end());
+        auto next = ask_servers(order);
+        if (!next) return;  // no memory or descriptors: the old order still answers
+        base::log_warning("a name server is silent; the next one is asked first", {{"next", order.front()}});
+        retiring_.push_back(std::exchange(servers_, std::move(*next)));
+        reordered_at_ = now;
     }
 
     asio::io_context& io_;
     const base::Clock& clock_;
     ResolverOptions options_;
-    ares_channel channel_ = nullptr;
-    asio::steady_timer retry_timer_;
-    std::map<int, std::shared_ptr<Watch>> watches_;
-    std::unordered_map<std::string, CacheEntry> cache_;
-    std::size_t in_flight_ = 0;
+    NameCache cache_;
+    std::unordered_map<std::string, std::shared_ptr<Lookup>> lookups_;
+    std::unique_ptr<AresChannel> hosts_, servers_;
+    std::vector<std::unique_ptr<AresChannel>> retiring_;
+    std::optional<base::MonoTime> reordered_at_;
     bool closing_ = false;
-    std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< tells a late timer handler that the channel is gone
 };
 
-Resolver::Resolver(std::unique_ptr<Channel> channel) noexcept : channel_(std::move(channel)) {}
+Resolver::Resolver(std::shared_ptr<Lookups> lookups) noexcept : lookups_(std::move(lookups)) {}
 
 Resolver::~Resolver() = default;
 
 base::Result<std::unique_ptr<Resolver>> Resolver::create(asio::io_context& io, const base::Clock& clock,
                                                          ResolverOptions options) {
-    auto channel = std::make_unique<Channel>(io, clock, std::move(options));
-    if (auto opened = channel->open(); !opened) return std::move(opened).error();
-    return std::unique_ptr<Resolver>(new Resolver(std::move(channel)));
+    auto lookups = std::make_shared<Lookups>(io, clock, std::move(options));
+    if (auto opened = lookups->open(); !opened) return std::move(opened).error();
+    return std::unique_ptr<Resolver>(new Resolver(std::move(lookups)));
 }
 
 asio::awaitable<base::Result<Addresses>> Resolver::resolve(std::string name, base::Microseconds timeout) {
-    if (auto addresses = channel_->cached(name)) co_return std::move(*addresses);
-    if (channel_->is_full()) {
-        co_return base::Error{base::Errc::resource_exhausted, "too many names are being resolved"};
-    }
-    const auto wait = std::make_shared<Channel::Wait>(channel_->executor(), std::move(name));
+    if (auto answer = lookups_->cached(name)) co_return std::move(*answer);
+    const auto wait = std::make_shared<Lookups::Wait>(lookups_->io());
     wait->deadline.expires_after(timeout);
-    channel_->ask(wait);
+    const auto lookup = lookups_->join(name, wait);
+    if (!lookup) co_return base::Error{base::Errc::resource_exhausted, "too many names are being resolved"};
     if (!wait->answer) {
-        // From here on the resolver itself may be gone; only `wait` may be touched.
+        // From here on the resolver itself may be gone; only `wait` and `lookup` may be touched.
         const auto [error] = co_await wait->deadline.async_wait(asio::as_tuple(asio::use_awaitable));
+        std::erase(lookup->waits, wait);
         if (!wait->answer && error) co_return base::Error{base::Errc::unavailable, "the resolution was cancelled"};
         if (!wait->answer) co_return base::Error{base::Errc::deadline_exceeded, "no name server answered in time"};
     }
     co_return std::move(*wait->answer);
 }
 
-std::size_t Resolver::queries_in_flight() const noexcept { return channel_->in_flight(); }
+std::size_t Resolver::queries_in_flight() const noexcept { return lookups_->under_way(); }
 
-std::size_t Resolver::cached_names() const noexcept { return channel_->cached_names(); }
+std::size_t Resolver::cached_names() const noexcept { return lookups_->cached_names(); }
 
 }  // namespace usher::gateway::dial

@@ -102,7 +102,10 @@ class Usher(Proxy):
         data = self.folder / "data"
         config = self.folder / "usher.yaml"
         config.write_text(f"listen: 127.0.0.1:{self.port}\ndata_dir: {data}\nworkers: 1\n"
-                          f"tls: {{certificate: {self.certificates}/cert.pem, private_key: {self.certificates}/key.pem}}\n")
+                          f"tls: {{certificate: {self.certificates}/cert.pem, private_key: {self.certificates}/key.pem}}\n"
+                          # One account from one address does here what thousands do.
+                          "limits: {connections_per_address: 1000000, handshakes_per_second: 1000000, handshakes_burst: 1000000, "
+                          "tunnels_per_account: 1000000, tunnels_per_device: 1000000}\n")
         self.launch([str(self.binaries / "usherd"), "--config", str(config)])
         self.control(["account", "create", "bench", "--group", "bench", "--password-stdin"], PASSWORD + "\n")
         resources = self.folder / "resources.yaml"

@@ -9,6 +9,7 @@ import struct
 import h2.settings
 import pytest
 from harness.apps import App, DuplexApp, EchoApp, HalfCloseApp, SinkApp, SourceApp
+from harness.floods import FLOODS
 from harness.gateway import PASSWORD
 from harness.h2_client import H2Client
 from harness.prepared import gateway, prepared  # noqa: F401
@@ -272,20 +273,7 @@ def test_a_client_that_says_nothing_is_closed(prepared):
     wait_for(lambda: gateway.metric("usher_connections_open") == 0, "no connection")
 
 
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-FLOODS = {
-    "ping": lambda i: frame(6, 0, 0, bytes(8)),
-    "settings": lambda i: frame(4, 0, 0),
-    "unknown": lambda i: frame(0xEE, 0, 0, b"x"),
-    "window": lambda i: frame(8, 0, 0, struct.pack(">I", 1)),
-    "rapid reset": lambda i: frame(1, 4, 2 * i + 1, b"\x00\x07:method\x07CONNECT\x00\x0a:authority\x03a:1") + frame(3, 0, 2 * i + 1, struct.pack(">I", 8)),
-}
-
-
-@pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.parametrize("kind", ["ping", "settings", "unknown", "window", "rapid reset"])
 def test_floods_end_their_connection_and_no_other(gateway, kind):
     token = gateway.sign_in("alice")
     with H2Client(gateway) as bystander, H2Client(gateway) as attacker:

@@ -75,7 +75,10 @@ void ServerSession::frame_begins(const nghttp2_frame_hd& head) {
         case NGHTTP2_HEADERS:
             // nghttp2 ignores what comes late.
             costs = !known && head.stream_id <= nghttp2_session_get_last_proc_stream_id(handle());
-            if (!known && !costs && open_streams() >= limits_.streams) spend(resets_);
+            if (!known && !costs && open_streams() >= limits_.streams) {
+                spend(resets_);
+                owner_.on_stream_refused();
+            }
             break;
         case NGHTTP2_RST_STREAM:
             costs = !known;

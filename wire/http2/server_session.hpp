@@ -29,6 +29,8 @@ public:
         virtual void on_request(std::int32_t stream, http1::Request request, bool ended) = 0;
         /// A request that is not served; the session answers or resets it by itself.
         virtual void on_rejected(http1::Rejection rejection) = 0;
+        /// A stream more than Limits::streams; the session resets it as REFUSED_STREAM by itself.
+        virtual void on_stream_refused() {}
     };
 
     ServerSession(Owner& owner, Limits limits);

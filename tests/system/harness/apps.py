@@ -38,9 +38,9 @@ class Connection:
 class App:
     """Serves each connection on a thread of its own by serve(connection)."""
 
-    def __init__(self, backlog=512, host="127.0.0.1"):
+    def __init__(self, backlog=512, host="127.0.0.1", port=0):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.create_server((host, 0), family=family, backlog=backlog)
+        self.listener = socket.create_server((host, port), family=family, backlog=backlog)
         self.host = host
         self.port = self.listener.getsockname()[1]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"

@@ -146,3 +146,33 @@ TEST_CASE("what stands for denials of many names none of them") {
     CHECK(due[0].destination_host().empty());
     CHECK(due[0].destination_ip() == "192.0.2.99");  // which they have in common
 }
+
+TEST_CASE("denials of somebody who is signed in are merged by session, and a coarser record names nobody") {
+    DenialMerger merger;
+    const auto limited = [](const std::string& account, const std::string& session, const std::string& host) {
+        auto out = denial("192.0.2.1", "limit-tunnels_per_account", host);
+        out.set_account_id(account);
+        out.set_username(account + "-name");
+        out.set_session_id(session);
+        return out;
+    };
+    for (const char* session : {"s1", "s2"}) REQUIRE(merger.offer(limited("alice", session, "h"), at(0)));
+    for (int i = 0; i < 5; ++i)
+        for (const char* session : {"s1", "s2"}) REQUIRE_FALSE(merger.offer(limited("alice", session, "h"), at(1)));
+    auto due = merger.due(at(1'000'000));
+    REQUIRE(due.size() == 2);
+    CHECK(due[0].session_id() != due[1].session_id());
+    for (const auto& record : due) CHECK((record.count() == 5 && record.account_id() == "alice"));
+
+    for (std::size_t i = 0; i < DenialMerger::keys_max; ++i)
+        (void)merger.offer(limited("alice", "s1", "h" + std::to_string(i)), at(2'000'000));
+    (void)merger.offer(limited("alice", "s1", "x"), at(2'000'000));  // the first of the coarser key
+    (void)merger.offer(limited("alice", "s1", "y"), at(2'000'000));
+    (void)merger.offer(limited("bob", "s9", "z"), at(2'000'000));
+    due = merger.due(base::MonoTime::max());
+    REQUIRE(due.size() == 1);
+    CHECK(due[0].count() == 2);
+    CHECK(due[0].account_id().empty());
+    CHECK(due[0].username().empty());
+    CHECK(due[0].session_id().empty());
+}

@@ -210,3 +210,16 @@ TEST_CASE("all addresses of an IPv6 /64 are one source, and an IPv4-mapped addre
     CHECK_FALSE(throttle.take("10.0.0.1", "a", at(0s)).allowed);
     CHECK(throttle.take("10.0.0.2", "a", at(0s)).allowed);
 }
+
+TEST_CASE("a new IPv6 /64 for each guess buys sixteen sources and no more") {
+    auth::SignInThrottle throttle({2, 10s, 100'000}, {1000, 1s, 100'000});
+    int allowed = 0;
+    for (int i = 0; i < 1000; ++i) {
+        const auto name = std::to_string(i);
+        allowed += throttle.take("2001:db8:7:" + name + "::1", "n" + name, at(0s)).allowed;
+    }
+    CHECK(allowed == 2 * 16);
+    throttle.give_back("2001:db8:7:1::1", "n1", at(0s));
+    CHECK(throttle.take("2001:db8:7:4::1", "m", at(0s)).allowed);
+    CHECK(throttle.take("2001:db8:8:1::1", "m", at(0s)).allowed);
+}

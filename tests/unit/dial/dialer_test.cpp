@@ -6,7 +6,9 @@
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <string>
 
 #include "catch.hpp"
@@ -152,14 +154,77 @@ TEST_CASE("an application that does not answer is given up in time") {
                 DialErrorKind::connect_timeout, "connect-timeout");
 }
 
-TEST_CASE("a silent address leaves time for the one after it") {
+TEST_CASE("a silent address costs a quarter of a second, and leaves nothing behind") {
     Fixture f;
     FullListener full(f.io);
     tcp::acceptor second(f.io, loopback("127.0.0.2", full.port()));
     f.addresses = {ip("127.0.0.1"), ip("127.0.0.2")};
-    const auto outcome = f.dial({"app.example", {}, full.port()}, loopback_rules(), {.connect = 1s});
+    const auto descriptors = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
+    (void)usher::test::run(f.io, f.resolver->resolve("app.example", 1s));  // its socket is open from here on
+    const auto before = descriptors();
+    {
+        const auto begun = std::chrono::steady_clock::now();
+        const auto outcome = f.dial({"app.example", {}, full.port()}, loopback_rules(), {.connect = 10s});
+        const auto took = std::chrono::steady_clock::now() - begun;
+        REQUIRE(std::holds_alternative<Dialed>(outcome));
+        CHECK(std::get<Dialed>(outcome).address == ip("127.0.0.2"));
+        CHECK(took >= 250ms);
+        CHECK(took < 1s);
+    }
+    CHECK(descriptors() == before);
+}
+
+TEST_CASE("a name of many black holes holds four descriptors and not one more") {
+    Fixture f;
+    FullListener full(f.io);
+    DialRules rules = loopback_rules();
+    const auto endpoint = std::get<CheckedEndpoint>(check_address(ip("127.0.0.1"), full.port(), loopback_rules()));
+    const auto descriptors = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
+    const auto before = descriptors();
+    std::ptrdiff_t most = 0;
+    usher::test::Task<DialOutcome> task;
+    usher::test::start(f.io, task, f.dialer.connect_any(std::vector(12, endpoint), 2s));
+    usher::test::run_until(f.io, [&] {
+        most = std::max(most, descriptors() - before);
+        return task.done();
+    });
+    check_error(*task.value, DialErrorKind::connect_timeout, "connect-timeout");
+    CHECK(most == 4);
+    CHECK(descriptors() == before);
+}
+
+TEST_CASE("an address that refuses costs nothing") {
+    Fixture f;
+    tcp::acceptor second(f.io, loopback("127.0.0.2"));
+    f.addresses = {ip("127.0.0.1"), ip("127.0.0.2")};
+    const auto begun = std::chrono::steady_clock::now();
+    const auto outcome = f.dial({"app.example", {}, second.local_endpoint().port()}, loopback_rules());
     REQUIRE(std::holds_alternative<Dialed>(outcome));
     CHECK(std::get<Dialed>(outcome).address == ip("127.0.0.2"));
+    CHECK(std::chrono::steady_clock::now() - begun < 250ms);
+}
+
+TEST_CASE("the first address wins where both families answer") {
+    Fixture f;
+    tcp::acceptor v4(f.io, loopback("127.0.0.1"));
+    tcp::acceptor v6(f.io, loopback("::1", v4.local_endpoint().port()));
+    f.addresses = {ip("127.0.0.1"), ip("::1")};
+    const auto outcome = f.dial({"app.example", {}, v4.local_endpoint().port()}, loopback_rules());
+    REQUIRE(std::holds_alternative<Dialed>(outcome));
+    CHECK(std::get<Dialed>(outcome).address == ip("::1"));
+    v4.non_blocking(true);
+    boost::system::error_code error;
+    v4.accept(error);
+    CHECK(error == boost::asio::error::would_block);
+}
+
+TEST_CASE("an application has descriptors only below the bound") {
+    Fixture f;
+    tcp::acceptor acceptor(f.io, loopback("127.0.0.1"));
+    Dialer reserved(f.io, *f.resolver, {.descriptors_below = 3});
+    const auto destination = literal("127.0.0.1", acceptor.local_endpoint().port());
+    check_error(usher::test::run(f.io, reserved.dial(destination, loopback_rules(), {})), DialErrorKind::limits,
+                "out-of-descriptors-or-ports");
 }
 
 TEST_CASE("a name is resolved, and its refused addresses are passed over") {

@@ -31,6 +31,9 @@ public:
         receive();
     }
 
+    /// From now on questions of one family get no answer.
+    void stay_silent(bool for_v6) { silent_for_v6_ = for_v6; }
+
     std::string address() const { return "127.0.0.1:" + std::to_string(socket_.local_endpoint().port()); }
     /// Questions about a name, of both address types.
     int questions(const std::string& name) const {
@@ -63,6 +66,7 @@ private:
         if (at + 5 > size) return;
         const bool wants_v6 = bytes_[at + 2] == 28;
         ++questions_[name];
+        if (silent_for_v6_ == wants_v6) return;
         const auto given = handler_(name);
         if (!given) return;
 
@@ -89,6 +93,7 @@ private:
     Handler handler_;
     std::array<std::uint8_t, 1500> bytes_{};
     std::map<std::string, int> questions_;
+    std::optional<bool> silent_for_v6_;
 };
 
 }  // namespace usher::test

@@ -122,17 +122,18 @@ TEST_CASE("an answer is kept for its time and no longer") {
 }
 
 TEST_CASE("the cache and the queries in flight are bounded") {
-    Fixture f({.queries = 3, .cache_entries = 4});
+    Fixture f({.queries = 3, .cache = {.names = 4}});
     f.ttl_s = 60;
     for (int i = 0; i < 20; ++i) REQUIRE(f.resolve("app" + std::to_string(i) + ".example"));
     CHECK(f.resolver->cached_names() == 4);
 
     std::list<usher::test::Task<Resolved>> tasks;
     for (int i = 0; i < 3; ++i) {
-        usher::test::start(f.io, tasks.emplace_back(), f.resolver->resolve("silent.example", 5s));
+        usher::test::start(f.io, tasks.emplace_back(), f.resolver->resolve("silent" + std::to_string(i), 5s));
     }
     usher::test::run_until(f.io, [&] { return f.resolver->queries_in_flight() == 3; });
-    CHECK(f.resolve("app.example").error().code == Errc::resource_exhausted);
+    CHECK(f.resolve("other.example").error().code == Errc::resource_exhausted);
+    CHECK(f.resolve("app19.example"));  // known, so nobody is asked
     f.resolver.reset();
     usher::test::run_until(
         f.io, [&] { return std::all_of(tasks.begin(), tasks.end(), [](const auto& task) { return task.done(); }); });
@@ -192,4 +193,76 @@ TEST_CASE("a server that cannot be read fails at the start") {
     const auto made = Resolver::create(io, clock, options);
     REQUIRE_FALSE(made);
     CHECK(made.error().code == Errc::invalid_argument);
+}
+
+TEST_CASE("a name is asked for once, however many wait for it") {
+    Fixture f;
+    std::list<usher::test::Task<Resolved>> tasks;
+    for (int i = 0; i < 100; ++i) {
+        usher::test::start(f.io, tasks.emplace_back(), f.resolver->resolve("app.example", 5s));
+    }
+    usher::test::run_until(
+        f.io, [&] { return std::all_of(tasks.begin(), tasks.end(), [](const auto& task) { return task.done(); }); });
+    for (const auto& task : tasks) CHECK(**task.value == f.current);
+    CHECK(f.server.questions("app.example") == 2);
+}
+
+TEST_CASE("that a name does not exist is kept for a short time") {
+    Fixture f;
+    CHECK_FALSE(f.resolve("absent.example"));
+    CHECK(f.resolve("absent.example").error().code == Errc::not_found);
+    CHECK(f.server.questions("absent.example") == 2);
+    f.clock.advance(5s);
+    CHECK_FALSE(f.resolve("absent.example"));
+    CHECK(f.server.questions("absent.example") == 4);
+    // What failed for another reason is asked again at once.
+    CHECK_FALSE(f.resolve("broken.example"));
+    const int before = f.server.questions("broken.example");
+    CHECK_FALSE(f.resolve("broken.example"));
+    CHECK(f.server.questions("broken.example") > before);
+}
+
+TEST_CASE("a family that is silent delays the other one by no more than the resolution delay") {
+    for (const bool v6_silent : {true, false}) {
+        Fixture f({.attempt_timeout = 2s});
+        f.server.stay_silent(v6_silent);
+        f.current = {ip("10.0.0.1"), ip("fd12::1")};
+        const auto begun = std::chrono::steady_clock::now();
+        const auto resolved = f.resolve("app.example");
+        CHECK(std::chrono::steady_clock::now() - begun < 1s);
+        REQUIRE(resolved);
+        CHECK(*resolved == Addresses{ip(v6_silent ? "10.0.0.1" : "fd12::1")});
+        CHECK(f.resolver->queries_in_flight() == 1);  // the other family is still asked for
+        CHECK(*f.resolve("app.example") == *resolved);
+    }
+}
+
+TEST_CASE("a name server that is silent costs those who ask first, and nobody after them") {
+    boost::asio::io_context io;
+    usher::base::ManualClock clock{usher::base::from_micros(0)};
+    DnsServer dead(io, [](const std::string&) { return std::nullopt; });
+    DnsServer alive(io, [](const std::string&) { return DnsServer::Answer{0, {ip("10.0.0.1")}, 0}; });
+    ResolverOptions options;
+    options.servers = {dead.address(), alive.address()};
+    options.attempt_timeout = 300ms;
+    auto resolver = std::move(Resolver::create(io, clock, options)).value();
+    REQUIRE(run(io, resolver->resolve("first.example", 5s)));
+    const int asked = dead.questions("first.example");
+    CHECK(asked > 0);
+    const auto begun = std::chrono::steady_clock::now();
+    for (int i = 0; i < 20; ++i) {
+        const auto name = "app" + std::to_string(i) + ".example";
+        REQUIRE(run(io, resolver->resolve(name, 5s)));
+        CHECK(dead.questions(name) == 0);
+    }
+    CHECK(std::chrono::steady_clock::now() - begun < 3s);  // 20 times 300 ms would be six
+}
+
+TEST_CASE("each name that is looked up is told of, with its outcome") {
+    using Outcome = ResolverOptions::Outcome;
+    std::vector<Outcome> outcomes;
+    Fixture f({.on_outcome = [&](Outcome outcome) { outcomes.push_back(outcome); }});
+    f.ttl_s = 60;
+    for (const char* name : {"app.example", "app.example", "absent.example", "broken.example"}) (void)f.resolve(name);
+    CHECK(outcomes == std::vector{Outcome::answered, Outcome::cached, Outcome::absent, Outcome::failed});
 }

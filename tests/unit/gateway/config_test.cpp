@@ -29,10 +29,14 @@ TEST_CASE("every key of the documentation is read") {
         "listen: '[::1]:8443'\nmetrics: 127.0.0.1:9464\ndata_dir: /var/lib/usher\ndatabase: "
         "postgresql://usher@db/usher\n"
         "tls: {certificate: a.pem, private_key: b.pem}\nworkers: 2\nlog: {level: warning, format: json, file: u.log}\n"
-        "timeouts: {handshake: 1s, header: 2s, connect: 3s, idle: 4s, keep_alive: 5s, drain: 0s, max_duration: 1h}\n"
+        "timeouts: {handshake: 1s, header: 2s, connect: 3s, idle: 4s, keep_alive: 5s, half_open: 6s, drain: 0s, "
+        "max_duration: 1h}\n"
         "sessions: {idle: 1h, absolute: 2h, per_account: 3}\ndns: {servers: ['127.0.0.1:53', '[::1]:53'], timeout: "
         "2s}\n"
-        "journal: {segment_size: 1MiB}\nlimits: {connections: 10, connections_per_address: 5}\nhashing: {memory: "
+        "journal: {segment_size: 1MiB}\nlimits: {connections: 10, connections_per_address: 5, handshakes_per_second: "
+        "6, handshakes_burst: 7, "
+        "streams_per_connection: 8, tunnels_per_account: 9, tunnels_per_device: 11, sign_ins_per_minute: 12, "
+        "sign_ins_burst: 13}\nhashing: {memory: "
         "19MiB, operations: 2}\n",
         "usher.yaml");
     if (!config) FAIL(config.error().message);
@@ -45,7 +49,15 @@ TEST_CASE("every key of the documentation is read") {
     CHECK(config->sessions.per_account == 3);
     CHECK(config->dns.servers.size() == 2);
     CHECK(config->journal.segment_bytes == 1u << 20);
+    CHECK(config->timeouts.half_open == base::Microseconds{6'000'000});
     CHECK(config->limits.connections_per_address == 5);
+    CHECK(config->limits.handshakes_per_second == 6);
+    CHECK(config->limits.handshakes_burst == 7);
+    CHECK(config->limits.streams_per_connection == 8);
+    CHECK(config->limits.tunnels_per_account == 9);
+    CHECK(config->limits.tunnels_per_device == 11);
+    CHECK(config->limits.sign_ins_per_minute == 12);
+    CHECK(config->limits.sign_ins_burst == 13);
 }
 
 TEST_CASE("an unknown key is named with file, line and column, and the nearest known one is suggested") {

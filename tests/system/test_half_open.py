@@ -1,0 +1,109 @@
+"""A peer that vanished without a word, as when a lid is shut or a cable is cut, is found and its tunnel is closed."""
+
+import time
+
+import pytest
+from harness.apps import EchoApp, SourceApp
+from harness.build import SCALE
+from harness.gateway import free_port
+from harness.namespace import Namespace
+from harness.prepared import prepared  # noqa: F401
+from harness.tls_client import TlsClient
+from harness.tunnel import Tunnel
+from harness.wait import wait_for
+
+HALF_OPEN = 4
+
+
+@pytest.fixture
+def elsewhere():
+    with Namespace() as namespace:
+        yield namespace
+
+
+@pytest.fixture
+def gateway(prepared):
+    made = prepared(config={"listen": f"0.0.0.0:{free_port()}", "timeouts": {"half_open": f"{HALF_OPEN}s"}})
+    yield made
+
+
+def from_elsewhere(gateway, elsewhere, target, token):
+    return Tunnel(TlsClient(gateway.tls_context(), elsewhere.connect(gateway.port), "localhost"), target, token)
+
+
+def closed_within(gateway, app, started):
+    record = gateway.wait_closed(lambda r: r["app"] == app, timeout=3 * HALF_OPEN)
+    # Half of the time in silence, then three probes; a second of the kernel's own and one of the journal's.
+    assert HALF_OPEN / 2 <= time.monotonic() - started <= (HALF_OPEN + 3) * SCALE
+    wait_for(lambda: gateway.metric("usher_tunnels_open") == 0, "no tunnel")
+    return record
+
+
+def test_a_client_that_vanished_from_an_idle_tunnel(gateway, elsewhere):
+    tunnel = from_elsewhere(gateway, elsewhere, gateway.app.address, gateway.sign_in("alice"))
+    assert tunnel.status == 200
+    tunnel.send(b"x" * 10)
+    assert tunnel.recv_exactly(10)
+    elsewhere.vanish()
+    started = time.monotonic()
+    record = closed_within(gateway, "demo", started)
+    assert record["close_reason"] == "CLIENT_ERROR"
+    assert record["client_ip"] == elsewhere.there
+    # The client's last acknowledgement may have been on its way when it vanished.
+    assert int(record["bytes_up"]) == 10 and (int(record["bytes_down"]) == 10 or record["bytes_uncertain"])
+    wait_for(lambda: gateway.app.connections[0].ended, "the app to be told")
+    tunnel.close()
+
+
+def test_a_client_that_vanished_while_it_receives(gateway, elsewhere):
+    with SourceApp(1 << 40) as app:
+        gateway.allow("source", app.address)
+        tunnel = from_elsewhere(gateway, elsewhere, app.address, gateway.sign_in("alice"))
+        assert tunnel.recv_exactly(1 << 20)
+        elsewhere.vanish()
+        started = time.monotonic()
+        record = closed_within(gateway, "source", started)
+        assert record["close_reason"] == "CLIENT_ERROR" and record["bytes_uncertain"]
+        assert 1 << 20 <= int(record["bytes_down"]) <= app.connections[0].sent
+        tunnel.close()
+
+
+def test_an_app_that_vanished_from_an_idle_tunnel(gateway, elsewhere):
+    with elsewhere.run(lambda: EchoApp(host=elsewhere.there)) as app:
+        gateway.allow("far", app.address)
+        with gateway.connect(app.address, gateway.sign_in("alice")) as tunnel:
+            assert tunnel.status == 200
+            tunnel.send(b"x" * 10)
+            assert tunnel.recv_exactly(10)
+            elsewhere.vanish()
+            started = time.monotonic()
+            record = closed_within(gateway, "far", started)
+            assert record["close_reason"] == "APP_ERROR"
+            assert record["destination_ip"] == elsewhere.there
+            assert (int(record["bytes_up"]), int(record["bytes_down"])) == (10, 10)
+            with pytest.raises(OSError):  # not a proper end
+                while tunnel.recv():
+                    pass
+
+
+def test_an_app_that_vanished_while_it_is_sent_to(gateway, elsewhere):
+    with elsewhere.run(lambda: EchoApp(host=elsewhere.there)) as app:
+        gateway.allow("far", app.address)
+        with gateway.connect(app.address, gateway.sign_in("alice")) as tunnel:
+            tunnel.send(b"x")
+            assert tunnel.recv_exactly(1)
+            elsewhere.vanish()
+            started = time.monotonic()
+            tunnel.send(b"y" * 1000)  # never acknowledged
+            record = closed_within(gateway, "far", started)
+        assert record["close_reason"] == "APP_ERROR"
+        assert record["bytes_uncertain"]
+
+
+def test_a_quiet_peer_that_is_there_is_left_alone(gateway, elsewhere):
+    """It answers the probes: silence for longer than the limit is no reason to end a tunnel."""
+    tunnel = from_elsewhere(gateway, elsewhere, gateway.app.address, gateway.sign_in("alice"))
+    time.sleep(2 * HALF_OPEN)  # what is tested is that nothing happens for so long
+    tunnel.send(b"still here")
+    assert tunnel.recv_exactly(10) == b"still here"
+    tunnel.close()
