@@ -9,11 +9,11 @@ std::string_view token_of(const Credential& credential) {
     return {};
 }
 
+}  // namespace
+
 bool is_control(const base::Destination& destination) {
     return destination.host == auth::control_app_host && destination.port == 443;
 }
-
-}  // namespace
 
 std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& credential) {
     auto session = sessions_.authenticate(token_of(credential));
