@@ -12,7 +12,9 @@
 #include "audit/store.hpp"
 #include "base/log.hpp"
 #include "base/sql/database.hpp"
+#include "base/text.hpp"
 #include "gateway/control/control_server.hpp"
+#include "gateway/control/operation.hpp"
 #include "gateway/data_dir.hpp"
 #include "gateway/metrics_server.hpp"
 #include "gateway/notify.hpp"
@@ -58,11 +60,12 @@ auth::SignInThrottle::Limits sign_in_limits(const Config::Limits& limits) {
     return {limits.sign_ins_burst, base::Microseconds{60'000'000} / limits.sign_ins_per_minute, 65536};
 }
 
-class RunningDaemon final : public Daemon {
+class RunningDaemon final : public Daemon, private control::Operation {
 public:
     RunningDaemon(Config config, const base::Clock& clock)
         : config_(std::move(config)),
           clock_(clock),
+          started_at_(clock.utc()),
           connection_limits_(config_.limits),
           tunnel_limits_(config_.limits),
           throttle_(sign_in_limits(config_.limits), {}) {}
@@ -85,18 +88,61 @@ public:
             base::log_info("certificates and log were reloaded");
     }
 
-    void stop(const std::function<bool()>& hurry) override {
-        notify("STOPPING=1");
+    Asked asked() override {
+        std::lock_guard lock(operation_mutex_);
+        return std::exchange(asked_, Asked::nothing);
+    }
+
+    void stop(int signal, const NextSignal& next) override {
+        const bool asked_for = signal == wake_signal;
+        // To a service manager STOPPING begins its own limit, which may be shorter than what was asked for.
+        notify(asked_for ? "STATUS=draining" : "STOPPING=1");
         draining_ = true;
         for (auto& worker : workers_) worker->stop_accepting();
-        const base::MonoTime end = clock_.mono() + config_.timeouts.drain;
-        base::log_info("stopping: live tunnels are given time to end", {{"tunnels", live()}});
-        while (live() > 0 && clock_.mono() < end && !hurry())
-            std::this_thread::sleep_for(20ms);  // polling, not synchronization
+        // A drain that was asked for ends with the first SIGTERM, as the one that SIGTERM began ends with the second.
+        bool end_now = false;
+        {
+            std::lock_guard lock(operation_mutex_);
+            end_now = !asked_for && drain_end_;
+            if (!drain_end_) drain_end_ = clock_.mono() + config_.timeouts.drain;
+        }
+        base::log_info("stopping: live tunnels are given time to end",
+                       {{"tunnels", live()}, {"until", base::format_rfc3339(*status().drain_deadline)}});
+        while (!end_now && live() > 0 && clock_.mono() < drain_end()) {
+            const int next_signal = next();
+            if (next_signal == SIGHUP) reload();
+            end_now = next_signal == SIGTERM || next_signal == SIGINT;
+            if (!end_now) std::this_thread::sleep_for(20ms);  // polling, not synchronization
+        }
+        if (asked_for) notify("STOPPING=1");
         halt();
     }
 
 private:
+    Status status() const override {
+        Status status;
+        status.process_id = ::getpid();
+        status.started_at = started_at_;
+        status.tunnels = live();
+        std::lock_guard lock(operation_mutex_);
+        status.draining = drain_end_.has_value();
+        if (drain_end_) status.drain_deadline = clock_.utc() + (*drain_end_ - clock_.mono());
+        return status;
+    }
+
+    void drain(std::optional<base::Microseconds> limit) override {
+        draining_ = true;  // whoever asks /readyz after this call hears of it
+        std::lock_guard lock(operation_mutex_);
+        drain_end_ = clock_.mono() + limit.value_or(config_.timeouts.drain);
+        asked_ = Asked::drain;
+        ::kill(::getpid(), wake_signal);
+    }
+
+    base::MonoTime drain_end() const {
+        std::lock_guard lock(operation_mutex_);
+        return *drain_end_;
+    }
+
     base::Result<void> open_storage() {
         auto dir = DataDir::open(config_.data_dir);
         if (!dir) return dir.error();
@@ -188,7 +234,7 @@ private:
             dir_->file("control.sock"),
             control::ControlDependencies{*directory_, *sessions_, *hashing_, *journal_, *store_, *shipper_, clock_,
                                          [this](const std::string& id) { return count_accesses(id); },
-                                         [this] { return enforce({}); }});
+                                         [this] { return enforce({}); }, this});
         if (!control) return Error{control.error().code, "control API: " + control.error().message};
         control_ = std::move(*control);
         if (config_.metrics) {
@@ -331,6 +377,10 @@ private:
 
     Config config_;
     const base::Clock& clock_;
+    const base::UtcTime started_at_;
+    mutable std::mutex operation_mutex_;  ///< of the next two
+    Asked asked_ = Asked::nothing;
+    std::optional<base::MonoTime> drain_end_;
     std::atomic<bool> draining_{false};
     std::atomic<bool> workers_gone_{false};
     Metrics metrics_;

@@ -1,4 +1,6 @@
 #pragma once
+#include <signal.h>
+
 #include <functional>
 #include <memory>
 
@@ -22,10 +24,18 @@ public:
     /// log.
     virtual void reload() = 0;
 
-    /// Graceful stop: no new connections and tunnels, live ones get timeouts.drain, then end as SHUTDOWN; the journal
-    /// is complete and as much of it shipped as the store takes within a few seconds. `hurry` is polled: true ends the
-    /// drain early.
-    virtual void stop(const std::function<bool()>& hurry) = 0;
+    /// Takes the next signal that has come for the process, without waiting; 0 when there is none.
+    using NextSignal = std::function<int()>;
+    /// The control API wakes the thread that waits for signals with this one, and then asked() says what for.
+    static constexpr int wake_signal = SIGUSR1;
+    enum class Asked { nothing, drain };
+    virtual Asked asked() = 0;
+
+    /// Graceful stop, for `signal`: SIGTERM or SIGINT give live tunnels timeouts.drain, wake_signal gives them what the
+    /// drain that was asked for says. No new connections and tunnels; at the deadline live ones end as SHUTDOWN; the
+    /// journal is complete and as much of it shipped as the store takes within a few seconds. SIGTERM or SIGINT from
+    /// `next` end the drain early, SIGHUP is reload().
+    virtual void stop(int signal, const NextSignal& next) = 0;
 };
 
 }  // namespace usher::gateway

@@ -9,6 +9,8 @@ std::string_view token_of(const Credential& credential) {
     return {};
 }
 
+}  // namespace
+
 bool is_control(const base::Destination& destination) {
     return destination.host == auth::control_app_host && destination.port == 443;
 }
@@ -16,8 +18,6 @@ bool is_control(const base::Destination& destination) {
 auth::Context context_of(const std::string& client_ip, const base::Clock& clock) {
     return {base::IpAddress::parse(client_ip), clock.utc()};
 }
-
-}  // namespace
 
 std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& credential) {
     auto session = sessions_.authenticate(token_of(credential));

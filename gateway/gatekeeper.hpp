@@ -31,6 +31,9 @@ struct Refusal {
 
 using Credential = std::variant<std::monostate, wire::http1::Bearer, wire::http1::Basic>;
 
+/// Whether it is the built-in app, the control API, at its one destination.
+bool is_control(const base::Destination& destination);
+
 /// The one place where it is decided whether a connection may be. Thread-safe; memory only, no waiting.
 class Gatekeeper {
 public:

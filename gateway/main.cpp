@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "base/clock.hpp"
@@ -57,7 +58,7 @@ int run(gateway::Config config) {
     // Blocked in every thread, and taken one at a time by sigwait() below: no code runs in a signal handler.
     sigset_t signals;
     sigemptyset(&signals);
-    for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+    for (int signal : {SIGTERM, SIGINT, SIGHUP, gateway::Daemon::wake_signal}) sigaddset(&signals, signal);
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     ::signal(SIGPIPE, SIG_IGN);
     ::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error of the write, as a full disk is
@@ -68,6 +69,10 @@ int run(gateway::Config config) {
     auto daemon = gateway::Daemon::start(std::move(config), clock);
     if (!daemon) return fail(daemon.error());
     gateway::notify("READY=1");
+    const gateway::Daemon::NextSignal next_signal = [&signals] {
+        const timespec now{0, 0};
+        return std::max(::sigtimedwait(&signals, nullptr, &now), 0);
+    };
     for (;;) {
         int signal = 0;
         if (::sigwait(&signals, &signal) != 0) continue;
@@ -77,12 +82,8 @@ int run(gateway::Config config) {
             gateway::notify("READY=1");
             continue;
         }
-        // A second SIGTERM or SIGINT ends the drain.
-        sigdelset(&signals, SIGHUP);
-        (*daemon)->stop([&signals] {
-            const timespec now{0, 0};
-            return ::sigtimedwait(&signals, nullptr, &now) > 0;
-        });
+        if (signal == gateway::Daemon::wake_signal && (*daemon)->asked() == gateway::Daemon::Asked::nothing) continue;
+        (*daemon)->stop(signal, next_signal);
         return 0;
     }
 }

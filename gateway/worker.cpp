@@ -206,13 +206,13 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
 
 void Worker::enter(LiveAccess& access) {
     live_.emplace(access.id(), &access);
-    live_count_.store(live_.size(), std::memory_order_relaxed);
+    if (!is_control(access.destination())) live_count_.fetch_add(1, std::memory_order_relaxed);
     services_.metrics.tunnels_open.Increment();
 }
 
 void Worker::leave(LiveAccess& access) noexcept {
     live_.erase(access.id());
-    live_count_.store(live_.size(), std::memory_order_relaxed);
+    if (!is_control(access.destination())) live_count_.fetch_sub(1, std::memory_order_relaxed);
     services_.metrics.tunnels_open.Decrement();
 }
 

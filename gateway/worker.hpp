@@ -45,6 +45,7 @@ public:
     /// Judges every live access; `done` gets how many were cut, on this worker's thread. Thread-safe.
     void enforce(std::string signed_out, std::function<void(std::uint64_t)> done);
     void count_accesses(std::string session_id, std::function<void(std::uint64_t)> done);
+    /// Without those to the control API: whoever watches a drain must not hold it up.
     std::size_t live() const noexcept { return live_count_.load(std::memory_order_relaxed); }
 
     // For connections, on the worker's thread.
@@ -87,7 +88,7 @@ private:
     std::unordered_set<Connection*> connections_;
     prometheus::Gauge& connections_open_;
     std::unordered_map<base::Uuid, LiveAccess*> live_;
-    std::atomic<std::size_t> live_count_{0};
+    std::atomic<std::size_t> live_count_{0};  ///< as live() counts
     bool stopping_ = false, finished_ = false;
     std::optional<base::MonoTime> pause_logged_;
     std::optional<base::MonoTime> unhealthy_since_;

@@ -21,6 +21,7 @@ void add_session_commands(CLI::App& app, const Settings& settings);
 void add_resource_commands(CLI::App& app, const Settings& settings);
 void add_policy_commands(CLI::App& app, const Settings& settings);
 void add_audit_commands(CLI::App& app, const Settings& settings);
+void add_gateway_commands(CLI::App& app, const Settings& settings);
 
 inline std::unique_ptr<ControlChannel> open_channel(const Settings& settings) {
     return ControlChannel::open(resolve_settings(settings));

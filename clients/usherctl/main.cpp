@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
     control::add_resource_commands(app, settings);
     control::add_policy_commands(app, settings);
     control::add_audit_commands(app, settings);
+    control::add_gateway_commands(app, settings);
     add_completion_command(app, "usherctl");
     app.add_subcommand("version", "Print the version")->callback([] { print("usherctl " USHER_VERSION "\n"); });
     return run_program(app, "usherctl", argc, argv);

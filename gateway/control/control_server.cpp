@@ -122,6 +122,7 @@ struct Served {
         for (auto* make : {make_account_service, make_resource_service, make_session_service, make_audit_service}) {
             services.push_back(make(context));
         }
+        if (gateway.operation != nullptr) services.push_back(make_gateway_service(context));
     }
 
     void configure(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {

@@ -10,6 +10,7 @@
 #include "auth/sessions.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "gateway/control/operation.hpp"
 
 namespace usher::gateway::control {
 
@@ -26,6 +27,8 @@ struct ControlDependencies {
     std::function<std::uint64_t(const std::string& session_id)> open_accesses;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses it cut, when that is done.
     std::function<std::uint64_t()> enforce;
+    /// What GatewayService moves; without one there is no such service.
+    Operation* operation = nullptr;
 };
 
 /// The gRPC services of proto/usher/v1. Two servers that share nothing but what they serve:

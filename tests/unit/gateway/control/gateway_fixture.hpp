@@ -24,6 +24,22 @@
 
 namespace usher::test {
 
+/// A process that keeps what it was asked for.
+struct FakeOperation final : gateway::control::Operation {
+    Status status() const override {
+        Status status;
+        status.process_id = 4711;
+        status.started_at = base::from_micros(1'000'000);
+        status.tunnels = 7;
+        status.draining = !drains.empty();
+        if (status.draining) status.drain_deadline = base::from_micros(2'000'000);
+        return status;
+    }
+    void drain(std::optional<base::Microseconds> limit) override { drains.push_back(limit); }
+
+    std::vector<std::optional<base::Microseconds>> drains;  ///< read it when the call has returned
+};
+
 /// A real control server on a real journal and database in a directory of its own.
 struct TestGateway {
     TestGateway() {
@@ -71,7 +87,8 @@ struct TestGateway {
                 [this] {
                     ++enforced;
                     return std::uint64_t{2};
-                }};
+                },
+                &operation};
     }
 
     /// The local administrator's channel.
@@ -122,6 +139,7 @@ struct TestGateway {
     }
 
     base::SystemClock clock;
+    FakeOperation operation;
     std::string directory_path;
     std::unique_ptr<base::sql::Database> database;
     std::unique_ptr<auth::Directory> directory;
