@@ -10,8 +10,8 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "audit/denial_merger.hpp"
 #include "gateway/dial/dialer.hpp"
@@ -78,7 +78,8 @@ private:
     dial::Dialer dialer_;
     audit::DenialMerger merger_;
     std::unordered_set<Connection*> connections_;
-    std::unordered_map<base::Uuid, LiveAccess*> live_;
+    std::vector<LiveAccess*> live_;  ///< in no order; each knows its place
+    std::size_t next_live_ = 0;      ///< where check_live() goes on
     std::atomic<std::size_t> live_count_{0};
     bool stopping_ = false, finished_ = false;
     std::optional<base::MonoTime> unhealthy_since_;
