@@ -26,6 +26,10 @@ void append_without_nul(std::string_view text, std::string& out) {
 
 std::string bounded(std::string_view text) {
     std::string out;
+    if (text.size() <= field_text_bytes_max && text.find('\0') == std::string_view::npos) {
+        out = text;
+        return out;
+    }
     append_without_nul(text.substr(0, field_text_bytes_max + 1), out);
     if (out.size() <= field_text_bytes_max) return out;
     std::size_t end = field_text_bytes_max;

@@ -10,14 +10,14 @@
 namespace usher::audit {
 namespace {
 
-constexpr std::size_t batch_records = 500;
+constexpr std::size_t batch_records = 1000;
 constexpr std::size_t batch_bytes = 1u << 20;
 constexpr base::Microseconds backoff_first{100'000};
 constexpr base::Microseconds backoff_last{10'000'000};
 constexpr base::Microseconds idle_wait{500'000};
-/// A transaction costs the same for one record as for a hundred, and its syncs keep the journal's waiting, so a batch
-/// that was not full gives the next one time.
-constexpr base::Microseconds gathering{200'000};
+/// A transaction costs the same for one record as for a hundred, its syncs keep the journal's waiting, and an access
+/// whose end comes within the same one is written once: so a batch that was not full gives the next one time.
+constexpr base::Microseconds gathering{500'000};
 
 class RunningShipper final : public Shipper {
 public:
@@ -116,6 +116,7 @@ private:
             return ingested;
         }
         shipped = records->size();
+        recovered();  // before those who wait for the batch go on
         set_shipped(records->back().sequence);
         journal_.mark_shipped(records->back().sequence);
         return {};

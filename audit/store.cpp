@@ -1,7 +1,8 @@
 #include "audit/store.hpp"
 
 #include <algorithm>
-#include <map>
+#include <unordered_map>
+#include <vector>
 
 #include "audit/access_fields.hpp"
 #include "audit/audit.hpp"
@@ -47,21 +48,7 @@ bool is_access(RecordType type) {
 }
 
 /// The latest event of each access of a batch: most are opened and closed within one, and a row is written once.
-using LatestEvents = std::map<std::string, usher::v1::AccessRecord>;
-
-void note_access(LatestEvents& latest, const std::string& gateway, const JournalRecord& record) {
-    usher::v1::AccessRecord access;
-    if (!access.ParseFromString(record.payload) || !base::Uuid::parse(access.access_id())) {
-        // The event itself is kept as it came; without its fields there is no row to make.
-        base::log_error("an access record cannot be read; its event is stored as it is",
-                        {{"gateway_id", gateway}, {"sequence", record.sequence}});
-        return;
-    }
-    access.set_gateway_id(gateway);
-    access.set_sequence(record.sequence);
-    std::string id = access.access_id();
-    latest.insert_or_assign(std::move(id), std::move(access));
-}
+using LatestEvents = std::unordered_map<base::Uuid, const JournalRecord*>;
 
 void upsert(Transaction& tx, const usher::v1::AccessRecord& access) {
     std::vector<Value> values;
@@ -75,6 +62,31 @@ void upsert(Transaction& tx, const usher::v1::AccessRecord& access) {
     }
     values.emplace_back(Blob{access.SerializeAsString()});
     tx.execute(upsert_access(), values);
+}
+
+/// False when the record cannot be read.
+bool upsert_event(Transaction& tx, const std::string& gateway, const JournalRecord& record) {
+    usher::v1::AccessRecord access;
+    if (!access.ParseFromString(record.payload) || !base::Uuid::parse(access.access_id())) {
+        // The event itself is kept as it came; without its fields there is no row to make.
+        base::log_error("an access record cannot be read; its event is stored as it is",
+                        {{"gateway_id", gateway}, {"sequence", record.sequence}});
+        return false;
+    }
+    access.set_gateway_id(gateway);
+    access.set_sequence(record.sequence);
+    upsert(tx, access);
+    return true;
+}
+
+/// Makes the row of `latest`, or of the last event before it that can be read.
+void upsert_latest(Transaction& tx, const std::string& gateway, std::span<const JournalRecord> batch,
+                   const JournalRecord* latest) {
+    const base::Uuid access = latest->access_id;
+    for (auto index = static_cast<std::size_t>(latest - batch.data()) + 1; index-- > 0;) {
+        const JournalRecord& record = batch[index];
+        if (is_access(record.type) && record.access_id == access && upsert_event(tx, gateway, record)) return;
+    }
 }
 
 std::uint64_t read_watermark(Transaction& tx, const std::string& gateway) {
@@ -111,10 +123,15 @@ base::Result<void> Store::ingest(const base::Uuid& gateway, std::span<const Jour
                                       static_cast<std::int64_t>(record.type), base::to_micros(record.recorded_at),
                                       record.access_id.is_nil() ? std::string() : record.access_id.to_string(),
                                       Blob{record.payload}});
-            if (is_access(record.type)) note_access(latest, id, record);
+            if (is_access(record.type)) latest[record.access_id] = &record;
             shipped = record.sequence;
         }
-        for (const auto& [access_id, access] : latest) upsert(tx, access);
+        // In the order of their ids, which is nearly that of the rows there are.
+        std::vector<const JournalRecord*> rows;
+        rows.reserve(latest.size());
+        for (const auto& [access_id, record] : latest) rows.push_back(record);
+        std::sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return a->access_id < b->access_id; });
+        for (const auto* record : rows) upsert_latest(tx, id, records, record);
         tx.execute(
             "INSERT INTO audit_shipping (gateway_id, shipped_sequence) VALUES ($1, $2) ON CONFLICT (gateway_id) DO "
             "UPDATE "

@@ -69,20 +69,21 @@ asio::awaitable<void> Connection::run() {
         co_return;
     }
     services.metrics.handshakes_ok.Increment();
-    if (stream_.protocol() == "h2") {
-        Multiplexer multiplexer(worker_, stream_, peer_);
-        multiplexer_ = &multiplexer;
-        if (services.draining.load(std::memory_order_relaxed)) multiplexer.drain();
-        co_await multiplexer.run();
-        multiplexer_ = nullptr;
-        co_return;
-    }
+    if (stream_.protocol() == "h2") co_return co_await serve_http2();
     set_deadline(timeouts.header);
     while (co_await serve_one()) set_deadline(timeouts.keep_alive);
     stream_.abort(false);
 }
 
-asio::awaitable<bool> Connection::serve_one() {
+asio::awaitable<void> Connection::serve_http2() {
+    Multiplexer multiplexer(worker_, stream_, peer_);
+    multiplexer_ = &multiplexer;
+    if (worker_.services().draining.load(std::memory_order_relaxed)) multiplexer.drain();
+    co_await multiplexer.run();
+    multiplexer_ = nullptr;
+}
+
+asio::awaitable<std::optional<bool>> Connection::read_request(wire::http1::Request& request) {
     auto& services = worker_.services();
     RequestParser parser;
     bool started = false;
@@ -115,10 +116,19 @@ asio::awaitable<bool> Connection::serve_one() {
         }
         buffered_.append(block.data(), count);
     }
-    wire::http1::Request request = std::move(parser.request());
+    request = std::move(parser.request());
+    co_return std::nullopt;
+}
+
+asio::awaitable<bool> Connection::serve_one() {
+    // What reading takes is gone before the tunnel, which may be there for days.
+    wire::http1::Request request;
+    const std::optional<bool> over = co_await read_request(request);
+    if (over) co_return *over;
     if (request.destination) {
         clear_deadline();
-        const bool lingers = co_await run_tunnel(*this, std::move(request));
+        auto tunnel = run_tunnel(*this, std::move(request));
+        const bool lingers = co_await std::move(tunnel);
         if (lingers) co_await linger();
         co_return false;
     }

@@ -47,7 +47,11 @@ public:
 
 private:
     void set_deadline(base::Microseconds from_now);
+    boost::asio::awaitable<void> serve_http2();
     boost::asio::awaitable<bool> serve_one();
+    /// Reads one request. Without a value it is there; else the connection is over, or lingers no more: what
+    /// serve_one() returns.
+    boost::asio::awaitable<std::optional<bool>> read_request(wire::http1::Request& request);
     boost::asio::awaitable<bool> refuse(wire::http1::Rejection rejection);
     boost::asio::awaitable<void> linger();
 

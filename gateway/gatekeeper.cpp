@@ -9,14 +9,14 @@ std::string_view token_of(const Credential& credential) {
     return {};
 }
 
+auth::Context context_of(const std::string& client_ip, const base::Clock& clock) {
+    return {base::IpAddress::parse(client_ip), clock.utc()};
+}
+
 }  // namespace
 
 bool is_control(const base::Destination& destination) {
     return destination.host == auth::control_app_host && destination.port == 443;
-}
-
-auth::Context context_of(const std::string& client_ip, const base::Clock& clock) {
-    return {base::IpAddress::parse(client_ip), clock.utc()};
 }
 
 std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& credential) {

@@ -55,18 +55,21 @@ void LiveAccess::stamp(AccessRecord& record) const {
     record.set_duration_us((clock_.mono() - opened_mono_).count());
 }
 
-asio::awaitable<bool> LiveAccess::open() {
+void LiveAccess::open() {
     record_.set_event(usher::v1::AccessEventType::OPENED);
     record_.set_verdict(usher::v1::Verdict::ALLOWED);
     opened_ = true;
-    auto shared = shared_;
-    journal_.append(audit::encode(record_), [shared](base::Result<std::uint64_t> result) {
+    journal_.append(audit::encode(record_), [shared = shared_](base::Result<std::uint64_t> result) {
         asio::post(shared->executor, [shared, durable = result.ok()] {
             shared->open_result = durable;
             shared->changed.cancel();
         });
     });
-    shared->changed.expires_after(open_limit);
+    shared_->changed.expires_after(open_limit);
+}
+
+asio::awaitable<bool> LiveAccess::durable() {
+    auto shared = shared_;
     while (!shared->open_result && shared->changed.expiry() > asio::steady_timer::clock_type::now())
         co_await shared->changed.async_wait(asio::as_tuple(asio::use_awaitable));
     if (!shared->open_result) co_return false;  // OPENED may yet become durable, so close() will write CLOSED behind it

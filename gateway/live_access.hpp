@@ -44,8 +44,10 @@ public:
     AccessRecord& record() noexcept { return record_; }
     const AccessRecord& record() const noexcept { return record_; }
 
-    /// Puts OPENED into the journal and waits until it is durable; false when it cannot be, or not within two seconds.
-    boost::asio::awaitable<bool> open();
+    /// Puts OPENED into the journal. Once.
+    void open();
+    /// Waits until it is durable; false when it cannot be, or was not within two seconds of open().
+    boost::asio::awaitable<bool> durable();
     bool opened() const noexcept { return opened_; }
 
     /// Bytes that were handed to the app (up) or the client (down).
@@ -89,6 +91,10 @@ public:
     void close(CloseReason::Value reason);
     bool closed() const noexcept { return closed_; }
 
+    /// Where its worker keeps it.
+    void set_place(std::size_t place) noexcept { place_ = place; }
+    std::size_t place() const noexcept { return place_; }
+
 private:
     void counted();
     void progress();
@@ -108,6 +114,7 @@ private:
     std::uint64_t up_ = 0, down_ = 0, logged_ = 0, in_flight_total_ = 0, seen_ = 0;
     bool progress_in_flight_ = false, opened_ = false, closed_ = false, journal_failed_ = false;
     bool stalled_up_ = false;
+    std::size_t place_ = 0;
 };
 
 }  // namespace usher::gateway

@@ -35,13 +35,10 @@ void Multiplexer::on_finished_sending() {
     deadline_ = now() + linger_time;
 }
 
-asio::awaitable<void> Multiplexer::serve(StreamExchange& exchange, wire::http1::Request request) {
-    if (request.destination) {
-        (void)co_await run_tunnel(exchange, std::move(request));
-        co_return;
-    }
-    (void)co_await serve_session_api(exchange, request);
+asio::awaitable<bool> Multiplexer::serve_api(StreamExchange& exchange, wire::http1::Request request) {
+    const bool served = co_await serve_session_api(exchange, request);
     request.wipe_credentials();
+    co_return served;
 }
 
 void Multiplexer::finished(std::int32_t id) {
@@ -55,7 +52,9 @@ void Multiplexer::on_request(std::int32_t id, wire::http1::Request request, bool
     deadline_.reset();
     auto& exchange = *streams_.emplace(id, std::make_unique<StreamExchange>(*this, id, ended)).first->second;
     // run() outlives the coroutine: it waits for the last stream.
-    asio::co_spawn(worker_.io(), serve(exchange, std::move(request)), [this, id](std::exception_ptr failure) {
+    auto serving =
+        request.destination ? run_tunnel(exchange, std::move(request)) : serve_api(exchange, std::move(request));
+    asio::co_spawn(worker_.io(), std::move(serving), [this, id](std::exception_ptr failure, bool) {
         if (failure) {
             try {
                 std::rethrow_exception(failure);
@@ -110,7 +109,8 @@ void Multiplexer::on_closed(std::int32_t id, bool reset, std::size_t unsent) {
 }
 
 void Multiplexer::check_deadline(base::MonoTime now) {
-    for (auto& [id, exchange] : streams_) exchange->check_deadline(now);
+    if (timed_ > 0)
+        for (auto& [id, exchange] : streams_) exchange->check_deadline(now);
     if (!deadline_ || now < *deadline_) return;
     if (drained_) {
         deadline_.reset();

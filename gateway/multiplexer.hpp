@@ -32,6 +32,8 @@ public:
     // For the streams.
     Worker& worker() noexcept { return worker_; }
     const Peer& peer() const noexcept { return peer_; }
+    /// How many more of the streams, or fewer, have a deadline.
+    void count_timed(int change) noexcept { timed_ += change; }
     wire::http2::ServerSession& session() noexcept override { return session_; }
 
 private:
@@ -46,13 +48,14 @@ private:
     void on_lost() override;
     void on_finished_sending() override;
 
-    boost::asio::awaitable<void> serve(StreamExchange& exchange, wire::http1::Request request);
+    static boost::asio::awaitable<bool> serve_api(StreamExchange& exchange, wire::http1::Request request);
     void finished(std::int32_t id);
     StreamExchange* find(std::int32_t id);
 
     Worker& worker_;
     const Peer& peer_;
     wire::http2::ServerSession session_;
+    int timed_ = 0;  ///< streams with a deadline: the others need not be looked at
     std::unordered_map<std::int32_t, std::unique_ptr<StreamExchange>> streams_;
     wire::AsyncEvent last_gone_;
     std::optional<base::MonoTime> deadline_;  ///< while no stream is open

@@ -1,25 +1,67 @@
 #include "gateway/relay.hpp"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
+#include "wire/async_event.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
 
 namespace {
-/// After so many chunks without a wait a direction lets the worker's other connections run.
-constexpr unsigned chunks_before_yield = 16;
+/// After so many bytes without a wait a direction lets the worker's other connections run; a read counts as a chunk at
+/// least.
+constexpr std::size_t bytes_before_yield = 16 * wire::BufferPool::chunk_bytes;
+
+/// One direction's course: whether its chunks are filled, and when it is somebody else's turn.
+class Pace {
+public:
+    /// What is to be read next.
+    wire::BufferPool::Size size() const noexcept { return size_; }
+    void waited() noexcept { moved_ = 0; }
+    /// True when the direction is to yield.
+    bool moved(std::size_t bytes) noexcept {
+        size_ = bytes >= wire::BufferPool::chunk_bytes ? wire::BufferPool::Size::bulk : wire::BufferPool::Size::chunk;
+        moved_ += std::max(bytes, wire::BufferPool::chunk_bytes);
+        if (moved_ < bytes_before_yield) return false;
+        moved_ = 0;
+        return true;
+    }
+
+private:
+    wire::BufferPool::Size size_ = wire::BufferPool::Size::chunk;
+    std::size_t moved_ = 0;
+};
 
 asio::awaitable<void> yield() { co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable); }
 }  // namespace
 
 asio::awaitable<CloseReason::Value> Relay::run(std::string early) {
-    using namespace asio::experimental::awaitable_operators;
-    co_await (upload(std::move(early)) && download());
+    wire::AsyncEvent upload_over;
+    bool uploads = true;
+    asio::co_spawn(co_await asio::this_coro::executor, guarded(upload(std::move(early))),
+                   [&](std::exception_ptr) {  // guarded() lets none through
+                       uploads = false;
+                       upload_over.set();
+                   });
+    co_await guarded(download());
+    while (uploads) co_await upload_over.wait();
+    if (failure_) std::rethrow_exception(failure_);
     co_return reason_;
+}
+
+/// Should a direction fail by an exception (memory, most likely), the other one ends too.
+asio::awaitable<void> Relay::guarded(asio::awaitable<void> direction) {
+    try {
+        co_return co_await std::move(direction);
+    } catch (...) {
+        failure_ = std::current_exception();  // run() throws it again when both directions have ended
+    }
+    failed(CloseReason::CLIENT_ERROR);
 }
 
 /// One direction ended properly; the first to do so is the reason on record.
@@ -79,15 +121,15 @@ asio::awaitable<bool> Relay::to_app(std::string_view data) {
 asio::awaitable<void> Relay::upload(std::string early) {
     if (!early.empty() && !co_await to_app(early)) co_return app_broke();
     early = std::string();
-    for (unsigned chunks = 0;; ++chunks) {
+    for (Pace pace;;) {
         if (access_.gated()) co_await access_.gate();
-        auto block = pool_.take();
+        auto block = pool_.take(pace.size());
         std::size_t count = 0;
-        const wire::IoStatus status = client_.try_read({block.data(), wire::BufferPool::chunk_bytes}, count);
+        const wire::IoStatus status = client_.try_read({block.data(), block.plain_bytes()}, count);
         if (status == wire::IoStatus::would_block) {
             block.reset();
             if (!co_await client_.wait_readable()) co_return failed(CloseReason::CLIENT_ERROR);
-            chunks = 0;
+            pace.waited();
             continue;
         }
         if (status == wire::IoStatus::eof) {
@@ -98,15 +140,12 @@ asio::awaitable<void> Relay::upload(std::string early) {
         if (status == wire::IoStatus::failed) co_return failed(CloseReason::CLIENT_ERROR);
         if (!co_await to_app({block.data(), count})) co_return app_broke();
         block.reset();
-        if (chunks >= chunks_before_yield) {
-            chunks = 0;
-            co_await yield();
-        }
+        if (pace.moved(count)) co_await yield();
     }
 }
 
 asio::awaitable<void> Relay::download() {
-    for (unsigned chunks = 0;; ++chunks) {
+    for (Pace pace;;) {
         if (access_.gated()) co_await access_.gate();
         // What the client cannot take is not read from the app: it waits in the app's socket, and slows the app down.
         const std::size_t room = client_.room();
@@ -114,14 +153,13 @@ asio::awaitable<void> Relay::download() {
             if (!co_await client_.wait_room()) co_return failed(CloseReason::CLIENT_ERROR);
             continue;
         }
-        auto block = pool_.take();
+        auto block = pool_.take(wire::BufferPool::size_for(room));
         std::size_t count = 0;
-        const wire::IoStatus status =
-            app_.try_read({block.data(), std::min(room, wire::BufferPool::chunk_bytes)}, count);
+        const wire::IoStatus status = app_.try_read({block.data(), std::min(room, block.plain_bytes())}, count);
         if (status == wire::IoStatus::would_block) {
             block.reset();
             if (!co_await app_.wait_readable()) co_return failed(CloseReason::APP_ERROR);
-            chunks = 0;
+            pace.waited();
             continue;
         }
         if (status == wire::IoStatus::eof && app_broke_) co_return failed(CloseReason::APP_ERROR);
@@ -134,10 +172,7 @@ asio::awaitable<void> Relay::download() {
 
         if (client_.put(std::move(block), count) != wire::IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
         access_.count_down(count);  // what does not arrive is taken off by settle()
-        if (chunks >= chunks_before_yield) {
-            chunks = 0;
-            co_await yield();
-        }
+        if (pace.moved(count)) co_await yield();
     }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <exception>
 #include <string>
 
 #include "gateway/live_access.hpp"
@@ -23,6 +24,7 @@ public:
     void stop();
 
 private:
+    boost::asio::awaitable<void> guarded(boost::asio::awaitable<void> direction);
     boost::asio::awaitable<void> upload(std::string early);
     boost::asio::awaitable<void> download();
     boost::asio::awaitable<bool> to_app(std::string_view data);
@@ -35,6 +37,7 @@ private:
     wire::PlainSocket& app_;
     LiveAccess& access_;
     wire::BufferPool& pool_;
+    std::exception_ptr failure_;
     CloseReason::Value reason_ = CloseReason::UNSPECIFIED;
     bool settled_ = false;
     bool app_broke_ = false;

@@ -17,7 +17,7 @@ const Peer& StreamExchange::peer() const noexcept { return connection_.peer(); }
 
 asio::awaitable<bool> StreamExchange::read_body(std::size_t count, std::string& body) {
     auto& services = worker().services();
-    deadline_ = services.clock.mono() + services.config.timeouts.header;
+    set_deadline(services.clock.mono() + services.config.timeouts.header);
     body.reserve(count);
     while (body.size() < count) {
         char block[1024];
@@ -47,9 +47,14 @@ asio::awaitable<bool> StreamExchange::establish() {
     co_return true;
 }
 
+void StreamExchange::set_deadline(std::optional<base::MonoTime> deadline) noexcept {
+    if (deadline.has_value() != deadline_.has_value()) connection_.count_timed(deadline.has_value() ? 1 : -1);
+    deadline_ = deadline;
+}
+
 void StreamExchange::check_deadline(base::MonoTime now) {
     if (!deadline_ || now < *deadline_) return;
-    deadline_.reset();
+    set_deadline({});
     abort(false);
 }
 

@@ -15,11 +15,12 @@ class Multiplexer;
 class StreamExchange final : public Exchange, public wire::http2::StreamEnd {
 public:
     StreamExchange(Multiplexer& connection, std::int32_t id, bool ended);
+    ~StreamExchange() override { set_deadline({}); }
 
     Worker& worker() noexcept override;
     const Peer& peer() const noexcept override;
     boost::asio::awaitable<bool> read_body(std::size_t count, std::string& body) override;
-    void clear_deadline() noexcept override { deadline_.reset(); }
+    void clear_deadline() noexcept override { set_deadline({}); }
     boost::asio::awaitable<bool> send(const wire::http1::Response& response) override;
     boost::asio::awaitable<bool> establish() override;
     wire::TunnelEnd& end() noexcept override { return *this; }
@@ -34,6 +35,8 @@ public:
     LiveAccess* access() const noexcept { return access_; }
 
 private:
+    void set_deadline(std::optional<base::MonoTime> deadline) noexcept;
+
     Multiplexer& connection_;
     std::optional<base::MonoTime> deadline_;
     LiveAccess* access_ = nullptr;

@@ -6,9 +6,10 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <memory>
+#include <variant>
 
 #include "base/log.hpp"
 #include "gateway/relay.hpp"
@@ -113,11 +114,25 @@ public:
     }
 
     asio::awaitable<bool> run() {
+        const std::optional<bool> refused = co_await open();
+        if (refused) co_return *refused;
+        const auto reason = co_await relay_->run(exchange_.take_early());
+        app_->abort(false);
+        co_return over(reason);
+    }
+
+private:
+    /// Up to the client's 200, when there is a relay to run; else what run() returns. Apart from run(), for what it
+    /// needs would otherwise stay for as long as the tunnel does.
+    asio::awaitable<std::optional<bool>> open() {
         std::vector<dial::CheckedEndpoint> endpoints;
         if (!control_) {
             dial::DialRules rules{std::move(allow_addresses_), worker_.own_listeners()};
-            auto resolved = co_await cancellable(
-                worker_.dialer().resolve(access_.destination(), std::move(rules), services_.config.dns.timeout));
+            auto resolving =
+                worker_.dialer().resolve(access_.destination(), std::move(rules), services_.config.dns.timeout);
+            // An address needs no name server, so there is nothing to wait for and nothing that stop() could end.
+            if (!access_.destination().address) resolving = cancellable(std::move(resolving));
+            auto resolved = co_await std::move(resolving);
             if (access_.was_cut()) co_return over(CloseReason::REVOKED);
             if (auto* failure = std::get_if<dial::DialError>(&resolved)) co_return co_await unreachable(*failure);
             endpoints = std::get<std::vector<dial::CheckedEndpoint>>(std::move(resolved));
@@ -125,8 +140,9 @@ public:
         }
 
         // The record must be durable before the client learns that the tunnel is open; dialling may go on meanwhile.
-        using namespace asio::experimental::awaitable_operators;
-        const bool durable = co_await (access_.open() && connect(std::move(endpoints)));
+        access_.open();
+        co_await connect(std::move(endpoints));
+        const bool durable = co_await access_.durable();
         if (access_.was_cut()) co_return over(CloseReason::REVOKED);
         if (!durable) {
             access_.close(CloseReason::JOURNAL_FAILED);
@@ -142,12 +158,9 @@ public:
         }
         services_.metrics.tunnels_admitted.Increment();
         services_.metrics.setup_seconds.Observe(static_cast<double>((services_.clock.mono() - started_).count()) / 1e6);
-        const auto reason = co_await relay_->run(exchange_.take_early());
-        app_->abort(false);
-        co_return over(reason);
+        co_return std::nullopt;
     }
 
-private:
     using Stream = asio::generic::stream_protocol::socket;
 
     /// Runs a step of dialling so that stop() can end it.
@@ -232,9 +245,8 @@ private:
     std::optional<Relay> relay_;
 };
 
-}  // namespace
-
-asio::awaitable<bool> run_tunnel(Exchange& exchange, wire::http1::Request request) {
+/// Whether somebody may have the tunnel that the request asks for. What is refused is on record.
+std::variant<Answer, std::unique_ptr<Tunnel>> judge(Exchange& exchange, wire::http1::Request& request) {
     auto& worker = exchange.worker();
     auto& services = worker.services();
     const base::Destination destination = *request.destination;
@@ -247,7 +259,7 @@ asio::awaitable<bool> run_tunnel(Exchange& exchange, wire::http1::Request reques
     };
     if (services.draining.load(std::memory_order_relaxed)) {
         refuse_early("shutting-down");
-        co_return co_await refuse(exchange, {503, "proxy_internal_error", "the gateway is shutting down"});
+        return Answer{503, "proxy_internal_error", "the gateway is shutting down"};
     }
     Credential credential;
     if (const std::string* value = request.field("proxy-authorization")) {
@@ -255,38 +267,44 @@ asio::awaitable<bool> run_tunnel(Exchange& exchange, wire::http1::Request reques
         if (const auto* error = std::get_if<wire::http1::AuthorizationError>(&parsed)) {
             const bool unknown = *error == wire::http1::AuthorizationError::unsupported_scheme;
             refuse_early(unknown ? "credential-scheme" : "credential-malformed");
-            co_return co_await refuse(exchange,
-                                      {unknown ? 407 : 400, "http_request_error",
-                                       unknown ? "use Bearer or Basic credentials" : "malformed credentials"});
+            return Answer{unknown ? 407 : 400, "http_request_error",
+                          unknown ? "use Bearer or Basic credentials" : "malformed credentials"};
         }
         if (auto* bearer = std::get_if<wire::http1::Bearer>(&parsed))
             credential = std::move(*bearer);
         else
             credential = std::move(std::get<wire::http1::Basic>(parsed));
     }
-    request.wipe_credentials();
 
     auto admitted = services.gatekeeper.admit(credential, destination, exchange.peer());
-    credential = std::monostate{};
     if (auto* refusal = std::get_if<Refusal>(&admitted)) {
-        const Answer answer{refusal->status, "http_request_denied", std::move(refusal->detail)};
         worker.record_denial(std::move(refusal->record));
-        co_return co_await refuse(exchange, answer);
+        return Answer{refusal->status, "http_request_denied", std::move(refusal->detail)};
     }
-    auto& admission = std::get<Admission>(admitted);
     if (!services.journal.status().healthy) {
         services.metrics.denied("journal-unavailable");
-        co_return co_await refuse(exchange,
-                                  {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
+        return Answer{503, "proxy_internal_error", "the access can't be recorded now; try again later"};
     }
+    auto& admission = std::get<Admission>(admitted);
     auto entered = services.tunnel_limits.enter(*admission.session);
     if (const auto* limit = std::get_if<const char*>(&entered)) {
-        const Answer answer{429, "connection_limit_reached", too_many(*limit)};
         worker.record_limit(std::move(admission.record), *limit);
-        co_return co_await refuse(exchange, answer);
+        return Answer{429, "connection_limit_reached", too_many(*limit)};
     }
-    Tunnel tunnel(exchange, std::move(admission), std::get<limits::TunnelSlot>(std::move(entered)), destination);
-    co_return co_await tunnel.run();
+    return std::make_unique<Tunnel>(exchange, std::move(admission), std::get<limits::TunnelSlot>(std::move(entered)),
+                                    destination);
+}
+
+}  // namespace
+
+asio::awaitable<bool> run_tunnel(Exchange& exchange, wire::http1::Request request) {
+    auto judged = judge(exchange, request);
+    // Nothing of the request outlives its judgement: there is a token in it, and a tunnel may be there for days.
+    request.wipe_credentials();
+    request = {};
+    if (auto* answer = std::get_if<Answer>(&judged)) co_return co_await refuse(exchange, *answer);
+    auto& tunnel = std::get<std::unique_ptr<Tunnel>>(judged);
+    co_return co_await tunnel->run();
 }
 
 }  // namespace usher::gateway

@@ -24,6 +24,8 @@ namespace {
 /// How often deadlines are looked at: a deadline may be late by so much. One timer a worker instead of one a
 /// connection.
 constexpr std::chrono::milliseconds tick{200};
+/// Each live access is looked at once in so many ticks: once a second.
+constexpr std::size_t live_shares = 5;
 /// ADVERSARIES §3.1 A3: what is open is closed when the journal has been unable to take records for so long.
 constexpr base::Microseconds unhealthy_limit{10'000'000};
 /// Without descriptors accept() would fail in a busy loop.
@@ -205,38 +207,42 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
 }
 
 void Worker::enter(LiveAccess& access) {
-    live_.emplace(access.id(), &access);
+    access.set_place(live_.size());
+    live_.push_back(&access);
     if (!is_control(access.destination())) live_count_.fetch_add(1, std::memory_order_relaxed);
     services_.metrics.tunnels_open.Increment();
 }
 
 void Worker::leave(LiveAccess& access) noexcept {
-    live_.erase(access.id());
+    live_[access.place()] = live_.back();
+    live_[access.place()]->set_place(access.place());
+    live_.pop_back();
     if (!is_control(access.destination())) live_count_.fetch_sub(1, std::memory_order_relaxed);
     services_.metrics.tunnels_open.Decrement();
 }
 
 void Worker::enforce(std::string signed_out, std::function<void(std::uint64_t)> done) {
-    asio::post(io_, [this, signed_out = std::move(signed_out), done = std::move(done)] {
-        std::uint64_t count = 0;
-        // A cut only marks and closes sockets; the access leaves live_ later, from its own coroutine.
-        for (const auto& [id, access] : live_) {
-            if (access->was_cut()) continue;
-            auto reason = services_.gatekeeper.judge(*access);
-            if (!reason) continue;
-            if (*reason == CloseReason::REVOKED && access->session()->id == signed_out)
-                reason = CloseReason::SIGNED_OUT;
-            access->cut(*reason);
-            ++count;
-        }
-        done(count);
-    });
+    asio::post(io_, [this, signed_out = std::move(signed_out), done = std::move(done)] { done(judge_all(signed_out)); });
+}
+
+std::uint64_t Worker::judge_all(const std::string& signed_out) {
+    std::uint64_t count = 0;
+    // A cut only marks and closes sockets; the access leaves live_ later, from its own coroutine.
+    for (LiveAccess* access : live_) {
+        if (access->was_cut()) continue;
+        auto reason = services_.gatekeeper.judge(*access);
+        if (!reason) continue;
+        if (*reason == CloseReason::REVOKED && access->session()->id == signed_out) reason = CloseReason::SIGNED_OUT;
+        access->cut(*reason);
+        ++count;
+    }
+    return count;
 }
 
 void Worker::count_accesses(std::string session_id, std::function<void(std::uint64_t)> done) {
     asio::post(io_, [this, session_id = std::move(session_id), done = std::move(done)] {
         std::uint64_t count = 0;
-        for (const auto& [id, access] : live_) count += access->session()->id == session_id;
+        for (LiveAccess* access : live_) count += access->session()->id == session_id;
         done(count);
     });
 }
@@ -283,8 +289,11 @@ void Worker::check_live(base::MonoTime now) {
         unhealthy_since_ = now;
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
     const base::UtcTime utc = services_.clock.utc();
-    const bool time_matters = services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc);
-    for (const auto& [id, access] : live_) {
+    if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all({});
+    // A share of them each time, so that many that are idle keep nobody waiting for long.
+    for (std::size_t left = (live_.size() + live_shares - 1) / live_shares; left > 0; --left) {
+        if (next_live_ >= live_.size()) next_live_ = 0;
+        LiveAccess* const access = live_[next_live_++];
         if (access->was_cut()) continue;
         if (access->tick(now)) services_.sessions.touch(*access->session());
         if (give_up)
@@ -293,14 +302,13 @@ void Worker::check_live(base::MonoTime now) {
             access->cut(CloseReason::IDLE_TIMEOUT);
         else if (timeouts.max_duration.count() > 0 && now - access->opened_at() >= timeouts.max_duration)
             access->cut(CloseReason::MAX_DURATION);
-        else if (time_matters || !services_.sessions.valid(*access->session())) {
+        else if (!services_.sessions.valid(*access->session())) {
             if (const auto reason = services_.gatekeeper.judge(*access)) access->cut(*reason);
         }
     }
 }
 
 asio::awaitable<void> Worker::tick_loop() {
-    unsigned ticks = 0;
     while (!finished_) {
         ticker_.expires_after(tick);
         auto [error] = co_await ticker_.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -308,7 +316,7 @@ asio::awaitable<void> Worker::tick_loop() {
         const base::MonoTime now = services_.clock.mono();
         // check_deadline() only closes sockets; connections leave the set later, from their own coroutines.
         for (Connection* connection : connections_) connection->check_deadline(now);
-        if (++ticks % 5 == 0) check_live(now);
+        check_live(now);
         for (const auto& record : merger_.due(now)) append_denial(record);
     }
     for (const auto& record : merger_.due(base::MonoTime::max())) append_denial(record);

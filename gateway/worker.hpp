@@ -10,8 +10,8 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "audit/denial_merger.hpp"
 #include "gateway/dial/dialer.hpp"
@@ -65,6 +65,8 @@ public:
     void refuse_by_limit(const Peer& peer, const char* limit);
 
 private:
+    /// Cuts every access that would not be admitted any more; returns how many. On the worker's thread.
+    std::uint64_t judge_all(const std::string& signed_out);
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> wait_for_descriptors();
     boost::asio::awaitable<void> tick_loop();
@@ -87,7 +89,8 @@ private:
     audit::DenialMerger merger_;
     std::unordered_set<Connection*> connections_;
     prometheus::Gauge& connections_open_;
-    std::unordered_map<base::Uuid, LiveAccess*> live_;
+    std::vector<LiveAccess*> live_;  ///< in no order; each knows its place
+    std::size_t next_live_ = 0;      ///< where check_live() goes on
     std::atomic<std::size_t> live_count_{0};  ///< as live() counts
     bool stopping_ = false, finished_ = false;
     std::optional<base::MonoTime> pause_logged_;

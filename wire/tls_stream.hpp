@@ -1,15 +1,12 @@
 #pragma once
-#include <openssl/ssl.h>
-
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstddef>
-#include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "wire/tls_records.hpp"
 #include "wire/tunnel_end.hpp"
 
 namespace usher::wire {
@@ -27,24 +24,21 @@ public:
     /// The client's side, which speaks HTTP/2 alone (ALPN): the handshake fails unless the context's authorities vouch
     /// for `host`, a name or an address.
     TlsStream(boost::asio::ip::tcp::socket socket, SSL_CTX* context, BufferPool& pool, const std::string& host);
-    ~TlsStream() override;
     TlsStream(const TlsStream&) = delete;
     TlsStream& operator=(const TlsStream&) = delete;
 
     boost::asio::awaitable<IoStatus> handshake();
 
-    /// Decrypts what has arrived into `out`; `count` is how many bytes. May fill `out` from several records.
-    IoStatus try_read(std::span<char> out, std::size_t& count) override;
-    /// Encrypts `data` (at most BufferPool::chunk_bytes) and begins to send it. Only when flushed().
-    IoStatus encrypt(std::string_view data);
-    /// Sends what is encrypted; `done` when nothing is left. `flags` as of send(2), besides those that it always has.
-    IoStatus try_flush(int flags = 0);
-    bool flushed() const noexcept { return out_begin_ == out_end_; }
+    IoStatus try_read(std::span<char> out, std::size_t& count) override { return records_.try_read(out, count); }
+    /// As TlsRecords does.
+    IoStatus encrypt(std::string_view data) { return records_.encrypt(data); }
+    IoStatus try_flush(int flags = 0) { return records_.try_flush(flags); }
+    bool flushed() const noexcept { return records_.flushed(); }
 
     boost::asio::awaitable<bool> wait_readable() override;
     boost::asio::awaitable<bool> wait_writable();  ///< false: aborted
 
-    std::size_t room() override { return flushed() ? BufferPool::chunk_bytes : 0; }
+    std::size_t room() override { return flushed() ? put_bytes_ : 0; }
     boost::asio::awaitable<bool> wait_room() override;
     IoStatus put(BufferPool::Block block, std::size_t count) override;
 
@@ -56,38 +50,20 @@ public:
 
     /// Closes the socket with a reset if `reset`, else as it is. Idempotent.
     void abort(bool reset) noexcept override;
-    /// The protocol that ALPN chose; empty when the client offered none. After the handshake.
-    std::string_view protocol() const noexcept;
+    std::string_view protocol() const noexcept { return records_.protocol(); }  ///< as TlsRecords says, as are the next
+    std::size_t unacknowledged() const noexcept override { return records_.unacknowledged(); }
+    std::string last_error() const { return records_.last_error(); }
+    std::string verification_error() const { return records_.verification_error(); }
     bool aborted() const noexcept { return !socket_.is_open(); }
     /// Whether the peer has reset the connection, as the kernel knows without a read. One system call.
     bool broken() noexcept;
 
-    /// Bytes given to encrypt() that the peer's host has not acknowledged: the wire's, without the alert that a failure
-    /// to read made, less the mean overhead of this stream; 0 when closed.
-    std::size_t unacknowledged() const noexcept override;
-    /// A fixed phrase for logs: never data from the peer.
-    std::string last_error() const;
-    /// Why the peer's certificate was refused; empty when it was not.
-    std::string verification_error() const;
     boost::asio::ip::tcp::socket& socket() noexcept { return socket_; }
 
 private:
-    friend struct TlsBio;
-    IoStatus after_failure(int result);
-
     boost::asio::ip::tcp::socket socket_;
-    BufferPool& pool_;
-    SSL* ssl_ = nullptr;
-    BufferPool::Block in_;
-    std::size_t in_begin_ = 0, in_end_ = 0;
-    BufferPool::Block out_;
-    std::size_t out_begin_ = 0, out_end_ = 0;
-    std::size_t alert_bytes_ = 0;
-    std::uint64_t plain_total_ = 0, wire_total_ = 0;  // of encrypt(): what came in, and what it became
-    bool may_receive_ = true;                         // false: the BIO answers from in_ only
-    bool peer_fin_ = false;                           // recv() has returned 0
-    int socket_error_ = 0;
-    unsigned long ssl_error_ = 0;
+    TlsRecords records_;
+    std::size_t put_bytes_ = BufferPool::chunk_bytes;  // what room() offers
 };
 
 }  // namespace usher::wire

@@ -4,16 +4,9 @@
 #include <span>
 
 #include "wire/buffer_pool.hpp"
+#include "wire/io_status.hpp"
 
 namespace usher::wire {
-
-/// How a step of I/O ended.
-enum class IoStatus {
-    done,         ///< bytes moved
-    would_block,  ///< wait, then try again
-    eof,          ///< the peer ended its direction properly (close_notify, END_STREAM, or FIN on a plain socket)
-    failed,       ///< reset, truncated, or a violation of the protocol
-};
 
 /// The client's end of a tunnel: a TLS connection as a whole, or one stream of an HTTP/2 connection. Steps never block
 /// and never suspend; one reader and one writer may wait at the same time. Lives on one worker's thread.
@@ -21,11 +14,12 @@ class TunnelEnd {
 public:
     virtual ~TunnelEnd() = default;
 
-    /// Takes what has arrived; `count` is how many bytes. Reading it gives the client room to send more.
+    /// Takes what has arrived; `count` is how many bytes. Reading it gives the client room to send more. An `out` of
+    /// more than BufferPool::chunk_bytes says that more is expected than usual.
     virtual IoStatus try_read(std::span<char> out, std::size_t& count) = 0;
     virtual boost::asio::awaitable<bool> wait_readable() = 0;  ///< false: aborted
 
-    /// How many bytes put() takes now, at most BufferPool::chunk_bytes; 0 while earlier ones wait for the client.
+    /// How many bytes put() takes now, at most BufferPool::bulk_bytes; 0 while earlier ones wait for the client.
     virtual std::size_t room() = 0;
     virtual boost::asio::awaitable<bool> wait_room() = 0;  ///< false: aborted or broken
     /// Takes the first `count` bytes of the block, at most room(), for sending: `done`, or `failed` and takes nothing.

@@ -111,6 +111,8 @@ SqliteConnection::SqliteConnection(const std::string& path, bool read_only) {
     execute_once("PRAGMA case_sensitive_like=ON");
     execute_once("PRAGMA cell_size_check=ON");
     execute_once("PRAGMA journal_size_limit=67108864");
+    // In pages, of 4 KiB: a page that many transactions change is carried from the log into the file once.
+    execute_once("PRAGMA wal_autocheckpoint=4000");
     if (read_only) execute_once("PRAGMA query_only=ON");
     if (execute_once("PRAGMA synchronous") != "2" || execute_once("PRAGMA foreign_keys") != "1")
         throw SqlError({Errc::internal, "this SQLite library was built without foreign keys or durable commits"});
@@ -141,31 +143,47 @@ SqliteConnection::Statement SqliteConnection::prepare(std::string_view sql, unsi
     return statement;
 }
 
-sqlite3_stmt* SqliteConnection::cached(std::string_view sql) {
-    auto found = cache_.find(sql);
-    if (found == cache_.end()) {
-        Statement statement = prepare(sql, SQLITE_PREPARE_PERSISTENT);
-        if (cache_.size() >= kMaxCachedStatements) {
-            cache_.erase(std::min_element(cache_.begin(), cache_.end(),
-                                          [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
+SqliteConnection::Cached& SqliteConnection::cached(std::string_view sql) {
+    if (last_ == nullptr || last_->first != sql) {
+        auto found = cache_.find(sql);
+        if (found == cache_.end()) {
+            Cached made{prepare(sql, SQLITE_PREPARE_PERSISTENT), 0, {}, 0};
+            read_places(made, sql);
+            if (cache_.size() >= kMaxCachedStatements) {
+                cache_.erase(std::min_element(cache_.begin(), cache_.end(), [](const auto& a, const auto& b) {
+                    return a.second.used < b.second.used;
+                }));
+            }
+            found = cache_.emplace(std::string(sql), std::move(made)).first;
         }
-        found = cache_.emplace(std::string(sql), Cached{std::move(statement)}).first;
+        last_ = &*found;
     }
-    found->second.used = ++uses_;
-    return found->second.statement.get();
+    last_->second.used = ++uses_;
+    return last_->second;
 }
 
-void SqliteConnection::bind(sqlite3_stmt* statement, std::string_view sql, std::span<const Value> parameters) {
-    // SQLite numbers "$2 ... $1" by their first appearance, PostgreSQL by the number itself: go by the name.
-    const int places = sqlite3_bind_parameter_count(statement);
-    std::uint64_t highest = 0;
+/// SQLite numbers "$2 ... $1" by their first appearance, PostgreSQL by the number itself: go by the name.
+void SqliteConnection::read_places(Cached& cached, std::string_view sql) {
+    const int places = sqlite3_bind_parameter_count(cached.statement.get());
     for (int place = 1; place <= places; ++place) {
-        const char* name = sqlite3_bind_parameter_name(statement, place);
+        const char* name = sqlite3_bind_parameter_name(cached.statement.get(), place);
         const auto number = name != nullptr && name[0] == '$' ? parse_unsigned(name + 1, 65535) : std::nullopt;
         if (!number || *number == 0) throw SqlError({Errc::internal, "a parameter is not $1..$n" + in_statement(sql)});
-        highest = std::max(highest, *number);
-        if (*number > parameters.size()) continue;
-        const Value& value = parameters[*number - 1];
+        cached.places.push_back(static_cast<std::uint16_t>(*number));
+        cached.parameters = std::max(cached.parameters, static_cast<std::size_t>(*number));
+    }
+}
+
+void SqliteConnection::bind(const Cached& cached, std::string_view sql, std::span<const Value> parameters) {
+    if (cached.parameters != parameters.size()) {
+        throw SqlError({Errc::internal, std::to_string(parameters.size()) + " values given for " +
+                                            std::to_string(cached.parameters) + " parameters" + in_statement(sql)});
+    }
+    sqlite3_stmt* const statement = cached.statement.get();
+    int place = 0;
+    for (const std::size_t number : cached.places) {
+        ++place;
+        const Value& value = parameters[number - 1];
         int status = SQLITE_OK;
         // STATIC: the values outlive the stepping, and the bindings are cleared after it.
         if (const auto* i = std::get_if<std::int64_t>(&value)) {
@@ -180,10 +198,6 @@ void SqliteConnection::bind(sqlite3_stmt* statement, std::string_view sql, std::
             status = sqlite3_bind_null(statement, place);
         }
         if (status != SQLITE_OK) fail(status, sql);
-    }
-    if (highest != parameters.size()) {
-        throw SqlError({Errc::internal, std::to_string(parameters.size()) + " values given for " +
-                                            std::to_string(highest) + " parameters" + in_statement(sql)});
     }
 }
 
@@ -204,7 +218,8 @@ Rows SqliteConnection::step_all(sqlite3_stmt* statement, std::string_view sql) {
 }
 
 Rows SqliteConnection::execute(std::string_view sql, std::span<const Value> parameters) {
-    sqlite3_stmt* const statement = cached(sql);
+    const Cached& found = cached(sql);
+    sqlite3_stmt* const statement = found.statement.get();
     struct Reset {
         sqlite3_stmt* statement;
         ~Reset() {
@@ -212,7 +227,7 @@ Rows SqliteConnection::execute(std::string_view sql, std::span<const Value> para
             sqlite3_clear_bindings(statement);
         }
     } reset{statement};
-    bind(statement, sql, parameters);
+    bind(found, sql, parameters);
     return step_all(statement, sql);
 }
 

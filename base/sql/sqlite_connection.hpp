@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/sql/backend.hpp"
 
@@ -39,6 +40,9 @@ private:
     struct Cached {
         Statement statement;
         std::uint64_t used = 0;
+        /// For each of SQLite's places, from 1 on, the number n of its "$n".
+        std::vector<std::uint16_t> places;
+        std::size_t parameters = 0;  ///< the highest n
     };
     struct TextHash {
         using is_transparent = void;
@@ -47,12 +51,15 @@ private:
 
     [[noreturn]] void fail(int code, std::string_view sql) const;
     Statement prepare(std::string_view sql, unsigned flags);
-    sqlite3_stmt* cached(std::string_view sql);
-    void bind(sqlite3_stmt* statement, std::string_view sql, std::span<const Value> parameters);
+    static void read_places(Cached& cached, std::string_view sql);
+    Cached& cached(std::string_view sql);
+    void bind(const Cached& cached, std::string_view sql, std::span<const Value> parameters);
     Rows step_all(sqlite3_stmt* statement, std::string_view sql);
 
     std::unique_ptr<sqlite3, CloseDb> db_;
-    std::unordered_map<std::string, Cached, TextHash, std::equal_to<>> cache_;
+    using Cache = std::unordered_map<std::string, Cached, TextHash, std::equal_to<>>;
+    Cache cache_;
+    Cache::value_type* last_ = nullptr;  ///< what was used last: a batch runs one statement many times
     std::uint64_t uses_ = 0;
 };
 

@@ -22,6 +22,8 @@ FIGURES = [
     ("http2_setup_p50", "HTTP/2 set-up, p50", "ms"),
     ("http2_setup_p99", "HTTP/2 set-up, p99", "ms"),
     ("http2_idle_memory", "memory per idle HTTP/2 stream", "KiB"),
+    ("transfers_p99", "64 KiB echoes in 200 tunnels, p99", "ms"),
+    ("held_p99", "the same beside 15,000 idle, p99", "ms"),
 ]
 
 
@@ -38,6 +40,8 @@ class Sizes:
         self.http2_short = 2000 if quick else 20000
         self.http2_setup, self.http2_setup_rate = (500, 500) if quick else (8000, 2000)
         self.http2_concurrency = 256
+        self.held = 1000 if quick else 15000
+        self.transfers, self.transfers_rate, self.transferring = (250, 250, 50) if quick else (3000, 250, 200)
 
 
 class Load:
@@ -112,6 +116,29 @@ def measure_http2(proxy, load, sizes):
         "http2_idle_memory": (idle["held_kib"] - idle["before_kib"]) / idle["tunnels"],
     }
     return {"figures": figures, "raw": raw}
+
+
+def measure_held(proxy, load, sizes):
+    """Transfers in tunnels of their own, first alone, then beside idle tunnels (HTTP/2 streams: a descriptor each)."""
+    def transfers():
+        return load.run(proxy, "transfers", "echo", count=sizes.transfers, rate=sizes.transfers_rate,
+                        concurrency=sizes.transferring)
+
+    transfers()  # pools and caches are warm after it
+    alone = transfers()
+    arguments = ["http2-idle", *proxy.route("echo"), "--count", str(sizes.held), "--concurrency", "64"]
+    held = load.start(arguments, proxy.authorization, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    line = held.stdout.readline()
+    if not line:
+        held.stdin.close()
+        raise BenchError(f"idle through {proxy.name}: {held.stderr.read().strip()}\n{proxy.last_words()}")
+    process.settled_cpu_seconds(proxy.process.pid)
+    beside = transfers()
+    _, err = held.communicate()
+    if held.returncode != 0:
+        raise BenchError(f"a held tunnel through {proxy.name} was lost: {err.strip()}")
+    return {"figures": {"transfers_p99": alone["p99_ms"], "held_p99": beside["p99_ms"]},
+            "raw": {"transfers": alone, "held": json.loads(line), "transfers_held": beside}}
 
 
 def measure(proxy, load, sizes):

@@ -152,14 +152,15 @@ def test_psql_through_usher_forward(gateway, postgresql_server):
         forward.wait()
 
 
-def test_a_connect_tool_over_tls_that_knows_only_basic(gateway, echo):
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_connect_tool_over_tls_that_knows_only_basic(gateway, echo, version):
     """What nc -X connect does, over TLS: openssl s_client makes the connection, the credential is typed."""
     import base64
 
     token = gateway.sign_in("alice")
     basic = base64.b64encode(f"alice:{token}".encode()).decode()
     process = subprocess.Popen(
-        ["openssl", "s_client", "-quiet", "-verify_return_error", "-CAfile", gateway.ca, "-servername", "localhost",
+        ["openssl", "s_client", "-quiet", version, "-verify_return_error", "-CAfile", gateway.ca, "-servername", "localhost",
          "-connect", f"localhost:{gateway.port}"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )
@@ -173,6 +174,18 @@ def test_a_connect_tool_over_tls_that_knows_only_basic(gateway, echo):
     assert process.stdout.readline() == b"over and back\n"
     process.kill()
     process.wait()
+
+
+def test_a_tls_client_that_negotiates_again_is_refused_and_only_it(gateway, echo):
+    with gateway.connect(echo.address, gateway.sign_in("alice")) as other:
+        # "R" on a line of its own makes s_client start a renegotiation.
+        done = subprocess.run(
+            ["openssl", "s_client", "-tls1_2", "-CAfile", gateway.ca, "-servername", "localhost", "-connect",
+             f"localhost:{gateway.port}"], input=b"R\n", capture_output=True, timeout=60)
+        assert b"RENEGOTIATING" in done.stdout + done.stderr
+        assert b"no renegotiation" in done.stderr
+        other.send(b"still here")
+        assert other.recv_exactly(10) == b"still here"
 
 
 def test_signing_in_and_out_by_the_agent(gateway, echo):

@@ -39,9 +39,9 @@ OptionPtr server_options() {
 
 /// A stream with the request that opened it.
 struct ServerSession::Request final : Stream {
-    ~Request() override { base::wipe(content); }  // a token may be in it
-    RequestBuilder builder;
-    std::string content;  ///< of a whole response
+    ~Request() override { base::wipe(content); }                                   // a token may be in it
+    std::unique_ptr<RequestBuilder> builder = std::make_unique<RequestBuilder>();  ///< until the head is whole
+    std::string content;                                                           ///< of a whole response
     bool finish_with_reset = false;
 };
 
@@ -104,18 +104,18 @@ int ServerSession::head_begins(const nghttp2_frame& frame) {
 int ServerSession::head_field(const nghttp2_frame& frame, std::string_view name, std::string_view value) {
     Stream* stream = find(frame.hd.stream_id);
     if (stream == nullptr || stream->head_done) return 0;
-    auto& builder = static_cast<Request&>(*stream).builder;
+    auto& builder = *static_cast<Request&>(*stream).builder;
     builder.add(name, value);
     if (builder.bytes() > decoded_bytes_max) fatal(ErrorCode::enhance_your_calm, "http2-flood");
     return failed() ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 void ServerSession::head_complete(std::int32_t id, Stream& stream, bool ended) {
-    auto& builder = static_cast<Request&>(stream).builder;
+    const auto builder = std::move(static_cast<Request&>(stream).builder);
     stream.head_done = true;
     stream.peer_ended = ended;
-    builder.finish();
-    if (const auto& rejection = builder.rejection()) {
+    builder->finish();
+    if (const auto& rejection = builder->rejection()) {
         const http1::Rejection copy = *rejection;
         http1::Response response(copy.status);
         response.no_store().text(copy.reason);
@@ -123,7 +123,7 @@ void ServerSession::head_complete(std::int32_t id, Stream& stream, bool ended) {
         owner_.on_rejected(copy);
         return;
     }
-    auto& request = builder.request();
+    auto& request = builder->request();
     if (ended && request.content_length > 0) return reset(id, ErrorCode::protocol_error);
     http1::Request taken = std::move(request);
     request = {};

@@ -62,6 +62,17 @@ int report_bytes(double seconds, const Amount& amount) {
     return 0;
 }
 
+int report_times(double seconds, std::vector<double> milliseconds, std::uint64_t late) {
+    std::sort(milliseconds.begin(), milliseconds.end());
+    const auto at = [&](double share) {
+        return milliseconds[static_cast<std::size_t>(share * static_cast<double>(milliseconds.size() - 1))];
+    };
+    std::printf(
+        "{\"tunnels\": %zu, \"seconds\": %.6f, \"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f, \"late\": %llu}\n",
+        milliseconds.size(), seconds, at(0.5), at(0.99), milliseconds.back(), static_cast<unsigned long long>(late));
+    return 0;
+}
+
 }  // namespace
 
 int download(const Route& route, const Amount& amount) {
@@ -130,16 +141,31 @@ int setup(const Route& route, const Amount& amount) {
             tunnel.finish();
         }
     });
-    const double seconds = seconds_since(start);
-    std::sort(milliseconds.begin(), milliseconds.end());
-    const auto at = [&](double share) {
-        return milliseconds[static_cast<std::size_t>(share * static_cast<double>(milliseconds.size() - 1))];
-    };
-    std::printf(
-        "{\"tunnels\": %zu, \"seconds\": %.6f, \"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f, \"late\": %llu}\n",
-        milliseconds.size(), seconds, at(0.5), at(0.99), milliseconds.back(),
-        static_cast<unsigned long long>(late.load()));
-    return 0;
+    return report_times(seconds_since(start), std::move(milliseconds), late.load());
+}
+
+int transfers(const Route& route, const Amount& amount) {
+    const TlsClient tls;
+    std::vector<std::unique_ptr<Tunnel>> tunnels(amount.concurrency);
+    for (auto& tunnel : tunnels) {
+        tunnel = std::make_unique<Tunnel>(tls, route);
+        echo_once(*tunnel, "u");
+    }
+    std::vector<double> milliseconds(amount.count);
+    std::atomic<std::uint64_t> late{0};
+    const auto start = Clock::now() + std::chrono::milliseconds(100);
+    on_threads(amount.concurrency, [&](unsigned thread) {
+        for (std::uint64_t i = thread; i < amount.count; i += amount.concurrency) {
+            const auto due = start + std::chrono::duration_cast<Clock::duration>(
+                                         std::chrono::duration<double>(static_cast<double>(i) / amount.rate));
+            std::this_thread::sleep_until(due);
+            if (Clock::now() - due > std::chrono::milliseconds(5)) ++late;
+            echo_once(*tunnels[thread], std::string_view(pattern()).substr(0, 64 * 1024));
+            milliseconds[i] = seconds_since(due) * 1000;
+        }
+        tunnels[thread]->finish();
+    });
+    return report_times(seconds_since(start), std::move(milliseconds), late.load());
 }
 
 int idle(const Route& route, const Amount& amount) {

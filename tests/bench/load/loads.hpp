@@ -20,6 +20,9 @@ int upload(const Route& route, const Amount& amount);
 int short_tunnels(const Route& route, const Amount& amount);
 /// Tunnels begun at a fixed rate; the time from connect() until one byte has come back from the echo app.
 int setup(const Route& route, const Amount& amount);
+/// `concurrency` tunnels that stay open, each of which sends 64 KiB through the echo app now and then, together at a
+/// fixed rate; the time from when such a transfer was due until its last byte has come back.
+int transfers(const Route& route, const Amount& amount);
 /// Opens tunnels, passes one byte through each and holds them all until standard input ends.
 int idle(const Route& route, const Amount& amount);
 /// The same as streams of one HTTP/2 connection, `concurrency` of them open at a time. The times of setup run from the

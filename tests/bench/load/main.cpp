@@ -17,7 +17,8 @@ constexpr const char* usage =
     "       usher_bench_load download|upload --proxy PORT [--target HOST:PORT] --count BYTES --concurrency N\n"
     "       usher_bench_load short|idle|http2-short|http2-idle --proxy PORT [--target HOST:PORT] --count TUNNELS "
     "--concurrency N\n"
-    "       usher_bench_load setup|http2-setup --proxy PORT [--target HOST:PORT] --count TUNNELS --concurrency N "
+    "       usher_bench_load setup|http2-setup|transfers --proxy PORT [--target HOST:PORT] --count TUNNELS "
+    "--concurrency N "
     "--rate "
     "PER_SECOND\n"
     "       usher_bench_load verify --proxy PORT [--target HOST:PORT]\n"
@@ -45,8 +46,9 @@ int run(int argc, char** argv) {
     if (command == "idle") return bench::idle(route, amount);
     if (command == "http2-short") return bench::http2_short(route, amount);
     if (command == "http2-idle") return bench::http2_idle(route, amount);
-    if (command == "setup" || command == "http2-setup") {
+    if (command == "setup" || command == "http2-setup" || command == "transfers") {
         amount.rate = std::stod(options["--rate"]);
+        if (command == "transfers") return bench::transfers(route, amount);
         return command == "setup" ? bench::setup(route, amount) : bench::http2_setup(route, amount);
     }
     throw std::invalid_argument("no such command");

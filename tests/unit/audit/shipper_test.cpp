@@ -94,7 +94,7 @@ TEST_CASE("a commit whose outcome is not known is neither lost nor doubled") {
         TestJournal journal;
         const base::SystemClock clock;
         std::uint64_t last = 0;
-        for (int i = 0; i < 1200; ++i) {
+        for (int i = 0; i < 2100; ++i) {  // three batches
             auto append = audit::encode(access(base::new_uuid(journal.clock), AccessEventType::DENIED));
             journal.journal->append(std::move(append), {});
         }

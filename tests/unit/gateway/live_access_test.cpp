@@ -41,8 +41,9 @@ struct Bench {
         REQUIRE(opened == true);
     }
     void start_open(std::optional<bool>& opened) {
+        access->open();
         asio::co_spawn(
-            io, [this, &opened]() -> asio::awaitable<void> { opened = co_await access->open(); }, asio::detached);
+            io, [this, &opened]() -> asio::awaitable<void> { opened = co_await access->durable(); }, asio::detached);
         settle();
     }
     AccessRecord last() { return (journal.held.empty() ? journal.answered : journal.held).back().access(); }
