@@ -20,6 +20,7 @@ void add_account_commands(CLI::App& app, const Settings& settings);
 void add_session_commands(CLI::App& app, const Settings& settings);
 void add_resource_commands(CLI::App& app, const Settings& settings);
 void add_audit_commands(CLI::App& app, const Settings& settings);
+void add_journal_commands(CLI::App& app);
 
 inline std::unique_ptr<ControlChannel> open_channel(const Settings& settings) {
     return ControlChannel::open(resolve_settings(settings));

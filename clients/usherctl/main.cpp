@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
     control::add_session_commands(app, settings);
     control::add_resource_commands(app, settings);
     control::add_audit_commands(app, settings);
+    control::add_journal_commands(app);
     add_completion_command(app, "usherctl");
     app.add_subcommand("version", "Print the version")->callback([] { print("usherctl " USHER_VERSION "\n"); });
     return run_program(app, "usherctl", argc, argv);
