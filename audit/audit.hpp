@@ -29,9 +29,9 @@ struct Cursor {
     static std::optional<Cursor> parse(std::string_view text);
 };
 
-/// After a crash: appends CLOSED(GATEWAY_CRASHED, bytes_uncertain, closed_at = recorded_at of the last durable event)
-/// for every access that was left open, and a SystemRecord RECOVERED; waits until they are durable. Idempotent: killed
-/// half-way, the next start does the rest. Returns how many were closed.
+/// After a crash: appends CLOSED(GATEWAY_CRASHED, bytes_uncertain, and the duration of the last durable event,
+/// closed_at = opened_at + duration) for every access that was left open, and a SystemRecord RECOVERED; waits until
+/// they are durable. Idempotent: killed half-way, the next start does the rest. Returns how many were closed.
 base::Result<std::uint64_t> close_crashed(Journal& journal);
 
 /// Ships the journal to the store: one thread, batches of at most 500 records or 1 MiB, exponential backoff from 100 ms

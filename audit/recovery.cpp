@@ -19,12 +19,13 @@ base::Result<std::uint64_t> close_crashed(Journal& journal) {
         record.set_event(usher::v1::AccessEventType::CLOSED);
         record.set_close_reason(usher::v1::CloseReason::GATEWAY_CRASHED);
         record.set_bytes_uncertain(true);
-        // It ended somewhere between the last durable event and now; the earlier bound is the one that is known.
+        // It ended somewhere between the last durable event and now; the earlier bound is the one that is known. That
+        // event's duration is of the monotonic clock; the difference of two wall times is none when the clock was set.
         const std::int64_t opened = record.opened_at().seconds() * 1'000'000 + record.opened_at().nanos() / 1000;
-        const std::int64_t ended = std::max(base::to_micros(last.recorded_at), opened);
+        const std::int64_t ended =
+            record.has_opened_at() ? opened + record.duration_us() : base::to_micros(last.recorded_at);
         record.mutable_closed_at()->set_seconds(ended / 1'000'000);
         record.mutable_closed_at()->set_nanos(static_cast<std::int32_t>(ended % 1'000'000) * 1000);
-        if (record.has_opened_at()) record.set_duration_us(ended - opened);
         auto appended = journal.append_and_wait(encode(record));
         if (!appended) return appended.error();
         ++closed;

@@ -7,6 +7,7 @@
 
 #include "audit/filter.hpp"
 #include "audit/journal/journal.hpp"
+#include "audit/ship.hpp"
 #include "base/result.hpp"
 #include "base/sql/database.hpp"
 #include "usher/v1/audit.pb.h"
@@ -19,17 +20,17 @@ std::span<const base::sql::Migration> store_migrations();
 /// The queryable database that the journal is shipped to. One row an event in audit_events (gateway_id, sequence, type,
 /// recorded_at, access_id, payload), one row an access in accesses (the columns are the record's fields; latest event
 /// wins by sequence), one row a gateway in audit_shipping (the watermark). Blocking; thread-safe as the Database is.
-class Store {
+class Store final : public Destination {
 public:
     explicit Store(base::sql::Database& database) : database_(database) {}
 
     /// The last sequence of `gateway` that has been ingested; 0 when there is none.
-    base::Result<std::uint64_t> watermark(const base::Uuid& gateway);
+    base::Result<std::uint64_t> watermark(const base::Uuid& gateway) override;
 
     /// Ingests consecutive records in one transaction and moves the watermark. Records at or below the watermark are
     /// skipped, so a batch may be sent again; a batch that would leave a gap behind the watermark is
     /// failed_precondition.
-    base::Result<void> ingest(const base::Uuid& gateway, std::span<const JournalRecord> records);
+    base::Result<void> ingest(const base::Uuid& gateway, std::span<const JournalRecord> records) override;
 
     /// Events of `gateway` with sequence > `after`, in order: at most `max_records`, and as many as `max_bytes` of
     /// payloads hold, but one at least.

@@ -67,6 +67,7 @@ Result<std::uint64_t> FileJournal::append_and_wait(JournalAppend record) {
     std::promise<Result<std::uint64_t>> promise;
     auto answer = promise.get_future();
     append(std::move(record), [&promise](Result<std::uint64_t> result) { promise.set_value(std::move(result)); });
+    if (!thread_.joinable()) step();
     return answer.get();
 }
 

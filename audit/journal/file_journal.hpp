@@ -29,6 +29,12 @@ namespace usher::audit::journal {
 class FileJournal final : public Journal {
 public:
     static base::Result<std::unique_ptr<Journal>> open(JournalOptions options, const base::Clock& clock, Disk& disk);
+    /// One without a thread: what the thread would do is done by step(), and by append_and_wait(), on the caller's. For
+    /// simulations, whose every step is to follow from a seed. What is queued when it is destroyed is dropped.
+    static base::Result<std::unique_ptr<FileJournal>> open_stepped(JournalOptions options, const base::Clock& clock,
+                                                                   Disk& disk);
+    /// Does what there is to do now. Only for a journal of open_stepped().
+    void step();
     ~FileJournal() override;
 
     base::Uuid gateway_id() const noexcept override { return gateway_; }
@@ -77,6 +83,8 @@ private:
     class Busy;
 
     FileJournal(JournalOptions options, const base::Clock& clock, Disk& disk);
+    static base::Result<std::unique_ptr<FileJournal>> make(JournalOptions options, const base::Clock& clock,
+                                                           Disk& disk);
     base::Result<void> start();
     base::Result<void> require_spare();
     base::Result<void> create_first();
@@ -84,6 +92,8 @@ private:
 
     // The journal's thread.
     void run();
+    void take_shipped();
+    std::size_t work(std::vector<Pending>& taken, std::size_t from);
     bool wait_for_work(std::vector<Pending>& taken);
     bool retry_due() const;
     std::size_t commit(std::vector<Pending>& taken, std::size_t from);

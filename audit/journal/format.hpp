@@ -101,6 +101,12 @@ public:
 
     /// The next record, or nothing: then end() tells why.
     std::optional<RecordView> next();
+    /// Goes on behind damage with the intact record at `offset`, which next() returns then.
+    void resume(std::size_t offset, const RecordView& record) noexcept {
+        offset_ = offset;
+        expected_ = record.sequence;
+        next_index_ = record.batch_index;
+    }
     /// Where the record that next() will look at starts.
     std::size_t offset() const noexcept { return offset_; }
     /// Valid once next() has returned nothing.

@@ -39,12 +39,24 @@ FileJournal::FileJournal(JournalOptions options, const base::Clock& clock, Disk&
       disk_(disk),
       spare_(disk, options_.directory, options_.segment_bytes) {}
 
-Result<std::unique_ptr<Journal>> FileJournal::open(JournalOptions options, const base::Clock& clock, Disk& disk) {
+Result<std::unique_ptr<FileJournal>> FileJournal::make(JournalOptions options, const base::Clock& clock, Disk& disk) {
     if (auto checked = check(options); !checked) return std::move(checked).error();
     options.segment_bytes = options.segment_bytes / segment_granularity * segment_granularity;
     std::unique_ptr<FileJournal> journal(new FileJournal(std::move(options), clock, disk));
     if (auto started = journal->start(); !started) return std::move(started).error();
-    return std::unique_ptr<Journal>(std::move(journal));
+    return journal;
+}
+
+Result<std::unique_ptr<Journal>> FileJournal::open(JournalOptions options, const base::Clock& clock, Disk& disk) {
+    auto journal = make(std::move(options), clock, disk);
+    if (!journal) return std::move(journal).error();
+    (*journal)->thread_ = std::thread([self = journal->get()] { self->run(); });
+    return std::unique_ptr<Journal>(std::move(*journal));
+}
+
+Result<std::unique_ptr<FileJournal>> FileJournal::open_stepped(JournalOptions options, const base::Clock& clock,
+                                                               Disk& disk) {
+    return make(std::move(options), clock, disk);
 }
 
 Result<void> FileJournal::start() {
@@ -91,7 +103,6 @@ Result<void> FileJournal::start() {
               [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
     open_count_ = open_accesses_.size();
     durable_ = next_sequence_ - 1;
-    thread_ = std::thread([this] { run(); });
     return {};
 }
 

@@ -17,35 +17,6 @@ using base::Result;
 /// Larger files are no segments of ours (JournalOptions::segment_bytes is bounded by open()).
 constexpr std::uint64_t segment_file_bytes_max = 1u << 30;
 
-Result<std::vector<std::uint8_t>> read_whole(const File& file, const std::string& path) {
-    auto size = file.size();
-    if (!size) return std::move(size).error();
-    if (*size > segment_file_bytes_max) return Error{Errc::data_loss, path + ": too large for a journal segment"};
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(*size));
-    auto read = file.read_at(0, bytes);
-    if (!read) return std::move(read).error();
-    if (*read != bytes.size()) return Error{Errc::unavailable, path + ": the file became shorter while it was read"};
-    return bytes;
-}
-
-Result<std::optional<base::Uuid>> read_gateway_id(Disk& disk, const std::string& directory) {
-    const std::string path = directory + "/" + gateway_id_name;
-    auto file = disk.open(path, false);
-    if (!file) {
-        if (file.error().code == Errc::not_found) return std::optional<base::Uuid>{};
-        return std::move(file).error();
-    }
-    std::array<std::uint8_t, 64> text{};
-    auto read = (*file)->read_at(0, text);
-    if (!read) return std::move(read).error();
-    std::string_view id(reinterpret_cast<const char*>(text.data()), *read);
-    if (id.ends_with('\n')) id.remove_suffix(1);
-    auto uuid = base::Uuid::parse(id);
-    if (!uuid || uuid->is_nil())
-        return Error{Errc::data_loss, path + ": expected a gateway's UUID and a newline, found something else"};
-    return uuid;
-}
-
 class Recovery {
 public:
     Recovery(Disk& disk, const std::string& directory) : disk_(disk), directory_(directory) {}
@@ -107,7 +78,7 @@ private:
         segment->first = first;
         auto file = disk_.open(segment->path, false);
         if (!file) return std::move(file).error();
-        auto bytes = read_whole(**file, segment->path);
+        auto bytes = read_segment_file(**file, segment->path);
         if (!bytes) return std::move(bytes).error();
         auto header = decode_header(*bytes);
         if (!header) return Error{header.error().code, segment->path + ": " + header.error().message};
@@ -193,6 +164,45 @@ private:
 
 }  // namespace
 
-Result<Recovered> recover(Disk& disk, const std::string& directory) { return Recovery(disk, directory).run(); }
+Result<std::vector<std::uint8_t>> read_segment_file(const File& file, const std::string& path) {
+    auto size = file.size();
+    if (!size) return std::move(size).error();
+    if (*size > segment_file_bytes_max) return Error{Errc::data_loss, path + ": too large for a journal segment"};
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(*size));
+    auto read = file.read_at(0, bytes);
+    if (!read) return std::move(read).error();
+    if (*read != bytes.size()) return Error{Errc::unavailable, path + ": the file became shorter while it was read"};
+    return bytes;
+}
+
+Result<std::optional<base::Uuid>> read_gateway_id(const Disk& disk, const std::string& directory) {
+    const std::string path = directory + "/" + gateway_id_name;
+    auto file = disk.open(path, false);
+    if (!file) {
+        if (file.error().code == Errc::not_found) return std::optional<base::Uuid>{};
+        return std::move(file).error();
+    }
+    std::array<std::uint8_t, 64> text{};
+    auto read = (*file)->read_at(0, text);
+    if (!read) return std::move(read).error();
+    std::string_view id(reinterpret_cast<const char*>(text.data()), *read);
+    if (id.ends_with('\n')) id.remove_suffix(1);
+    auto uuid = base::Uuid::parse(id);
+    if (!uuid || uuid->is_nil())
+        return Error{Errc::data_loss, path + ": expected a gateway's UUID and a newline, found something else"};
+    return uuid;
+}
+
+std::string way_out(const std::string& directory) {
+    return " ('usherctl journal inspect " + directory + "' shows the damage, 'usherctl journal repair " + directory +
+           "' what can be saved)";
+}
+
+Result<Recovered> recover(Disk& disk, const std::string& directory) {
+    auto recovered = Recovery(disk, directory).run();
+    if (!recovered && recovered.error().code == Errc::data_loss)
+        return Error{Errc::data_loss, recovered.error().message + way_out(directory)};
+    return recovered;
+}
 
 }  // namespace usher::audit::journal

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -32,5 +33,14 @@ struct Recovered {
 /// failed before the crash may have left it in memory only. All else is data_loss, which names file, offset, what was
 /// expected and what was found; then nothing has been changed. The caller holds the directory's lock.
 base::Result<Recovered> recover(Disk& disk, const std::string& directory);
+
+/// All bytes of a file that is to be a segment; data_loss when it is too large for one. `path` is for messages.
+base::Result<std::vector<std::uint8_t>> read_segment_file(const File& file, const std::string& path);
+
+/// What directory/gateway_id says; nullopt when there is no such file. data_loss when it says something else.
+base::Result<std::optional<base::Uuid>> read_gateway_id(const Disk& disk, const std::string& directory);
+
+/// What an operator can do about damaged files, as the end of an error's message.
+std::string way_out(const std::string& directory);
 
 }  // namespace usher::audit::journal

@@ -49,23 +49,45 @@ void FileJournal::run() {
             from = 0;
             stopping = !wait_for_work(taken);
         }
-        if (std::exchange(shipped_changed_, false)) trim();
-        if (retry_due()) prepare_spare();
-        if (from < taken.size())
-            from = commit(taken, from);
-        else if (stopping)
-            return;
+        from = work(taken, from);
+        if (stopping && from == taken.size()) return;
     }
+}
+
+/// One round of what the thread does between waits: at most one batch of `taken`; returns where the next one starts.
+std::size_t FileJournal::work(std::vector<Pending>& taken, std::size_t from) {
+    if (std::exchange(shipped_changed_, false)) trim();
+    if (retry_due()) prepare_spare();
+    return from < taken.size() ? commit(taken, from) : from;
+}
+
+void FileJournal::step() {
+    assert(!thread_.joinable());
+    std::vector<Pending> taken;
+    {
+        const std::lock_guard lock(queue_mutex_);
+        take_shipped();
+        taken.swap(queue_);
+        queue_urgent_ = false;
+    }
+    std::size_t from = 0;
+    do {
+        from = work(taken, from);
+    } while (from < taken.size());
+}
+
+/// Called with queue_mutex_ held.
+void FileJournal::take_shipped() {
+    if (shipped_asked_ == shipped_) return;
+    shipped_ = shipped_asked_;
+    shipped_changed_ = true;
 }
 
 /// Moves the queue to `taken`; false when there is nothing left and the journal is to stop.
 bool FileJournal::wait_for_work(std::vector<Pending>& taken) {
     std::unique_lock lock(queue_mutex_);
     for (;;) {
-        if (shipped_asked_ != shipped_) {
-            shipped_ = shipped_asked_;
-            shipped_changed_ = true;
-        }
+        take_shipped();
         const auto gathered = queue_since_ + gathering;
         const bool gathers = !queue_.empty() && !queue_urgent_ && !stopping_ && queue_.size() < batch_records_max &&
                              std::chrono::steady_clock::now() < gathered;

@@ -22,6 +22,7 @@ void add_resource_commands(CLI::App& app, const Settings& settings);
 void add_policy_commands(CLI::App& app, const Settings& settings);
 void add_audit_commands(CLI::App& app, const Settings& settings);
 void add_gateway_commands(CLI::App& app, const Settings& settings);
+void add_journal_commands(CLI::App& app);
 
 inline std::unique_ptr<ControlChannel> open_channel(const Settings& settings) {
     return ControlChannel::open(resolve_settings(settings));

@@ -28,7 +28,10 @@ TEST_CASE("what a crash left open is closed with the last durable figures, once"
     test.append(access(progressed, AccessEventType::OPENED));
     test.append(access(done, AccessEventType::OPENED));
     test.clock.advance(base::Microseconds{5'000'000});
-    test.append(access(progressed, AccessEventType::PROGRESS, 100, 200));
+    auto progress = access(progressed, AccessEventType::PROGRESS, 100, 200);
+    progress.set_duration_us(5'000'000);
+    test.clock.step_utc(noon - base::Microseconds{3'600'000'000});  // changes no duration
+    test.append(progress);
     test.append(access(done, AccessEventType::CLOSED, 7, 8));
     test.open();
     test.clock.advance(base::Microseconds{60'000'000});
@@ -48,6 +51,7 @@ TEST_CASE("what a crash left open is closed with the last durable figures, once"
             CHECK(event.access().bytes_down() == 200);
             // It was alive at its last event for certain, and not a minute later.
             CHECK(event.access().closed_at().seconds() - event.access().opened_at().seconds() == 5);
+            CHECK(event.access().duration_us() == 5'000'000);
         } else {
             CHECK(event.access().access_id() == open.to_string());
         }
@@ -159,7 +163,9 @@ TEST_CASE("the closed row in the store is that of the recovery") {
         const auto id = base::new_uuid(test.clock);
         test.append(access(id, AccessEventType::OPENED));
         test.clock.advance(base::Microseconds{2'500'000});
-        test.append(access(id, AccessEventType::PROGRESS, 3, 4));
+        auto progress = access(id, AccessEventType::PROGRESS, 3, 4);
+        progress.set_duration_us(2'500'000);
+        test.append(progress);
         test.open();
         REQUIRE(*audit::close_crashed(*test.journal) == 1);
         auto shipper = audit::Shipper::start(*test.journal, store, base::SystemClock());

@@ -20,7 +20,7 @@ namespace usher::audit::journal::testing {
 ///
 /// Model: a write dirties sectors; sync() makes a file's dirty sectors durable; a sync that fails forgets which were
 /// dirty, as Linux does. Names change at once and are durable, in order, after sync_directory(). A power cut keeps any
-/// dirty sectors and any first part of the changes of names.
+/// dirty sectors, or the first part of what is dirty up to any byte, and any first part of the changes of names.
 class FakeDisk final : public Disk {
 public:
     enum class Op { make_directory, create, open, write, read, sync, rename, unlink, sync_directory, list };
@@ -46,6 +46,28 @@ public:
         const std::lock_guard lock(mutex_);
         cut_at_ = changes_ + n;
     }
+    /// Everything works again, as for the next process after a kill: nothing is lost.
+    void restart_process() {
+        const std::lock_guard lock(mutex_);
+        off_ = false;
+        cut_at_.reset();
+    }
+    /// Syncs of files, or of directories, that succeed and do nothing.
+    void set_lies(bool of_files, bool of_directories) {
+        const std::lock_guard lock(mutex_);
+        files_lie_ = of_files;
+        directories_lie_ = of_directories;
+    }
+    /// Writes up to the last byte of a file answer and do nothing: only a start's repair of a torn end writes so far.
+    void ignore_writes_to_the_end() {
+        const std::lock_guard lock(mutex_);
+        ignores_ends_ = true;
+    }
+    /// From now on a sync that fails makes some of the dirty sectors durable, instead of none.
+    void tear_failed_syncs(std::uint64_t seed) {
+        const std::lock_guard lock(mutex_);
+        tears_.emplace(seed);
+    }
     bool power_is_off() const {
         const std::lock_guard lock(mutex_);
         return off_;
@@ -58,13 +80,15 @@ public:
         for (std::size_t i = 0; i < keep; ++i) pending_names_[i](durable_names_);
         pending_names_.clear();
         names_ = durable_names_;
-        const auto mode = random() % 3;  // nothing, some sectors, or the first part of what was dirty
+        // Nothing, some sectors, the first sectors of what was dirty, or these and a part of the next one.
+        const auto mode = random() % 4;
         for (auto& [path, inode] : names_) {
             const auto count = inode->dirty.size();
             const auto first = count == 0 ? 0 : random() % (count + 1);
             std::size_t n = 0;
             for (const auto sector : inode->dirty) {
-                if ((mode == 1 && random() % 2 == 0) || (mode == 2 && n < first)) inode->make_durable(sector);
+                if ((mode == 1 && random() % 2 == 0) || (mode >= 2 && n < first)) inode->make_durable(sector);
+                if (mode == 3 && n == first) inode->make_durable(sector, random() % sector_bytes);
                 ++n;
             }
             inode->dirty.clear();
@@ -120,6 +144,7 @@ public:
     base::Result<void> sync_directory(const std::string& path) override {
         if (auto changed = change(Op::sync_directory, path); !changed) return changed;
         const std::lock_guard lock(mutex_);
+        if (directories_lie_) return {};
         durable_names_ = names_;
         pending_names_.clear();
         return {};
@@ -141,10 +166,10 @@ private:
         std::vector<std::uint8_t> content;
         std::vector<std::uint8_t> durable;
         std::set<std::size_t> dirty;
-        void make_durable(std::size_t sector) {
+        void make_durable(std::size_t sector, std::size_t bytes = sector_bytes) {
             durable.resize(content.size());
             const auto from = sector * sector_bytes;
-            const auto to = std::min(content.size(), from + sector_bytes);
+            const auto to = std::min(content.size(), from + bytes);
             std::copy(content.begin() + static_cast<std::ptrdiff_t>(from),
                       content.begin() + static_cast<std::ptrdiff_t>(to),
                       durable.begin() + static_cast<std::ptrdiff_t>(from));
@@ -159,6 +184,7 @@ private:
         base::Result<void> write_at(std::uint64_t offset, std::span<const std::uint8_t> bytes) override {
             auto changed = disk_.change(Op::write, path_);
             const std::lock_guard lock(disk_.mutex_);
+            if (disk_.ignores_ends_ && changed && offset + bytes.size() == inode_->content.size()) return changed;
             if (!changed) bytes = bytes.first(bytes.size() / 2);
             if (offset + bytes.size() > inode_->content.size()) inode_->content.resize(offset + bytes.size());
             std::copy(bytes.begin(), bytes.end(), inode_->content.begin() + static_cast<std::ptrdiff_t>(offset));
@@ -178,9 +204,10 @@ private:
             auto changed = disk_.change(Op::sync, path_);
             const std::lock_guard lock(disk_.mutex_);
             if (disk_.off_) return changed;
+            if (disk_.files_lie_ && changed) return changed;
             inode_->durable.resize(inode_->content.size());
-            if (changed)
-                for (const auto sector : inode_->dirty) inode_->make_durable(sector);
+            for (const auto sector : inode_->dirty)
+                if (changed || (disk_.tears_ && (*disk_.tears_)() % 2 == 0)) inode_->make_durable(sector);
             inode_->dirty.clear();
             return changed;
         }
@@ -227,6 +254,10 @@ private:
     std::uint64_t changes_ = 0;
     std::optional<std::uint64_t> cut_at_;
     bool off_ = false;
+    bool files_lie_ = false;
+    bool directories_lie_ = false;
+    bool ignores_ends_ = false;
+    std::optional<std::mt19937_64> tears_;
 };
 
 }  // namespace usher::audit::journal::testing
