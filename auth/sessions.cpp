@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "auth/ended_sessions.hpp"
 #include "auth/session_rows.hpp"
 #include "auth/session_table.hpp"
 #include "auth/validate.hpp"
@@ -43,6 +44,7 @@ struct Sessions::Impl {
     const base::Clock& clock;
     const SessionLimits limits;
     SessionTable table;
+    EndedSessions past;
     std::atomic<std::size_t> reserved{0};  ///< live sessions and those being made
     std::function<void(const SessionPtr&, SessionEnd)> listener;
 
@@ -71,9 +73,11 @@ struct Sessions::Impl {
         return true;
     }
 
-    void notify(const Ended& ended, SessionEnd why) const {
-        if (!listener) return;
-        for (const auto& session : ended) listener(session, why);
+    void notify(const Ended& gone, SessionEnd why) {
+        for (const auto& session : gone) {
+            past.remember(*session, why);
+            if (listener) listener(session, why);
+        }
     }
 
     base::MonoTime idle_limit(const Session& session) const noexcept {
@@ -222,6 +226,11 @@ SessionPtr Sessions::authenticate(std::string_view token) noexcept {
     if (!session || token.size() != token_chars || !impl_->valid(*session, now)) return nullptr;
     impl_->mark_used(*session, now);
     return session;
+}
+
+std::optional<EndedSession> Sessions::ended(std::string_view token) const {
+    if (token.size() != token_chars) return std::nullopt;
+    return impl_->past.find(hash_of(token));
 }
 
 void Sessions::touch(const Session& session) noexcept {

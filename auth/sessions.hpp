@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,10 @@ struct SessionLimits {
 
 /// Why a session is no more.
 enum class SessionEnd { signed_out, revoked, expired, account_deleted, displaced };
+struct EndedSession {
+    SessionEnd why = SessionEnd::revoked;
+    std::string account_id;
+};
 
 /// One sign-in. Immutable but for what is atomic; shared with the accesses that stand on it. UTC times are labels: both
 /// limits are kept by the monotonic clock, so a wall clock that steps neither ends a session nor prolongs it.
@@ -67,6 +72,8 @@ public:
     /// The session of a token, when it is valid now; marks it used. nullptr for anything else, in the same time. No
     /// I/O.
     SessionPtr authenticate(std::string_view token) noexcept;
+    /// What became of a session, for whoever shows its token: known of the last thousands that ended since the start.
+    std::optional<EndedSession> ended(std::string_view token) const;
     /// Marks use by live traffic (a tunnel that moved bytes keeps its session from idling out).
     void touch(const Session& session) noexcept;
     /// Whether the session still stands now (not ended, within both limits).

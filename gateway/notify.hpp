@@ -1,10 +1,8 @@
 #pragma once
-#include <string_view>
+#include "base/notify.hpp"
 
 namespace usher::gateway {
 
-/// Tells the service manager (sd_notify(3): one datagram to $NOTIFY_SOCKET) such as "READY=1". Does nothing without a
-/// manager.
-void notify(std::string_view state) noexcept;
+using base::notify;
 
 }  // namespace usher::gateway

@@ -113,17 +113,48 @@ asio::awaitable<bool> current_session(Exchange& exchange, const Gatekeeper::Subj
     co_return co_await answer(exchange, success(json), keep);
 }
 
+/// Whoever shows the token of a session that was is told what became of it.
+Response not_signed_in(Services& services, const wire::http1::Request& request) {
+    const auto credential = credential_of(request);
+    const auto* bearer = std::get_if<wire::http1::Bearer>(&credential);
+    const auto ended = bearer != nullptr ? services.sessions.ended(bearer->token.reveal()) : std::nullopt;
+    if (!ended) return failure(401, "not-signed-in");
+    const auto reason = [&]() -> std::string_view {
+        const auto directory = services.directory.snapshot();
+        const auth::Account* account = directory->account_by_id(ended->account_id);
+        if (account == nullptr) return "account-deleted";
+        if (auth::standing(*account, services.clock.utc()) != auth::Standing::good) return "account-disabled";
+        switch (ended->why) {
+            case auth::SessionEnd::signed_out:
+                return "signed-out";
+            case auth::SessionEnd::expired:
+                return "expired";
+            case auth::SessionEnd::displaced:
+                return "displaced";
+            default:
+                return "revoked";
+        }
+    }();
+    Response response(401);
+    response.no_store().challenge().json("{\"error\":\"not-signed-in\",\"reason\":" + base::json_quote(reason) + "}");
+    return response;
+}
+
 asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
     std::string json = "{\"apps\":[";
-    bool first = true;
     const auth::Context context{base::IpAddress::parse(exchange.peer().ip), exchange.worker().services().clock.utc()};
-    for (const auto& app : subject.directory->apps()) {
-        if (!auth::decide(*subject.directory, *subject.account, app, context).allowed) continue;
-        json += std::string(first ? "" : ",") + "{\"name\":" + base::json_quote(app.name) + ",\"destinations\":[";
-        first = false;
-        for (std::size_t i = 0; i < app.destinations.size(); ++i)
-            json += (i == 0 ? "" : ",") + base::json_quote(app.destinations[i].to_string());
+    auto add = [&json, first = true](const std::string& name, const auto& destinations) mutable {
+        json += std::string(std::exchange(first, false) ? "" : ",") + "{\"name\":" + base::json_quote(name) +
+                ",\"destinations\":[";
+        for (std::size_t i = 0; i < destinations.size(); ++i)
+            json += (i == 0 ? "" : ",") + base::json_quote(destinations[i].to_string());
         json += "]}";
+    };
+    for (const auto& app : subject.directory->apps())
+        if (auth::decide(*subject.directory, *subject.account, app, context).allowed) add(app.name, app.destinations);
+    if (auth::decide_control(*subject.directory, *subject.account, context).allowed) {
+        const base::Destination control{std::string(auth::control_app_host), std::nullopt, 443};
+        add(std::string(auth::control_app_name), std::vector{control});
     }
     json += "]}";
     co_return co_await answer(exchange, success(json), keep);
@@ -156,6 +187,8 @@ asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request
     exchange.clear_deadline();
 
     const auto subject = services.gatekeeper.authenticate(credential_of(request));
+    if (!subject && current && request.method == "GET")
+        co_return co_await answer(exchange, not_signed_in(services, request), keep);
     if (!subject) co_return co_await fail(exchange, 401, "not-signed-in", keep);
     if (apps) co_return co_await list_apps(exchange, *subject, keep);
     if (request.method == "GET") co_return co_await current_session(exchange, *subject, keep);

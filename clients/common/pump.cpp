@@ -76,9 +76,10 @@ private:
 
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
+template <class Connection>
 class Pump {
 public:
-    Pump(LocalEnd local, TlsConnection& tunnel, std::string_view early, const StopSignal* stop)
+    Pump(LocalEnd local, Connection& tunnel, std::string_view early, const StopSignal* stop)
         : local_(local), tunnel_(tunnel), stop_(stop), writer_(local) {
         const auto size = std::min(early.size(), down_.room().size());
         std::copy_n(early.data(), size, down_.room().data());
@@ -229,7 +230,7 @@ private:
     }
 
     LocalEnd local_;
-    TlsConnection& tunnel_;
+    Connection& tunnel_;
     const StopSignal* stop_;
     LocalWriter writer_;
     Buffer up_;
@@ -252,7 +253,11 @@ private:
 }  // namespace
 
 PumpResult pump(LocalEnd local, TlsConnection& tunnel, std::string_view early, const StopSignal* stop) {
-    return Pump(local, tunnel, early, stop).run();
+    return Pump<TlsConnection>(local, tunnel, early, stop).run();
+}
+
+PumpResult pump(LocalEnd local, PacketConnection& tunnel, const StopSignal* stop) {
+    return Pump<PacketConnection>(local, tunnel, {}, stop).run();
 }
 
 }  // namespace usher::clients

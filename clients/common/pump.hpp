@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "clients/common/packet_connection.hpp"
 #include "clients/common/stop_signal.hpp"
 #include "clients/common/tls_connection.hpp"
 
@@ -23,7 +24,7 @@ struct PumpResult {
         failed,      ///< the tunnel or the local end broke; `detail` says how
         stopped,     ///< the stop signal
     };
-    End end;
+    End end = End::failed;
     std::string detail;
 };
 
@@ -32,5 +33,7 @@ struct PumpResult {
 /// Holds at most 128 KiB per direction. `early` are bytes of the tunnel that were read with its answer. `stop` may be
 /// null. One thread; blocks; descriptors that block are written so that they do not.
 PumpResult pump(LocalEnd local, TlsConnection& tunnel, std::string_view early, const StopSignal* stop);
+/// The same through the running agent.
+PumpResult pump(LocalEnd local, PacketConnection& tunnel, const StopSignal* stop);
 
 }  // namespace usher::clients

@@ -17,6 +17,7 @@
 #include "clients/common/gateway_call.hpp"
 #include "clients/common/program.hpp"
 #include "clients/common/pump.hpp"
+#include "clients/usher/up/through_agent.hpp"
 
 namespace usher::clients::agent {
 
@@ -126,12 +127,23 @@ private:
     void carry(UniqueFd client, const Listener& listener) {
         const std::string label =
             "forward " + listener.local.to_string() + " to " + listener.destination.to_string() + ": ";
-        auto tunnel = open_tunnel(trust_, session_.gateway, listener.destination, session_.token, &stop_);
-        if (!tunnel) {
-            if (!stop_.is_set()) complain("usher", label + tunnel.error().message);
+        const LocalEnd local{client.get(), client.get()};
+        PumpResult result;
+        auto through_agent = tunnel_through_agent(session_, listener.destination, &stop_);
+        if (!through_agent) {
+            if (!stop_.is_set()) complain("usher", label + through_agent.error().message);
             return;
         }
-        const auto result = pump({client.get(), client.get()}, tunnel->connection, tunnel->early, &stop_);
+        if (*through_agent) {
+            result = pump(local, **through_agent, &stop_);
+        } else {
+            auto tunnel = open_tunnel(trust_, session_.gateway, listener.destination, session_.token, &stop_);
+            if (!tunnel) {
+                if (!stop_.is_set()) complain("usher", label + tunnel.error().message);
+                return;
+            }
+            result = pump(local, tunnel->connection, tunnel->early, &stop_);
+        }
         if (result.end == PumpResult::End::truncated || result.end == PumpResult::End::failed) {
             // The local program must not take a broken stream for a whole one: a reset instead of an end.
             const linger reset{1, 0};

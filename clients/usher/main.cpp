@@ -7,11 +7,12 @@ int main(int argc, char** argv) {
     CLI::App app{"usher: reach the applications of your enterprise through its gateway", "usher"};
     configure_app(app);
     app.set_version_flag("--version", "usher " USHER_VERSION);
-    app.footer(examples({"usher login --gateway gate.corp.example:8443 --username alice", "usher apps",
+    app.footer(examples({"usher login --gateway gate.corp.example:8443 --username alice", "usher apps", "usher up",
                          "ssh -o ProxyCommand='usher connect %h %p' build.corp.example",
                          "usher forward 127.0.0.1:5432=db.corp.example:5432"}));
     agent::add_session_commands(app);
     agent::add_tunnel_commands(app);
+    agent::add_up_command(app);
     add_completion_command(app, "usher");
     app.add_subcommand("version", "Print the version")->callback([] { print("usher " USHER_VERSION "\n"); });
     return run_program(app, "usher", argc, argv);

@@ -2,7 +2,9 @@
 
 #include <memory>
 
+#include "base/clock.hpp"
 #include "base/text.hpp"
+#include "clients/common/gateway_call.hpp"
 #include "clients/common/json.hpp"
 #include "clients/common/login.hpp"
 #include "clients/common/program.hpp"
@@ -10,6 +12,8 @@
 #include "clients/common/table.hpp"
 #include "clients/usher/commands.hpp"
 #include "clients/usher/local_session.hpp"
+#include "clients/usher/status_report.hpp"
+#include "clients/usher/up/through_agent.hpp"
 
 namespace usher::clients::agent {
 
@@ -34,31 +38,34 @@ json::object ask(const SavedSession& session, std::string_view path) {
     return std::move(*object);
 }
 
-/// RFC 3339 of the gateway in the short form of tables; what is no time stays as it came.
-std::string shown_time(const json::object& object, std::string_view key) {
-    const auto text = json_text(object, key).value_or("");
-    const auto time = base::parse_rfc3339(text);
-    return time ? short_time(*time) : text;
+/// Asks the gateway what it knows of the session.
+GatewayWord ask_about(const SavedSession& session) {
+    const auto trust = TlsTrust::load(session.ca_file);
+    if (!trust) return {GatewayWord::Kind::unreachable, {}, trust.error().message};
+    const auto answer =
+        call_gateway(*trust, session.gateway, {"GET", "/.usher/v1/sessions/current", &session.token, {}});
+    if (!answer) return {GatewayWord::Kind::unreachable, {}, answer.error().message};
+    const bool over = answer->head.status == 401;
+    if (!over && answer->head.status != 200)
+        return {GatewayWord::Kind::unreachable, {}, refusal_text(answer->head, answer->body)};
+    auto object = parse_json_object(answer->body);
+    if (!object) return {GatewayWord::Kind::unreachable, {}, "its answer: " + object.error().message};
+    return {over ? GatewayWord::Kind::over : GatewayWord::Kind::valid, std::move(*object), {}};
 }
 
 void show_status(const std::string& format) {
-    const SavedSession session = current_session();
-    json::object answer = ask(session, "/.usher/v1/sessions/current");
-    if (format == "json") {
-        answer["gateway"] = session.gateway.to_string();
-        print(json::serialize(answer) + "\n");
-        return;
-    }
-    KeyValues rows;
-    rows.add("gateway", session.gateway.to_string());
-    rows.add("username", json_text(answer, "username").value_or(""));
-    rows.add("department", json_text(answer, "department").value_or(""));
-    rows.add("session", json_text(answer, "session_id").value_or(""));
-    rows.add("signed in", shown_time(answer, "created_at"));
-    rows.add("expires", shown_time(answer, "expires_at"));
-    const auto* open = answer.if_contains("open_accesses");
-    rows.add("open accesses", open != nullptr ? json::serialize(*open) : "");
-    print(rows.render());
+    const auto session = must(load_session(session_file()));
+    const auto now = base::SystemClock{}.utc();
+    std::optional<GatewayWord> word;
+    if (session && session->expires_at > now) word = ask_about(*session);
+    std::optional<json::object> agent;
+    if (const auto told = must(ask_agent_status())) agent = must(parse_json_object(*told));
+    const auto report = report_status(session, word, now);
+    if (format == "json")
+        print(json::serialize(status_json(report, session, word, agent)) + "\n");
+    else
+        print(status_table(report, session, word, agent));
+    if (report.state != StatusReport::State::signed_in) throw Failure{report.words};
 }
 
 void show_apps(const std::string& format) {
@@ -136,7 +143,8 @@ void add_session_commands(CLI::App& app) {
         command->callback([format] { show_apps(*format); });
     }
     {
-        auto* command = app.add_subcommand("status", "Show who is signed in, where, and until when");
+        auto* command = app.add_subcommand(
+            "status", "Show who is signed in, where and until when, what the agent does, and what is wrong");
         auto format = add_output(command);
         command->footer(examples({"usher status", "usher status -o json"}));
         command->callback([format] { show_status(*format); });

@@ -12,6 +12,7 @@
 #include "clients/usher/commands.hpp"
 #include "clients/usher/forwarder.hpp"
 #include "clients/usher/local_session.hpp"
+#include "clients/usher/up/through_agent.hpp"
 
 namespace usher::clients::agent {
 
@@ -32,10 +33,21 @@ void run_connect(const ConnectOptions& options) {
     auto destination = parse_endpoint(options.text());
     if (!destination) throw Failure{destination.error().message, exit_usage};
     const SavedSession session = current_session();
-    const TlsTrust trust = trust_of(session);
-    auto tunnel = open_tunnel(trust, session.gateway, *destination, session.token);
-    if (!tunnel) fail_with({tunnel.error().code, destination->to_string() + ": " + tunnel.error().message});
-    const auto result = pump({STDIN_FILENO, STDOUT_FILENO}, tunnel->connection, tunnel->early, nullptr);
+    const auto fail = [&](const base::Error& error) {
+        fail_with({error.code, destination->to_string() + ": " + error.message});
+    };
+    const LocalEnd standard{STDIN_FILENO, STDOUT_FILENO};
+    PumpResult result;
+    auto through_agent = tunnel_through_agent(session, *destination);
+    if (!through_agent) fail(through_agent.error());
+    if (*through_agent) {
+        result = pump(standard, **through_agent, nullptr);
+    } else {
+        const TlsTrust trust = trust_of(session);
+        auto tunnel = open_tunnel(trust, session.gateway, *destination, session.token);
+        if (!tunnel) fail(tunnel.error());
+        result = pump(standard, tunnel->connection, tunnel->early, nullptr);
+    }
     switch (result.end) {
         case PumpResult::End::finished:
             return;

@@ -221,6 +221,13 @@ TEST_CASE("an ended session is gone at once and after a restart") {
         CHECK(f.heard == std::vector<std::pair<std::string, SessionEnd>>{{made.session->id, SessionEnd::signed_out}});
         CHECK(error_of(f.sessions->end(made.session->id, SessionEnd::revoked, unrecorded)).code == Errc::not_found);
         CHECK(error_of(f.sessions->end("", SessionEnd::revoked, unrecorded)).code == Errc::not_found);
+        // Who had the token is told why, and nobody else anything.
+        REQUIRE(f.sessions->ended(made.token.reveal()));
+        CHECK(f.sessions->ended(made.token.reveal())->why == SessionEnd::signed_out);
+        CHECK(f.sessions->ended(made.token.reveal())->account_id == f.alice.id);
+        CHECK_FALSE(f.sessions->ended(other.token.reveal()));
+        CHECK_FALSE(f.sessions->ended(""));
+        CHECK_FALSE(f.sessions->ended(std::string(43, 'A')));
         f.restart();
         CHECK_FALSE(f.accepts(made.token));
         CHECK(f.accepts(other.token));

@@ -1,4 +1,4 @@
-#include "gateway/notify.hpp"
+#include "base/notify.hpp"
 
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
-namespace usher::gateway {
+namespace usher::base {
 
 void notify(std::string_view state) noexcept {
     const char* path = std::getenv("NOTIFY_SOCKET");
@@ -31,4 +31,4 @@ void notify(std::string_view state) noexcept {
     ::close(fd);
 }
 
-}  // namespace usher::gateway
+}  // namespace usher::base
