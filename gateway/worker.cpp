@@ -222,7 +222,8 @@ void Worker::leave(LiveAccess& access) noexcept {
 }
 
 void Worker::enforce(std::string signed_out, std::function<void(std::uint64_t)> done) {
-    asio::post(io_, [this, signed_out = std::move(signed_out), done = std::move(done)] { done(judge_all(signed_out)); });
+    asio::post(io_,
+               [this, signed_out = std::move(signed_out), done = std::move(done)] { done(judge_all(signed_out)); });
 }
 
 std::uint64_t Worker::judge_all(const std::string& signed_out) {

@@ -89,8 +89,8 @@ private:
     audit::DenialMerger merger_;
     std::unordered_set<Connection*> connections_;
     prometheus::Gauge& connections_open_;
-    std::vector<LiveAccess*> live_;  ///< in no order; each knows its place
-    std::size_t next_live_ = 0;      ///< where check_live() goes on
+    std::vector<LiveAccess*> live_;           ///< in no order; each knows its place
+    std::size_t next_live_ = 0;               ///< where check_live() goes on
     std::atomic<std::size_t> live_count_{0};  ///< as live() counts
     bool stopping_ = false, finished_ = false;
     std::optional<base::MonoTime> pause_logged_;
