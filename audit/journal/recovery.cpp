@@ -140,9 +140,10 @@ private:
                               {{"file", last.path}, {"offset", last.end}, {"next_sequence", result_.next_sequence}});
             std::fill(last_bytes_.begin() + static_cast<std::ptrdiff_t>(end), last_bytes_.end(), std::uint8_t{0});
         }
-        const std::size_t to = torn_ ? last_bytes_.size() : end;
-        if (auto written = (*file)->write_at(last_batch_start_,
-                                             Bytes(last_bytes_).subspan(last_batch_start_, to - last_batch_start_));
+        // Written again up to the end of the file also when nothing is torn: after a sync that failed the kernel shows
+        // what was written and keeps it clean, while the disk still has what was there before. An earlier start may
+        // have failed like that with its zeros, and what they were to cover would come back behind new records.
+        if (auto written = (*file)->write_at(last_batch_start_, Bytes(last_bytes_).subspan(last_batch_start_));
             !written)
             return written;
         if (auto synced = (*file)->sync(); !synced) return synced;

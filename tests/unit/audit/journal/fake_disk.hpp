@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,7 +21,8 @@ namespace usher::audit::journal::testing {
 ///
 /// Model: a write dirties sectors; sync() makes a file's dirty sectors durable; a sync that fails forgets which were
 /// dirty, as Linux does. Names change at once and are durable, in order, after sync_directory(). A power cut keeps any
-/// dirty sectors, or the first part of what is dirty up to any byte, and any first part of the changes of names.
+/// dirty sectors, or the first part of what is dirty, and any first part of the changes of names. What goes over zeros
+/// may be there up to any byte; a sector that held something is there as before or as after, as disks promise.
 class FakeDisk final : public Disk {
 public:
     enum class Op { make_directory, create, open, write, read, sync, rename, unlink, sync_directory, list };
@@ -88,7 +90,8 @@ public:
             std::size_t n = 0;
             for (const auto sector : inode->dirty) {
                 if ((mode == 1 && random() % 2 == 0) || (mode >= 2 && n < first)) inode->make_durable(sector);
-                if (mode == 3 && n == first) inode->make_durable(sector, random() % sector_bytes);
+                if (mode == 3 && n == first && inode->is_blank(sector))
+                    inode->make_durable(sector, random() % sector_bytes);
                 ++n;
             }
             inode->dirty.clear();
@@ -166,6 +169,12 @@ private:
         std::vector<std::uint8_t> content;
         std::vector<std::uint8_t> durable;
         std::set<std::size_t> dirty;
+        bool is_blank(std::size_t sector) const {
+            const auto from = std::min(durable.size(), sector * sector_bytes);
+            const auto to = std::min(durable.size(), from + sector_bytes);
+            return std::all_of(durable.begin() + static_cast<std::ptrdiff_t>(from),
+                               durable.begin() + static_cast<std::ptrdiff_t>(to), [](auto byte) { return byte == 0; });
+        }
         void make_durable(std::size_t sector, std::size_t bytes = sector_bytes) {
             durable.resize(content.size());
             const auto from = sector * sector_bytes;
