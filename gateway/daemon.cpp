@@ -11,13 +11,13 @@
 #include "audit/audit.hpp"
 #include "audit/store.hpp"
 #include "base/log.hpp"
+#include "base/notify.hpp"
 #include "base/sql/database.hpp"
 #include "base/text.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/operation.hpp"
 #include "gateway/data_dir.hpp"
 #include "gateway/metrics_server.hpp"
-#include "gateway/notify.hpp"
 #include "gateway/services.hpp"
 #include "gateway/sockets.hpp"
 #include "gateway/worker.hpp"
@@ -96,7 +96,7 @@ public:
     void stop(int signal, const NextSignal& next) override {
         const bool asked_for = signal == wake_signal;
         // To a service manager STOPPING begins its own limit, which may be shorter than what was asked for.
-        notify(asked_for ? "STATUS=draining" : "STOPPING=1");
+        base::notify(asked_for ? "STATUS=draining" : "STOPPING=1");
         draining_ = true;
         for (auto& worker : workers_) worker->stop_accepting();
         // A drain that was asked for ends with the first SIGTERM, as the one that SIGTERM began ends with the second.
@@ -114,7 +114,7 @@ public:
             end_now = next_signal == SIGTERM || next_signal == SIGINT;
             if (!end_now) std::this_thread::sleep_for(20ms);  // polling, not synchronization
         }
-        if (asked_for) notify("STOPPING=1");
+        if (asked_for) base::notify("STOPPING=1");
         halt();
     }
 

@@ -12,9 +12,9 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/notify.hpp"
 #include "gateway/config.hpp"
 #include "gateway/daemon.hpp"
-#include "gateway/notify.hpp"
 #include "gateway/tls/context.hpp"
 
 namespace {
@@ -68,7 +68,7 @@ int run(gateway::Config config) {
     static const base::SystemClock clock;
     auto daemon = gateway::Daemon::start(std::move(config), clock);
     if (!daemon) return fail(daemon.error());
-    gateway::notify("READY=1");
+    base::notify("READY=1");
     const gateway::Daemon::NextSignal next_signal = [&signals] {
         const timespec now{0, 0};
         return std::max(::sigtimedwait(&signals, nullptr, &now), 0);
@@ -77,9 +77,9 @@ int run(gateway::Config config) {
         int signal = 0;
         if (::sigwait(&signals, &signal) != 0) continue;
         if (signal == SIGHUP) {
-            gateway::notify("RELOADING=1");
+            base::notify("RELOADING=1");
             (*daemon)->reload();
-            gateway::notify("READY=1");
+            base::notify("READY=1");
             continue;
         }
         if (signal == gateway::Daemon::wake_signal && (*daemon)->asked() == gateway::Daemon::Asked::nothing) continue;
