@@ -12,15 +12,6 @@ from harness.apps import EchoApp  # noqa: E402
 from harness.gateway import Gateway  # noqa: E402
 from harness.postgresql import Cluster, psql  # noqa: E402
 
-# These have passed as they are and under AddressSanitizer, and have never been judged by ThreadSanitizer: each leaves this list
-# with the first clean run.
-collect_ignore = (
-    ["test_up.py", "test_up_hostile.py", "test_operation.py", "test_limits.py", "test_dialing.py", "test_half_open.py",
-     "test_descriptors.py", "test_floods.py", "test_conditions.py", "test_journal.py"]
-    if os.environ.get("USHER_SANITIZER") == "tsan"
-    else []
-)
-
 
 @pytest.fixture(scope="session")
 def postgresql_server():
