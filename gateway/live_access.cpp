@@ -15,6 +15,7 @@ namespace asio = boost::asio;
 namespace {
 /// ADVERSARIES §3.1 A3: a record that is not durable by then is refused.
 constexpr std::chrono::seconds open_limit{2};
+constexpr std::chrono::milliseconds arrival_poll{100};
 }  // namespace
 
 /// A journal completion comes from another thread and may come late: it reaches the access through this, on the
@@ -38,7 +39,8 @@ LiveAccess::LiveAccess(audit::Journal& journal, const base::Clock& clock, asio::
       shared_(std::make_shared<Shared>(this, std::move(executor))),
       opened_mono_(clock.mono()),
       last_moved_(opened_mono_),
-      last_event_(opened_mono_) {
+      last_event_(opened_mono_),
+      logged_until_(opened_mono_) {
     record_.set_access_id(id_.to_string());
     if (!record_.has_opened_at()) set_time(*record_.mutable_opened_at(), clock.utc());
 }
@@ -49,9 +51,15 @@ LiveAccess::~LiveAccess() {
     shared_->changed.cancel();
 }
 
-void LiveAccess::stamp(AccessRecord& record) const {
-    record.set_bytes_up(up_);
-    record.set_bytes_down(down_);
+LiveAccess::Figures LiveAccess::arrived() const {
+    const OnTheWay more = on_the_way_ ? on_the_way_() : OnTheWay{};
+    return {std::max(stamped_.up, up_ - std::min(up_, more.up)),
+            std::max(stamped_.down, down_ - std::min(down_, more.down))};
+}
+
+void LiveAccess::stamp(AccessRecord& record, Figures figures) const {
+    record.set_bytes_up(figures.up);
+    record.set_bytes_down(figures.down);
     record.set_duration_us((clock_.mono() - opened_mono_).count());
 }
 
@@ -82,24 +90,29 @@ asio::awaitable<bool> LiveAccess::durable() {
 }
 
 void LiveAccess::counted() {
-    if (progress_in_flight_ || up_ + down_ - logged_ < progress_after_bytes) return;
+    if (progress_in_flight_ || up_ + down_ < stamped_at_ + progress_after_bytes) return;
     progress();
 }
 
 void LiveAccess::progress() {
     if (progress_in_flight_ || closed_ || !opened_) return;
     progress_in_flight_ = true;
-    in_flight_total_ = up_ + down_;
+    stamped_at_ = up_ + down_;
+    stamped_ = arrived();
     last_event_ = clock_.mono();
     record_.set_event(usher::v1::AccessEventType::PROGRESS);
-    stamp(record_);
+    stamp(record_, stamped_);
     journal_.append(audit::encode(record_), [shared = shared_](base::Result<std::uint64_t> result) {
         asio::post(shared->executor, [shared, durable = result.ok()] {
             LiveAccess* access = shared->access;
             if (access == nullptr) return;
             access->progress_in_flight_ = false;
             access->journal_failed_ = !durable;
-            if (durable) access->logged_ = std::max(access->logged_, access->in_flight_total_);
+            if (durable) {
+                access->logged_ = access->stamped_.total();
+                access->logged_until_ = access->last_event_;
+                access->late_ = false;
+            }
             shared->changed.cancel();
         });
     });
@@ -108,9 +121,10 @@ void LiveAccess::progress() {
 asio::awaitable<void> LiveAccess::gate() {
     auto shared = shared_;
     while (shared->access != nullptr && gated() && !was_cut()) {
-        if (!progress_in_flight_ && !journal_failed_) progress();
-        // tick() tries again while the journal fails, and cuts when it has failed for too long.
-        shared->changed.expires_after(std::chrono::seconds{1});
+        if (!progress_in_flight_ && !journal_failed_ && arrived().total() > logged_) progress();
+        // tick() tries again while the journal fails, and cuts when it has failed for too long. What arrives tells
+        // nobody, so it is looked for.
+        shared->changed.expires_after(arrival_poll);
         co_await shared->changed.async_wait(asio::as_tuple(asio::use_awaitable));
     }
 }
@@ -122,11 +136,20 @@ bool LiveAccess::tick(base::MonoTime now) {
         seen_ = total;
         last_moved_ = now;
     }
-    if (opened_ && !progress_in_flight_) {
-        const bool unlogged = total != logged_ && now - last_event_ >= progress_after_time;
-        if (journal_failed_ || unlogged || now - last_event_ >= heartbeat_after) progress();
-    }
+    if (opened_) look_at_unlogged(now);
     return moved;
+}
+
+void LiveAccess::look_at_unlogged(base::MonoTime now) {
+    if (!progress_in_flight_) {
+        const bool due = now - last_event_ >= progress_after_time;
+        if (!journal_failed_ && (unlogged() == 0 || (due && arrived().total() == logged_)))
+            logged_until_ = now;
+        else if (due || journal_failed_)
+            progress();
+        if (now - last_event_ >= heartbeat_after) progress();
+    }
+    late_ = now - logged_until_ >= unlogged_time_max;
 }
 
 void LiveAccess::cut(CloseReason::Value reason) {
@@ -159,7 +182,7 @@ void LiveAccess::close(CloseReason::Value reason) {
     if (closed_) return;
     closed_ = true;
     record_.set_close_reason(cut_reason_.value_or(reason));
-    stamp(record_);
+    stamp(record_, {up_, down_});
     if (opened_) {
         record_.set_event(usher::v1::AccessEventType::CLOSED);
         set_time(*record_.mutable_closed_at(),

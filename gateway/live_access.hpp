@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
@@ -13,18 +14,24 @@
 #include "base/clock.hpp"
 #include "base/net.hpp"
 #include "usher/v1/access.pb.h"
+#include "wire/buffer_pool.hpp"
 
 namespace usher::gateway {
 
 using usher::v1::AccessRecord;
 using CloseReason = usher::v1::CloseReason;
 
-/// The bound on what a crash may leave unrecorded of one access (ADVERSARIES §3.1 A2): at this many bytes beyond the
-/// last durable event the relay stops until the next one is durable.
+/// The bound on what a crash may leave unrecorded of one access (ADVERSARIES §3.1 A2).
 inline constexpr std::uint64_t unlogged_bytes_max = 16u << 20;
+/// At this many bytes beyond the last durable event the relay stops until the next one is durable: each direction may
+/// have one more read in hand.
+inline constexpr std::uint64_t gate_after_bytes = unlogged_bytes_max - 2 * wire::BufferPool::bulk_bytes;
 /// At half of it a PROGRESS is on its way, so that the bound is hardly ever felt.
-inline constexpr std::uint64_t progress_after_bytes = unlogged_bytes_max / 2;
-inline constexpr base::Microseconds progress_after_time{4'000'000};
+inline constexpr std::uint64_t progress_after_bytes = gate_after_bytes / 2;
+inline constexpr base::Microseconds progress_after_time{3'000'000};
+/// Bytes that have been unlogged for so long stop the relay too. An access is looked at once a second, so it is five
+/// seconds at most.
+inline constexpr base::Microseconds unlogged_time_max{4'000'000};
 /// An access that moves nothing still says so now and then, which lets the journal drop old segments.
 inline constexpr base::Microseconds heartbeat_after{std::chrono::minutes{10}};
 
@@ -62,8 +69,16 @@ public:
     std::uint64_t bytes_up() const noexcept { return up_; }
     std::uint64_t bytes_down() const noexcept { return down_; }
 
+    /// Bytes that were counted and may not have arrived: upper bounds.
+    struct OnTheWay {
+        std::uint64_t up = 0, down = 0;
+    };
+    /// Who knows, while it can say; then nullptr. PROGRESS tells only what has arrived: a crash destroys what is in the
+    /// sockets' buffers, and its record must never say more than what came.
+    void on_the_way(std::function<OnTheWay()> who) { on_the_way_ = std::move(who); }
+
     /// True while too much is unlogged: the relay reads nothing until gate() returns.
-    bool gated() const noexcept { return up_ + down_ - logged_ >= unlogged_bytes_max || journal_failed_; }
+    bool gated() const noexcept { return unlogged() >= gate_after_bytes || late_ || journal_failed_; }
     boost::asio::awaitable<void> gate();
 
     /// Once a second or so: PROGRESS where it is due. Returns whether the access has moved bytes since the last call.
@@ -96,9 +111,17 @@ public:
     std::size_t place() const noexcept { return place_; }
 
 private:
+    /// Figures of both directions.
+    struct Figures {
+        std::uint64_t up = 0, down = 0;
+        std::uint64_t total() const noexcept { return up + down; }
+    };
+    std::uint64_t unlogged() const noexcept { return up_ + down_ - std::min(up_ + down_, logged_); }
+    Figures arrived() const;
     void counted();
     void progress();
-    void stamp(AccessRecord& record) const;
+    void look_at_unlogged(base::MonoTime now);
+    void stamp(AccessRecord& record, Figures figures) const;
 
     struct Shared;  // what a journal completion touches; outlives the access
     audit::Journal& journal_;
@@ -110,9 +133,15 @@ private:
     std::shared_ptr<Shared> shared_;
     std::function<void()> stop_;
     std::optional<CloseReason::Value> cut_reason_;
+    std::function<OnTheWay()> on_the_way_;
     base::MonoTime opened_mono_, last_moved_, last_event_;
-    std::uint64_t up_ = 0, down_ = 0, logged_ = 0, in_flight_total_ = 0, seen_ = 0;
+    base::MonoTime logged_until_;  ///< what had arrived then is durable
+    std::uint64_t up_ = 0, down_ = 0, seen_ = 0;
+    std::uint64_t stamped_at_ = 0;  ///< up_ + down_ at the last PROGRESS
+    Figures stamped_;               ///< what it says; never less than the one before
+    std::uint64_t logged_ = 0;      ///< the total of the last durable one
     bool progress_in_flight_ = false, opened_ = false, closed_ = false, journal_failed_ = false;
+    bool late_ = false;
     bool stalled_up_ = false;
     std::size_t place_ = 0;
 };

@@ -14,7 +14,12 @@ namespace usher::gateway {
 class Relay {
 public:
     Relay(wire::TunnelEnd& client, wire::PlainSocket& app, LiveAccess& access, wire::BufferPool& pool)
-        : client_(client), app_(app), access_(access), pool_(pool) {}
+        : client_(client), app_(app), access_(access), pool_(pool) {
+        access_.on_the_way([this] { return LiveAccess::OnTheWay{app_.unacknowledged(), client_.unconfirmed()}; });
+    }
+    ~Relay() { access_.on_the_way(nullptr); }
+    Relay(const Relay&) = delete;
+    Relay& operator=(const Relay&) = delete;
 
     /// `early` is what the client sent behind its request; it goes to the app first. Returns why it ended; the sockets
     /// are closed or about to be by the caller.

@@ -224,6 +224,14 @@ std::size_t TlsRecords::unacknowledged() const noexcept {
                                     static_cast<double>(wire_total_));
 }
 
+std::uint64_t TlsRecords::unconfirmed() const noexcept {
+    int bytes = 0;
+    if (fd_ < 0 || ::ioctl(fd_, SIOCOUTQ, &bytes) != 0 || bytes < 0) return plain_total_;
+    const std::uint64_t wire = static_cast<std::uint64_t>(bytes) + (out_end_ - out_begin_);
+    // A record is longer than what it holds, and one that has arrived in part holds nothing yet.
+    return wire == 0 ? 0 : std::min<std::uint64_t>(plain_total_, wire + SSL3_RT_MAX_PLAIN_LENGTH);
+}
+
 std::string_view TlsRecords::protocol() const noexcept {
     const unsigned char* name = nullptr;
     unsigned length = 0;

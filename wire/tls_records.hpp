@@ -46,6 +46,9 @@ public:
     /// Bytes given to encrypt() that the peer's host has not acknowledged: the wire's, without the alert that a failure
     /// to read made, less the mean overhead of this stream; 0 when detached.
     std::size_t unacknowledged() const noexcept;
+    /// Upper bound of the bytes given to encrypt() that the peer cannot be relied on to get: all of them when detached.
+    std::uint64_t unconfirmed() const noexcept;
+    std::uint64_t encrypted() const noexcept { return plain_total_; }  ///< bytes given to encrypt() in all
     /// A fixed phrase for logs: never data from the peer.
     std::string last_error() const;
     /// Why the peer's certificate was refused; empty when it was not.

@@ -52,6 +52,8 @@ public:
     void abort(bool reset) noexcept override;
     std::string_view protocol() const noexcept { return records_.protocol(); }  ///< as TlsRecords says, as are the next
     std::size_t unacknowledged() const noexcept override { return records_.unacknowledged(); }
+    std::uint64_t unconfirmed() const noexcept override { return records_.unconfirmed(); }
+    std::uint64_t encrypted() const noexcept { return records_.encrypted(); }
     std::string last_error() const { return records_.last_error(); }
     std::string verification_error() const { return records_.verification_error(); }
     bool aborted() const noexcept { return !socket_.is_open(); }

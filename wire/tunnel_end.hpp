@@ -1,6 +1,7 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "wire/buffer_pool.hpp"
@@ -31,6 +32,9 @@ public:
     virtual void abort(bool reset) noexcept = 0;
     /// Bytes given to put() that are known not to have reached the client's host.
     virtual std::size_t unacknowledged() const noexcept = 0;
+    /// An upper bound of the bytes given to put() that the client's program could not get any more if this process died
+    /// now: what the client's host has not acknowledged, in whole records, and what lies here.
+    virtual std::uint64_t unconfirmed() const noexcept = 0;
 };
 
 }  // namespace usher::wire

@@ -23,6 +23,9 @@ public:
     /// After each change of the session.
     void wake_writer();
     base::MonoTime now() const noexcept { return clock_.mono(); }
+    /// As TlsRecords does, of all streams together.
+    std::uint64_t encrypted() const noexcept { return stream_.encrypted(); }
+    std::uint64_t unconfirmed() const noexcept { return stream_.unconfirmed(); }
 
 protected:
     /// Returns when the connection is over in both directions; then on_lost() has been called.

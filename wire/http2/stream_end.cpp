@@ -8,6 +8,10 @@
 namespace usher::wire::http2 {
 namespace asio = boost::asio;
 
+namespace {
+constexpr base::Microseconds mark_distance{500'000};
+}  // namespace
+
 IoStatus StreamEnd::try_read(std::span<char> out, std::size_t& count) {
     count = 0;
     if (gone()) return IoStatus::failed;
@@ -43,6 +47,7 @@ asio::awaitable<bool> StreamEnd::wait_room() {
 IoStatus StreamEnd::put(BufferPool::Block block, std::size_t count) {
     if (gone() || closed_ || ended_) return IoStatus::failed;
     sending_ = std::move(block);
+    put_total_ += count;
     carrier_.session().send(id_, {sending_.data(), count});
     carrier_.wake_writer();
     return IoStatus::done;
@@ -85,7 +90,24 @@ void StreamEnd::on_end() {
     may_read_.set();
 }
 
+std::uint64_t StreamEnd::unconfirmed() const noexcept {
+    const std::uint64_t on_the_wire = carrier_.unconfirmed();
+    if (on_the_wire == 0) return unacknowledged();
+    const std::uint64_t reached = carrier_.encrypted() - on_the_wire;
+    // The connection may never be quiet, so there have to be places that it has surely passed.
+    for (const Mark& mark : marks_)
+        if (mark.place <= reached) return put_total_ - mark.bytes;
+    return put_total_;
+}
+
 void StreamEnd::on_sent() {
+    // Its last bytes are in the chunk that the session is filling.
+    marks_[0] = {put_total_, carrier_.encrypted() + BufferPool::chunk_bytes};
+    if (const auto now = carrier_.now(); now - marked_at_ >= mark_distance) {
+        marks_[2] = marks_[1];
+        marks_[1] = marks_[0];
+        marked_at_ = now;
+    }
     sending_.reset();
     may_write_.set();
 }

@@ -25,6 +25,7 @@ public:
     boost::asio::awaitable<IoStatus> shutdown_send() override;
     void abort(bool reset) noexcept override;
     std::size_t unacknowledged() const noexcept override;
+    std::uint64_t unconfirmed() const noexcept override;
 
     // What the connection has to say.
     void on_data(std::string_view bytes);
@@ -45,12 +46,22 @@ protected:
     void mark_ended() noexcept { ended_ = true; }
 
 private:
+    /// So many bytes of put() are in front of this place of the connection's own bytes.
+    struct Mark {
+        std::uint64_t bytes = 0;
+        std::uint64_t place = 0;
+    };
+
     Carrier& carrier_;
     std::int32_t id_;
     std::string arrived_;
     std::size_t taken_ = 0;  ///< of arrived_
     BufferPool::Block sending_;
     std::size_t unsent_ = 0;  ///< of what was put, once the session has let go of it
+    std::uint64_t put_total_ = 0;
+    Mark marks_[3];  ///< the last block that went out, one of half a second before it, and one of half a second before
+                     ///< that
+    base::MonoTime marked_at_;
     AsyncEvent may_read_, may_write_;
     bool peer_ended_;
     bool ended_ = false;    ///< END_STREAM was given to the session

@@ -135,6 +135,75 @@ TEST_CASE("half the unlogged bound makes one PROGRESS, the whole bound stops the
     CHECK_FALSE(bench.access->gated());
 }
 
+TEST_CASE("PROGRESS tells what has arrived, and never less than the one before") {
+    Bench bench;
+    bench.open();
+    LiveAccess::OnTheWay on_the_way{1000, 1};
+    bench.access->on_the_way([&] { return on_the_way; });
+    bench.access->count_up(900);
+    bench.access->count_down(700);
+    bench.clock.advance(progress_after_time);
+    bench.access->tick(bench.clock.mono());
+    REQUIRE(bench.journal.held.size() == 1);
+    CHECK(bench.last().bytes_up() == 0);
+    CHECK(bench.last().bytes_down() == 699);
+    bench.journal.answer(true);
+    bench.settle();
+
+    on_the_way = {0, 500};
+    bench.clock.advance(progress_after_time);
+    bench.access->tick(bench.clock.mono());
+    REQUIRE(bench.journal.held.size() == 1);
+    CHECK(bench.last().bytes_up() == 900);
+    CHECK(bench.last().bytes_down() == 699);
+    bench.journal.answer(true);
+    bench.settle();
+
+    // Nothing more arrives: there is nothing to tell, and the relay goes on.
+    for (int i = 0; i < 10; ++i) {
+        bench.clock.advance(base::Microseconds{1'000'000});
+        bench.access->tick(bench.clock.mono());
+    }
+    CHECK(bench.journal.held.empty());
+    CHECK_FALSE(bench.access->gated());
+    bench.access->close(CloseReason::CLIENT_CLOSED);
+    CHECK(bench.last().bytes_up() == 900);
+    CHECK(bench.last().bytes_down() == 700);
+}
+
+TEST_CASE("what is on the way for ever makes no more PROGRESS than what moves") {
+    Bench bench;
+    bench.open();
+    bench.access->on_the_way([] { return LiveAccess::OnTheWay{1u << 30, 1u << 30}; });
+    bench.access->count_down(gate_after_bytes);
+    CHECK(bench.access->gated());
+    REQUIRE(bench.journal.held.size() == 1);
+    bench.journal.answer(true);
+    bench.settle();
+    CHECK(bench.access->gated());
+    CHECK(bench.journal.held.empty());
+}
+
+TEST_CASE("a byte that is unlogged for too long stops the relay until it is durable") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(1);
+    bench.clock.advance(progress_after_time);
+    bench.access->tick(bench.clock.mono());
+    REQUIRE(bench.journal.held.size() == 1);
+    CHECK_FALSE(bench.access->gated());
+    // The disk takes its time.
+    bench.clock.advance(unlogged_time_max - progress_after_time);
+    bench.access->tick(bench.clock.mono());
+    CHECK(bench.access->gated());
+    bench.journal.answer(true);
+    bench.settle();
+    CHECK_FALSE(bench.access->gated());
+    bench.clock.advance(unlogged_time_max * 3);
+    bench.access->tick(bench.clock.mono());
+    CHECK_FALSE(bench.access->gated());
+}
+
 TEST_CASE("a journal that fails gates the relay and is tried again by the tick") {
     Bench bench;
     bench.open();

@@ -1,0 +1,1 @@
+"""Faults made to real programs, judged by ledgers that the gateway knows nothing of (docs/faults.md)."""
