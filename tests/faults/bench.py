@@ -1,11 +1,9 @@
 """A gateway under faults: alice may use the app of the ledgers, the journal's segments are small, subscribers follow, and at the end
 everything is compared."""
 
-import json
 import sqlite3
-import subprocess
-import time
 
+from harness.build import SANITIZER
 from harness.gateway import Gateway, free_port
 from harness.postgresql import psql
 from harness.wait import wait_for
@@ -23,9 +21,9 @@ class Wrong(AssertionError):
 
 
 class Bench:
-    def __init__(self, directory, seed, database="sqlite", segment="64KiB", workers=2, config=None, env=None):
+    def __init__(self, directory, seed, database="sqlite", segment="64KiB", workers=2, config=None, port=None):
         self.seed = seed
-        self.app = LedgerApp(free_port())
+        self.app = LedgerApp(port or free_port())
         self.addresses = Addresses()
         self.gateway = Gateway(directory, database, {
             "journal": {"segment_size": segment},
@@ -33,13 +31,14 @@ class Bench:
             # One machine plays an office that comes back all at once, many times a minute.
             "limits": {"handshakes_per_second": 100000, "handshakes_burst": 100000},
             **(config or {}),
-        }, env)  # fmt: skip
+        })  # fmt: skip
         self.judged = 0  # events up to here have been compared
         self.rounds = 0
         self.subscribers = []
         self.total = compare.Result()
         self.reconnects = 0
         self.loads = []
+        self.earlier = {}  # of the app's ledger, from before a copy was made
 
     def prepare(self):
         self.gateway.start()
@@ -97,7 +96,7 @@ class Bench:
         events = self.gateway.ctl_json("audit", "tail", "--after", cursor)
         rows = self.gateway.records(f"sequence > {self.judged}")
         clients = [access for load in self.loads for access in load.accesses]
-        result = compare.accesses(clients, self.app.entries(), rows, killed_at, time_bound)
+        result = compare.accesses(clients, {**self.earlier, **self.app.entries()}, rows, killed_at, time_bound)
         result.wrong += compare.dense(events)
         if events and int(events[0]["sequence"]) != self.judged + 1:
             result.wrong.append(f"after {cursor} the stream begins with {events[0]}")
@@ -131,6 +130,8 @@ class Bench:
         self.subscribers = []
         if wrong:
             raise self.wrong(wrong)
+        if SANITIZER:
+            assert self.gateway.stop() == 0  # whoever looks for leaks looks at the end
 
     def wrong(self, what):
         return Wrong(f"seed {self.seed}, folder {self.gateway.directory}: {len(what)} broken promises:\n" + "\n".join(what[:20]))

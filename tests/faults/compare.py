@@ -133,7 +133,7 @@ def _access(client, app, rows, killed_at, time_bound, result):
     if up > HEADER.size + client.up or down > client.down:
         wrong.append(f"more than could be sent: up {up}, down {down}")
     # One side broke; what the other one got is a matter of its own kernel and is all there.
-    if killed_at is None or client.ended_at < killed_at - 1:
+    if killed_at is None or (client.ended_at and client.ended_at < killed_at - 1):
         if client.ending == CLIENT_RESETS and up > arrived_up:
             wrong.append(f"OVER-COUNTED: bytes_up {up}, {arrived_up} arrived")
         if client.ending == APP_RESETS and down > arrived_down:

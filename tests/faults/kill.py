@@ -37,7 +37,6 @@ def campaign(directory, seed, rounds, database="sqlite", subscribers=2, longest=
             result = bench.compare(killed_at, 5 * SCALE + 1)
             say(f"seed {seed}, kill {number + 1}: {result.answered} answered, {result.crashed} cut, behind by at most {result.behind_max}")
         bench.finish()
-        assert bench.gateway.stop() == 0
         return bench
     finally:
         bench.close()

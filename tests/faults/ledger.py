@@ -45,6 +45,7 @@ class Access:
         self.address, self.ending, self.up, self.down = address, ending, up, down
         self.nonce = MAGIC + secrets.token_bytes(16 - len(MAGIC))
         self.status = None  # the answer to the CONNECT, if one came
+        self.took = None  # seconds from the CONNECT to it, over HTTP/1.1
         self.sent = 0  # handed to the system; what arrived is for the app to say
         self.received = Count()
         self.end = None  # "eof": all of it, and its end; "reset": by this client; "cut"; None: it never began
@@ -173,6 +174,7 @@ class LedgerApp:
             self.served = [s for s in self.served if not s.over.is_set()]
 
     def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for a connection
         self.listener.close()
 
 

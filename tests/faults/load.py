@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 
 import h2.exceptions
 
@@ -98,7 +99,10 @@ class Load:
         with self.lock:
             self.open_sockets.add(plain)
         try:
-            tunnel = Tunnel(TlsClient(self.context, plain, "localhost"), self._target(access), token=self.token)
+            tls = TlsClient(self.context, plain, "localhost")
+            asked = time.monotonic()
+            tunnel = Tunnel(tls, self._target(access), token=self.token)
+            access.took = time.monotonic() - asked
         except (OSError, ConnectionError):
             self._forget(plain)
             return None
@@ -230,12 +234,11 @@ class Load:
             pairs = []
             try:
                 for _ in range(holds):
-                    pairs += self._open_http2(client, [self._plan(rng, HELD)])
+                    self._open_http2(client, pairs, [self._plan(rng, HELD)])
                 for _ in range(rng.randrange(4, 20)):
                     if client.closed or self.over.is_set():
                         break
-                    batch = self._open_http2(client, [self._plan(rng, most=60_000) for _ in range(rng.randrange(1, 9))])
-                    pairs += batch
+                    batch = self._open_http2(client, pairs, [self._plan(rng, most=60_000) for _ in range(rng.randrange(1, 9))])
                     open_ones = [(a, s) for a, s in batch if s.status == 200 and a.ending != CLIENT_RESETS]
                     client.wait(lambda: all(s.over for _, s in open_ones))
                 for access, stream in pairs:
@@ -250,13 +253,15 @@ class Load:
                     self.open_sockets.discard(client.sock)
                 client.close()
 
-    def _open_http2(self, client, accesses):
-        pairs = []
+    def _open_http2(self, client, pairs, accesses):
+        """Also appends them to `pairs`, each as soon as it is asked for."""
+        batch = []
         for access in accesses:
             access.protocol = "h2"
-            pairs.append((access, client.start_connect(self._target(access), self.token)))
-        client.wait(lambda: all(s.status is not None or s.over for _, s in pairs))
-        for access, stream in pairs:
+            batch.append((access, client.start_connect(self._target(access), self.token)))
+            pairs.append(batch[-1])
+        client.wait(lambda: all(s.status is not None or s.over for _, s in batch))
+        for access, stream in batch:
             access.status = stream.status
             if stream.status != 200 or stream.over:
                 continue
@@ -265,7 +270,7 @@ class Load:
                 self._send_http2(access, stream)
             except (OSError, h2.exceptions.H2Error):
                 pass  # this stream is over, or all of them are: wait() finds out
-        return pairs
+        return batch
 
     @staticmethod
     def _send_http2(access, stream):
@@ -296,5 +301,6 @@ class Load:
             pass
         for access, stream in pairs:
             access.status = stream.status
-            access.received.add(stream.received)
+            if stream.status == 200:
+                access.received.add(stream.received)
             access.over("eof" if stream.ended and stream.reset is None else "cut")

@@ -54,6 +54,7 @@ class Gateway:
         self.env = {**os.environ, **(env or {})}
         self.process = None
         self.expected_dead = False
+        self.under = []  # a command that runs the program it is given
 
     # -- the process
 
@@ -87,7 +88,7 @@ class Gateway:
         self.expected_dead = False
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "usherd", "--config", self.config_file],
+                [*self.under, BIN / "usherd", "--config", self.config_file],
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
