@@ -48,6 +48,7 @@ std::string rule_json(const Rule& rule) {
         out.list("networks", rule.networks, [](const auto& network) { return base::json_quote(network.to_string()); });
     if (!rule.times.empty())
         out.list("times", rule.times, [](const auto& window) { return base::json_quote(window.to_string()); });
+    if (rule.mfa_within) out.text("mfa_within", base::format_duration(*rule.mfa_within));
     return std::move(out).finish();
 }
 
@@ -57,6 +58,8 @@ std::string expectation_json(const Expectation& expected) {
     out.text("app", expected.app);
     if (expected.context.client_address) out.text("from", expected.context.client_address->to_string());
     if (expected.context.time) out.time("at", *expected.context.time);
+    if (expected.context.second_factor_age)
+        out.text("second_factor_age", base::format_duration(*expected.context.second_factor_age));
     out.boolean("allow", expected.allow);
     return std::move(out).finish();
 }
@@ -76,6 +79,7 @@ std::string to_json(const Account& account) {
     out.text("status", to_word(account.status));
     if (account.valid_from) out.time("valid_from", *account.valid_from);
     if (account.valid_until) out.time("valid_until", *account.valid_until);
+    if (account.second_factor) out.boolean("second_factor", true);
     out.time("created_at", account.created_at);
     out.time("updated_at", account.updated_at);
     return std::move(out).finish();

@@ -7,6 +7,7 @@
 #include "auth/change_json.hpp"
 #include "auth/directory_rows.hpp"
 #include "auth/expectations.hpp"
+#include "auth/second_factor_rows.hpp"
 #include "auth/validate.hpp"
 #include "base/ids.hpp"
 #include "base/text.hpp"
@@ -344,15 +345,44 @@ Result<void> Directory::delete_account(std::string_view username, const RecordCh
     });
 }
 
-Result<std::string> Directory::password_hash(std::string_view account_id) {
-    std::string hash;
+Result<Account> Directory::enroll_second_factor(std::string_view username, const NewSecondFactor& factor, bool begun,
+                                                const RecordChange& record) {
+    return impl_->mutate_account(
+        username, "account.enroll-second-factor", record,
+        [&](Transaction& transaction, Account& account) -> Result<bool> {
+            if (begun && !rows::erase_begun(transaction, account.id, factor.sealed))
+                return {Errc::failed_precondition, "the enrolment was finished already, or begun anew"};
+            account.second_factor = true;
+            account.updated_at = next_update(impl_->clock, account.updated_at);
+            rows::put_second_factor(transaction, account.id, factor.sealed, factor.last_step, factor.recovery,
+                                    account.updated_at);
+            rows::update_second_factor(transaction, account);
+            return true;
+        });
+}
+
+Result<Account> Directory::reset_second_factor(std::string_view username, const RecordChange& record) {
+    return impl_->mutate_account(username, "account.reset-second-factor", record,
+                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
+                                     if (!account.second_factor) return false;
+                                     account.second_factor = false;
+                                     account.updated_at = next_update(impl_->clock, account.updated_at);
+                                     rows::erase_second_factor(transaction, account.id);
+                                     rows::update_second_factor(transaction, account);
+                                     return true;
+                                 });
+}
+
+Result<Credentials> Directory::credentials(std::string_view account_id) {
+    Credentials found;
     auto read = impl_->database.read([&](Transaction& transaction) -> Result<void> {
-        hash = rows::read_password_hash(transaction, std::string(account_id));
+        found.password_hash = rows::read_password_hash(transaction, std::string(account_id));
+        found.second_factor = rows::read_second_factor(transaction, std::string(account_id));
         return {};
     });
     if (!read) return read.error();
-    if (hash.empty()) return {Errc::not_found, "there is no account with the id " + quoted(account_id)};
-    return hash;
+    if (found.password_hash.empty()) return {Errc::not_found, "there is no account with the id " + quoted(account_id)};
+    return found;
 }
 
 Result<std::vector<ApplyOutcome>> Directory::apply(const std::vector<std::variant<App, Policy>>& resources,

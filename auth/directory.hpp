@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "auth/model.hpp"
+#include "auth/second_factor.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
@@ -46,6 +47,8 @@ public:
     /// When an account's validity begins or ends, rising.
     const std::vector<base::UtcTime>& validity_changes() const noexcept { return validity_changes_; }
     bool has_time_windows() const noexcept { return has_time_windows_; }  ///< in a rule of any policy
+    /// The shortest age of a second factor that any rule asks for: a session whose factor is older is judged anew.
+    std::optional<base::Microseconds> shortest_mfa_within() const noexcept { return shortest_mfa_within_; }
 
 private:
     std::uint64_t version_ = 0;
@@ -70,6 +73,7 @@ private:
     std::vector<BlockGroup> blocks_;                                             ///< longest prefix first
     std::vector<base::UtcTime> validity_changes_;
     bool has_time_windows_ = false;
+    std::optional<base::Microseconds> shortest_mfa_within_{};
     static const App* first_match(const std::vector<Claim>& claims, const base::Destination& destination) noexcept;
 };
 using Snapshot = std::shared_ptr<const DirectorySnapshot>;
@@ -78,6 +82,7 @@ using Snapshot = std::shared_ptr<const DirectorySnapshot>;
 /// there is none.
 struct Change {
     std::string action;    ///< "account.create", "account.update", "account.disable", "account.set-password",
+                           ///< "account.enroll-second-factor", "account.reset-second-factor",
                            ///< "app.apply", "app.delete" ...
     std::string resource;  ///< "accounts/alice"
     std::string before_json, after_json;
@@ -93,6 +98,12 @@ struct AccountUpdate {
     std::optional<Role> role{};
     /// Set: the new value, which may be none.
     std::optional<std::optional<base::UtcTime>> valid_from{}, valid_until{};
+};
+
+/// What a sign-in is checked against.
+struct Credentials {
+    std::string password_hash;
+    std::optional<StoredSecondFactor> second_factor;
 };
 
 enum class ApplyOutcome { created, updated, unchanged };
@@ -130,8 +141,15 @@ public:
                                             const RecordChange& record);
     /// Also deletes its sessions' rows.
     base::Result<void> delete_account(std::string_view username, const RecordChange& record);
-    /// The stored hash, or not_found. Reads the database: sign-in is rare.
-    base::Result<std::string> password_hash(std::string_view account_id);
+    /// Puts a second factor in place of what the account has. `begun`: its seed was begun by SecondFactors::begin(),
+    /// and failed_precondition when that is no longer there, so that of two who finish it one does.
+    base::Result<Account> enroll_second_factor(std::string_view username, const NewSecondFactor& factor, bool begun,
+                                               const RecordChange& record);
+    /// Takes the second factor and its recovery codes away.
+    base::Result<Account> reset_second_factor(std::string_view username, const RecordChange& record);
+
+    /// What is stored, or not_found, with the same questions to the database in either case. Sign-in is rare.
+    base::Result<Credentials> credentials(std::string_view account_id);
 
     /// All or none. Errors begin with "resources[N].field: ". A policy may name an app of the same call, in any order.
     /// What the policies expect (check_expectations) must hold after it.

@@ -17,7 +17,7 @@ std::vector<Account> read_accounts(Transaction& transaction) {
     std::unordered_map<std::string, std::size_t> index;
     const Rows rows = transaction.execute(
         "SELECT id, username, display_name, department, office_mail, office_phone, role, status, created_at, "
-        "updated_at, valid_from, valid_until FROM accounts");
+        "updated_at, valid_from, valid_until, second_factor FROM accounts");
     accounts.reserve(rows.size());
     index.reserve(rows.size());
     for (const auto& row : rows) {
@@ -38,6 +38,7 @@ std::vector<Account> read_accounts(Transaction& transaction) {
         account.updated_at = base::from_micros(row.integer(9));
         if (const auto from = row.maybe_integer(10)) account.valid_from = base::from_micros(*from);
         if (const auto until = row.maybe_integer(11)) account.valid_until = base::from_micros(*until);
+        account.second_factor = row.integer(12) != 0;
         const auto id = base::Uuid::parse(account.id);
         if (!id || id->to_string() != account.id) corrupt("accounts", account.id, "has an id that is no UUID");
         index.emplace(account.id, accounts.size());
@@ -156,6 +157,12 @@ void update(Transaction& transaction, const Account& account) {
 void update_password_hash(Transaction& transaction, const Account& account, const std::string& password_hash) {
     transaction.execute("UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1",
                         {account.id, password_hash, base::to_micros(account.updated_at)});
+    must_change_one(transaction, "accounts");
+}
+
+void update_second_factor(Transaction& transaction, const Account& account) {
+    transaction.execute("UPDATE accounts SET second_factor = $2, updated_at = $3 WHERE id = $1",
+                        {account.id, std::int64_t{account.second_factor}, base::to_micros(account.updated_at)});
     must_change_one(transaction, "accounts");
 }
 

@@ -38,6 +38,7 @@ void update_password_hash(base::sql::Transaction& transaction, const Account& ac
                           const std::string& password_hash);
 /// The account's groups and sessions go with it.
 void erase_account(base::sql::Transaction& transaction, const std::string& id);
+void update_second_factor(base::sql::Transaction& transaction, const Account& account);
 std::string read_password_hash(base::sql::Transaction& transaction, const std::string& id);  ///< empty: no such account
 
 /// Writes the app or policy as it now is, whether it was there or not.

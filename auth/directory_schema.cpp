@@ -1,3 +1,6 @@
+#include <array>
+#include <string>
+
 #include "auth/directory_rows.hpp"
 
 namespace usher::auth::rows {
@@ -116,15 +119,69 @@ ALTER TABLE accounts ADD COLUMN valid_from BIGINT;
 ALTER TABLE accounts ADD COLUMN valid_until BIGINT
 )",
          {}},
+        {3,
+         "second factors",
+         R"(ALTER TABLE accounts ADD COLUMN second_factor BIGINT NOT NULL DEFAULT 0 CHECK (second_factor IN (0, 1));
+ALTER TABLE sessions ADD COLUMN second_factor_at BIGINT;
+CREATE TABLE second_factors (
+    account_id TEXT PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
+    key_id TEXT NOT NULL,
+    sealed_seed BLOB NOT NULL,
+    last_step BIGINT NOT NULL,
+    enrolled_at BIGINT NOT NULL
+);
+CREATE TABLE recovery_codes (
+    account_id TEXT NOT NULL REFERENCES second_factors (account_id) ON DELETE CASCADE,
+    code_sha256 BLOB NOT NULL,
+    PRIMARY KEY (account_id, code_sha256)
+);
+CREATE TABLE second_factor_enrolments (
+    account_id TEXT PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
+    key_id TEXT NOT NULL,
+    sealed_seed BLOB NOT NULL,
+    expires_at BIGINT NOT NULL
+)
+)",
+         {}},
+        {4,
+         "policies ask for the age of a second factor",
+         R"(CREATE TABLE policy_rule_values_4 (
+    policy TEXT NOT NULL REFERENCES policies (name) ON DELETE CASCADE,
+    effect TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    rule BIGINT NOT NULL,
+    field TEXT NOT NULL
+        CHECK (field IN ('account', 'group', 'department', 'role', 'network', 'time', 'mfa_within')),
+    position BIGINT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (policy, effect, rule, field, position)
+);
+INSERT INTO policy_rule_values_4 (policy, effect, rule, field, position, value)
+    SELECT policy, effect, rule, field, position, value FROM policy_rule_values;
+DROP TABLE policy_rule_values;
+ALTER TABLE policy_rule_values_4 RENAME TO policy_rule_values;
+ALTER TABLE policy_expectations ADD COLUMN second_factor_age BIGINT
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
-    static const std::string postgresql = [] {
-        std::string text(list[0].sqlite);
-        const std::string_view blob = " BLOB ";
-        text.replace(text.find(blob), blob.size(), " BYTEA ");
-        return text;
+    static const auto postgresql = [] {
+        std::array<std::string, std::size(list)> texts;
+        constexpr std::string_view blob = " BLOB ";
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            texts[i] = list[i].sqlite;
+            for (auto at = texts[i].find(blob); at != std::string::npos; at = texts[i].find(blob, at))
+                texts[i].replace(at, blob.size(), " BYTEA ");
+        }
+        return texts;
     }();
-    static const base::sql::Migration both[] = {{list[0].version, list[0].name, list[0].sqlite, postgresql}, list[1]};
+    static const auto both = [] {
+        std::array<base::sql::Migration, std::size(list)> migrations;
+        for (std::size_t i = 0; i < migrations.size(); ++i) {
+            migrations[i] = list[i];
+            migrations[i].postgresql = postgresql[i];
+        }
+        return migrations;
+    }();
     return both;
 }
 

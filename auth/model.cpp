@@ -114,6 +114,8 @@ std::optional<RuleField> Rule::first_unmet(const Account& account, const Context
     const auto holds_time = [&](const TimeWindow& window) { return window.contains(*context.time); };
     if (!times.empty() && (!context.time || std::none_of(times.begin(), times.end(), holds_time)))
         return RuleField::time;
+    if (mfa_within && (!context.second_factor_age || *context.second_factor_age >= *mfa_within))
+        return RuleField::second_factor;
     return std::nullopt;
 }
 

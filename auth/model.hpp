@@ -28,6 +28,7 @@ struct Account {
     AccountStatus status = AccountStatus::active;
     std::optional<base::UtcTime> valid_from{};   ///< before it the account may do nothing
     std::optional<base::UtcTime> valid_until{};  ///< from then on it may do nothing
+    bool second_factor = false;                  ///< one is enrolled, and every sign-in asks for it
     base::UtcTime created_at{};
     base::UtcTime updated_at{};
     friend bool operator==(const Account&, const Account&) = default;
@@ -69,21 +70,25 @@ struct App {
 struct Context {
     std::optional<base::IpAddress> client_address{};
     std::optional<base::UtcTime> time{};
+    std::optional<base::Microseconds> second_factor_age{};  ///< since the session's second factor; none: it has none
 };
 
-/// The lists of a rule, in the order in which they are compared.
-enum class RuleField { account, group, department, role, network, time };
+/// The conditions of a rule, in the order in which they are compared.
+enum class RuleField { account, group, department, role, network, time, second_factor };
 
 /// Matches when each list that is not empty holds what the attempt has: the account's value byte for byte, an address
-/// within a network, a moment within a window. What is not known is in no list. An empty rule matches nobody.
+/// within a network, a moment within a window; and the second factor is young enough where that is asked. What is not
+/// known is in no list. A rule without a list matches nobody.
 struct Rule {
     std::vector<std::string> accounts, groups, departments;
     std::vector<Role> roles{};
     std::vector<base::Cidr> networks{};  ///< of the client's address, as the gateway sees it
     std::vector<TimeWindow> times{};
+    /// The second factor must be younger. Of allow rules only; counts for nothing where there is no list.
+    std::optional<base::Microseconds> mfa_within{};
 
     bool empty() const noexcept;
-    /// The first list that does not hold what the attempt has; nullopt when the rule matches.
+    /// The first condition that is not met; nullopt when the rule matches.
     std::optional<RuleField> first_unmet(const Account& account, const Context& context) const noexcept;
     bool matches(const Account& account, const Context& context) const noexcept {
         return !first_unmet(account, context);
@@ -99,7 +104,8 @@ struct Expectation {
     bool allow = false;
     friend bool operator==(const Expectation& a, const Expectation& b) {
         return a.account == b.account && a.app == b.app && a.allow == b.allow && a.context.time == b.context.time &&
-               a.context.client_address == b.context.client_address;
+               a.context.client_address == b.context.client_address &&
+               a.context.second_factor_age == b.context.second_factor_age;
     }
 };
 

@@ -25,12 +25,13 @@ Reason reason_of(Standing standing) noexcept {
 
 /// "group", "department and network", "account, group and time".
 std::string conditions_of(const Rule& rule) {
-    const std::array<std::pair<bool, RuleField>, 6> lists{{{!rule.accounts.empty(), RuleField::account},
+    const std::array<std::pair<bool, RuleField>, 7> lists{{{!rule.accounts.empty(), RuleField::account},
                                                            {!rule.groups.empty(), RuleField::group},
                                                            {!rule.departments.empty(), RuleField::department},
                                                            {!rule.roles.empty(), RuleField::role},
                                                            {!rule.networks.empty(), RuleField::network},
-                                                           {!rule.times.empty(), RuleField::time}}};
+                                                           {!rule.times.empty(), RuleField::time},
+                                                           {rule.mfa_within.has_value(), RuleField::second_factor}}};
     auto left = std::count_if(lists.begin(), lists.end(), [](const auto& list) { return list.first; });
     std::string out;
     for (const auto& [present, field] : lists) {
@@ -58,6 +59,16 @@ std::pair<const Policy*, std::size_t> first_match(const std::vector<const Policy
         for (std::size_t i = 0; i < rules.size(); ++i)
             if (rules[i].matches(account, context)) return {policy, i};
     }
+    return {nullptr, 0};
+}
+
+/// The first allow rule that a second factor is all that is missing of.
+std::pair<const Policy*, std::size_t> first_for_second_factor(const std::vector<const Policy*>& policies,
+                                                              const Account& account, const Context& context) noexcept {
+    for (const Policy* policy : policies)
+        for (std::size_t i = 0; i < policy->allow.size(); ++i)
+            // It is compared last, so whatever else the rule asks is met.
+            if (policy->allow[i].first_unmet(account, context) == RuleField::second_factor) return {policy, i};
     return {nullptr, 0};
 }
 
@@ -89,6 +100,8 @@ std::string Decision::text() const {
             return "account-expired";
         case Reason::no_allow_rule:
             return "no-allow-rule";
+        case Reason::second_factor_needed:
+            return "second-factor-needed " + policy->name + "/allow[" + std::to_string(rule) + "]";
         case Reason::allow_rule:
             return rule_text("allow-rule", *policy, false, rule);
         case Reason::deny_rule:
@@ -110,7 +123,15 @@ Decision decide(const DirectorySnapshot& directory, const Account& account, cons
     const auto& policies = directory.policies_of(app.name);
     const auto denied = first_match(policies, &Policy::deny, account, context);
     const auto decided = denied.first != nullptr ? denied : first_match(policies, &Policy::allow, account, context);
-    if (decided.first == nullptr) return decision;
+    if (decided.first == nullptr) {
+        if (!directory.shortest_mfa_within()) return decision;
+        const auto asks = first_for_second_factor(policies, account, context);
+        if (asks.first == nullptr) return decision;
+        decision.reason = Reason::second_factor_needed;
+        decision.policy = asks.first;
+        decision.rule = asks.second;
+        return decision;
+    }
     decision.allowed = denied.first == nullptr;
     decision.reason = decision.allowed ? Reason::allow_rule : Reason::deny_rule;
     decision.policy = decided.first;
@@ -153,6 +174,8 @@ std::string_view to_word(RuleField field) noexcept {
             return "network";
         case RuleField::time:
             return "time";
+        case RuleField::second_factor:
+            return "second-factor";
     }
     return "unknown";
 }

@@ -19,6 +19,7 @@ struct Decision {
         account_not_yet_valid,
         account_expired,
         no_allow_rule,
+        second_factor_needed,  ///< an allow rule would match with a (younger) second factor, and no deny rule does
         allow_rule,
         deny_rule,
         role
@@ -26,7 +27,7 @@ struct Decision {
 
     bool allowed = false;
     Reason reason = Reason::no_allow_rule;
-    const Policy* policy = nullptr;  ///< the policy whose rule decided; null when none did
+    const Policy* policy = nullptr;  ///< the policy whose rule decided, or asks for the factor; null when none did
     std::size_t rule = 0;            ///< index in policy->allow or policy->deny
     Role role = Role::employee;      ///< of Reason::role
     std::uint64_t policy_version = 0;
@@ -34,7 +35,8 @@ struct Decision {
     std::string_view policy_name() const noexcept { return policy != nullptr ? std::string_view(policy->name) : ""; }
     /// As it goes on record; the first word is for programs, then the rule and its conditions, all of which were met:
     /// "allow-rule finance-uses-crm/allow[0] by department and network", "deny-rule p/deny[1] by group",
-    /// "no-allow-rule", "account-disabled", "account-not-yet-valid", "account-expired", "role administrator".
+    /// "no-allow-rule", "second-factor-needed p/allow[0]", "account-disabled", "account-not-yet-valid",
+    /// "account-expired", "role administrator".
     std::string text() const;
 };
 
@@ -59,11 +61,12 @@ struct RuleTrace {
 std::vector<RuleTrace> explain(const DirectorySnapshot& directory, const Account& account, const App& app,
                                const Context& context);
 
-/// "account", "group", "department", "role", "network", "time".
+/// "account", "group", "department", "role", "network", "time", "second-factor".
 std::string_view to_word(RuleField field) noexcept;
 
 /// Whether decisions may come out otherwise at `to` than at `from` although nothing was changed: a time window or an
 /// account's validity may have begun or ended. Windows are looked at once a minute. Also true when time went back.
+/// Says nothing of second factors, whose age is that of each session (see DirectorySnapshot::shortest_mfa_within()).
 bool time_matters(const DirectorySnapshot& directory, base::UtcTime from, base::UtcTime to) noexcept;
 
 }  // namespace usher::auth

@@ -3,12 +3,14 @@
 
 #include "auth/directory_rows.hpp"
 #include "auth/row_checks.hpp"
+#include "base/text.hpp"
 
 namespace usher::auth::rows {
 namespace {
 
 using base::sql::Transaction;
 using base::sql::Value;
+using namespace std::chrono_literals;
 
 /// Adds one value to the list that `field` names; false when there is no such list, or the value is not in its form.
 bool add_value(Rule& rule, const std::string& policy, const std::string& field, std::int64_t position,
@@ -24,6 +26,10 @@ bool add_value(Rule& rule, const std::string& policy, const std::string& field, 
     if (field == "network") {
         const auto network = base::Cidr::parse(value);
         return network && network->to_string() == value && (append(rule.networks, *network), true);
+    }
+    if (field == "mfa_within") {
+        rule.mfa_within = base::parse_duration(value);
+        return position == 0 && rule.mfa_within && base::format_duration(*rule.mfa_within) == value;
     }
     if (field == "time") {
         const auto window = TimeWindow::parse(value);
@@ -51,6 +57,8 @@ void insert_rules(Transaction& transaction, const Policy& policy, const std::str
         insert("role", rules[i].roles, [](Role role) { return std::string(to_word(role)); });
         insert("network", rules[i].networks, [](const base::Cidr& network) { return network.to_string(); });
         insert("time", rules[i].times, [](const TimeWindow& window) { return window.to_string(); });
+        const std::vector<base::Microseconds> ages(rules[i].mfa_within ? 1 : 0, rules[i].mfa_within.value_or(0s));
+        insert("mfa_within", ages, base::format_duration);
     }
 }
 
@@ -59,12 +67,13 @@ void insert_expectations(Transaction& transaction, const Policy& policy) {
         const auto& expected = policy.expect[i];
         const auto& address = expected.context.client_address;
         const auto& time = expected.context.time;
+        const auto& age = expected.context.second_factor_age;
         transaction.execute(
-            "INSERT INTO policy_expectations (policy, position, account, app, client_ip, at, allow) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO policy_expectations (policy, position, account, app, client_ip, at, allow, second_factor_age) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             {policy.name, static_cast<std::int64_t>(i), expected.account, expected.app,
              address ? Value(address->to_string()) : Value(), time ? Value(base::to_micros(*time)) : Value(),
-             std::int64_t{expected.allow}});
+             std::int64_t{expected.allow}, age ? Value(age->count()) : Value()});
     }
 }
 
@@ -76,6 +85,7 @@ Expectation read_expectation(const base::sql::Row& row) {
             corrupt("policies", row.text(0), "expects something of a malformed address");
     }
     if (const auto time = row.maybe_integer(5)) expected.context.time = base::from_micros(*time);
+    if (const auto age = row.maybe_integer(7)) expected.context.second_factor_age = base::Microseconds{*age};
     return expected;
 }
 
@@ -116,7 +126,8 @@ std::vector<Policy> read_policies(Transaction& transaction) {
             corrupt("policies", policy.name, "has a rule about something unknown");
     }
     for (const auto& row :
-         transaction.execute("SELECT policy, position, account, app, client_ip, at, allow FROM policy_expectations "
+         transaction.execute("SELECT policy, position, account, app, client_ip, at, allow, second_factor_age "
+                             "FROM policy_expectations "
                              "ORDER BY policy, position")) {
         auto& policy = policy_of("policy_expectations", row.text(0));
         append_at("policies", policy.name, policy.expect, row.integer(1), read_expectation(row));

@@ -18,7 +18,7 @@ std::vector<std::shared_ptr<Session>> read_sessions(Transaction& transaction) {
     const auto rows = transaction.execute(
         "SELECT id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, device_model, "
         "device_os, "
-        "device_language, created_at, expires_at, last_used_at FROM sessions");
+        "device_language, created_at, expires_at, last_used_at, second_factor_at FROM sessions");
     sessions.reserve(rows.size());
     for (const auto& row : rows) {
         auto session = std::make_shared<Session>();
@@ -31,6 +31,7 @@ std::vector<std::shared_ptr<Session>> read_sessions(Transaction& transaction) {
         session->expires_at = base::from_micros(row.integer(11));
         session->last_used_us = row.integer(12);
         session->stored_last_used_us = row.integer(12);
+        session->second_factor_us = row.maybe_integer(13).value_or(0);
         const auto id = base::Uuid::parse(session->id);
         const bool good = id && id->to_string() == session->id && hash.size() == session->token_sha256.size() &&
                           session->created_at < session->expires_at && check_device(session->device).ok() &&
@@ -59,11 +60,13 @@ void insert(Transaction& transaction, const Session& session) {
     const auto& device = session.device;
     transaction.execute(
         "INSERT INTO sessions (id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, "
-        "device_model, device_os, device_language, created_at, expires_at, last_used_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "device_model, device_os, device_language, created_at, expires_at, last_used_at, second_factor_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         {session.id, session.account_id, Blob{hash}, session.client_ip, device.device_id, device.name, device.brand,
          device.model, device.os, device.language, base::to_micros(session.created_at),
-         base::to_micros(session.expires_at), session.last_used_us.load()});
+         base::to_micros(session.expires_at), session.last_used_us.load(),
+         session.second_factor_us.load() == 0 ? base::sql::Value()
+                                              : base::sql::Value(session.second_factor_us.load())});
 }
 
 void erase_session(Transaction& transaction, const std::string& id) {
@@ -72,6 +75,11 @@ void erase_session(Transaction& transaction, const std::string& id) {
 
 void erase_sessions_of(Transaction& transaction, const std::string& account_id) {
     transaction.execute("DELETE FROM sessions WHERE account_id = $1", {account_id});
+}
+
+bool update_second_factor(Transaction& transaction, const std::string& id, std::int64_t second_factor_us) {
+    transaction.execute("UPDATE sessions SET second_factor_at = $2 WHERE id = $1", {id, second_factor_us});
+    return transaction.changed_rows() == 1;
 }
 
 void update_last_used(Transaction& transaction, const std::string& id, std::int64_t last_used_us) {

@@ -15,6 +15,8 @@ bool is_current(base::sql::Transaction& transaction, const Account& account);
 void insert(base::sql::Transaction& transaction, const Session& session);
 void erase_session(base::sql::Transaction& transaction, const std::string& id);
 void erase_sessions_of(base::sql::Transaction& transaction, const std::string& account_id);
+/// Whether the row was there.
+bool update_second_factor(base::sql::Transaction& transaction, const std::string& id, std::int64_t second_factor_us);
 void update_last_used(base::sql::Transaction& transaction, const std::string& id, std::int64_t last_used_us);
 
 }  // namespace usher::auth::rows

@@ -94,6 +94,12 @@ struct Sessions::Impl {
         session.last_used_us.store(base::to_micros(clock.utc()), std::memory_order_relaxed);
     }
 
+    void mark_second_factor(const Session& session, std::int64_t utc_us, base::MonoTime mono) const noexcept {
+        // In this order: whoever sees that there is one sees its moment too.
+        session.second_factor_mono_us.store(mono.time_since_epoch().count());
+        session.second_factor_us.store(utc_us);
+    }
+
     /// Puts a stored session onto this boot's clock. What the wall clock did meanwhile cannot be known, so times of the
     /// future count as now, and no limit grows beyond what is configured today.
     void place_in_time(Session& session) const {
@@ -103,6 +109,9 @@ struct Sessions::Impl {
         session.expires_mono = now + std::min(absolute, limits.absolute);
         const auto unused = std::max(base::Microseconds{0}, utc - base::from_micros(session.last_used_us.load()));
         session.last_used_mono_us = (now - unused).time_since_epoch().count();
+        const auto proved = session.second_factor_us.load();
+        const auto age = std::max(base::Microseconds{0}, utc - base::from_micros(proved));
+        if (proved != 0) mark_second_factor(session, proved, now - age);
     }
 
     /// Takes a row in, unless it has expired. Returns whether it is live now.
@@ -161,7 +170,8 @@ void Sessions::set_listener(std::function<void(const SessionPtr&, SessionEnd)> o
     impl_->listener = std::move(on_end);
 }
 
-Result<Sessions::Created> Sessions::create(const Account& account, std::string_view client_ip, DeviceClaims device) {
+Result<Sessions::Created> Sessions::create(const Account& account, std::string_view client_ip, DeviceClaims device,
+                                           bool second_factor) {
     if (auto ok = check_device(device); !ok) return ok.error();
     if (auto ok = check_text("client_ip", client_ip); !ok) return ok.error();
 
@@ -190,6 +200,8 @@ Result<Sessions::Created> Sessions::create(const Account& account, std::string_v
         session->expires_mono = impl_->clock.mono() + impl_->limits.absolute;
         impl_->mark_used(*session, impl_->clock.mono());
         session->stored_last_used_us = session->last_used_us.load();
+        if (second_factor)
+            impl_->mark_second_factor(*session, base::to_micros(session->created_at), impl_->clock.mono());
 
         displaced = impl_->table.of_account(account.id);
         const auto others_max = std::max<std::size_t>(impl_->limits.per_account, 1) - 1;
@@ -237,6 +249,27 @@ void Sessions::touch(const Session& session) noexcept {
     const auto now = impl_->clock.mono();
     // A session that has idled out is not brought back by late traffic.
     if (impl_->valid(session, now)) impl_->mark_used(session, now);
+}
+
+Result<void> Sessions::renew_second_factor(const Session& session) {
+    std::lock_guard lock(impl_->lock_of(session.account_id));
+    const Error ended{Errc::not_found, "the session has ended"};
+    if (!valid(session)) return ended;
+    const auto now = base::to_micros(impl_->clock.utc());
+    const auto mono = impl_->clock.mono();
+    auto stored = impl_->database.transaction([&](Transaction& transaction) -> Result<void> {
+        if (!rows::update_second_factor(transaction, session.id, now)) return ended;
+        return {};
+    });
+    if (!stored) return stored;
+    impl_->mark_second_factor(session, now, mono);
+    return {};
+}
+
+std::optional<base::Microseconds> Sessions::second_factor_age(const Session& session) const noexcept {
+    if (session.second_factor_us.load() == 0) return std::nullopt;
+    const base::MonoTime proved{base::Microseconds{session.second_factor_mono_us.load()}};
+    return std::max(base::Microseconds{0}, impl_->clock.mono() - proved);
 }
 
 bool Sessions::valid(const Session& session) const noexcept { return impl_->valid(session, impl_->clock.mono()); }
@@ -378,6 +411,12 @@ Result<bool> Sessions::refresh() {
         for (auto& row : stored) {
             in_database.insert(row->id);
             if (const auto session = find(row->id)) {
+                if (row->second_factor_us.load() > session->second_factor_us.load()) {
+                    impl_->place_in_time(*row);
+                    impl_->mark_second_factor(*session, row->second_factor_us.load(),
+                                              base::MonoTime{base::Microseconds{row->second_factor_mono_us.load()}});
+                    changed = true;
+                }
                 if (row->last_used_us.load() <= session->last_used_us.load()) continue;
                 impl_->place_in_time(*row);
                 session->last_used_mono_us = row->last_used_mono_us.load();

@@ -45,6 +45,8 @@ struct Session {
     mutable std::atomic<std::int64_t> last_used_us{0};  ///< UTC microseconds; relaxed, as all of these
     mutable std::atomic<std::int64_t> last_used_mono_us{0};
     mutable std::atomic<std::int64_t> stored_last_used_us{0};  ///< what the database has
+    mutable std::atomic<std::int64_t> second_factor_us{0};     ///< UTC microseconds; 0: no second factor yet
+    mutable std::atomic<std::int64_t> second_factor_mono_us{0};
     mutable std::atomic<bool> ended{false};
 };
 using SessionPtr = std::shared_ptr<const Session>;
@@ -67,7 +69,9 @@ public:
     /// oldest one is displaced. failed_precondition when the account is not active, is gone, or has changed since
     /// `account` was read: a password that was verified against the old hash opens no session after the new one is in
     /// force. invalid_argument for device claims that are too long or malformed; resource_exhausted past the total.
-    base::Result<Created> create(const Account& account, std::string_view client_ip, DeviceClaims device);
+    /// `second_factor`: it was signed in with one just now.
+    base::Result<Created> create(const Account& account, std::string_view client_ip, DeviceClaims device,
+                                 bool second_factor = false);
 
     /// The session of a token, when it is valid now; marks it used. nullptr for anything else, in the same time. No
     /// I/O.
@@ -76,6 +80,11 @@ public:
     std::optional<EndedSession> ended(std::string_view token) const;
     /// Marks use by live traffic (a tunnel that moved bytes keeps its session from idling out).
     void touch(const Session& session) noexcept;
+    /// A second factor was proved just now: durably, and in force when this returns. not_found when the session has
+    /// ended. Blocks on the database.
+    base::Result<void> renew_second_factor(const Session& session);
+    /// Since the session's last second factor; nullopt when it has none. No I/O.
+    std::optional<base::Microseconds> second_factor_age(const Session& session) const noexcept;
     /// Whether the session still stands now (not ended, within both limits).
     bool valid(const Session& session) const noexcept;
     base::UtcTime expires_at(const Session& session) const noexcept;  ///< the earlier of both limits
@@ -104,8 +113,9 @@ public:
     Swept sweep();
 
     /// Takes over what another gateway did in the same database: ends (as revoked) the sessions whose rows are gone,
-    /// loads new rows, and the later use of the two. Returns whether anything changed. Reads the whole table, and lets
-    /// no session begin or end meanwhile: for a poll every few seconds where gateways share a database.
+    /// loads new rows, and the later use and second factor of the two. Returns whether anything changed. Reads the
+    /// whole table, and lets no session begin or end meanwhile: for a poll every few seconds where gateways share a
+    /// database.
     base::Result<bool> refresh();
 
     /// Called for each session that ended, after it ended, on the ending thread, without a lock held. Set once, before

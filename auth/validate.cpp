@@ -108,6 +108,8 @@ Result<void> canonicalize_rule(const std::string& field, Rule& rule) {
         if (role_from_word(to_word(rule.roles[n])) != rule.roles[n])
             return invalid(indexed(field + ".roles", n), "is none that exists");
     }
+    if (rule.mfa_within && (*rule.mfa_within < mfa_within_min || *rule.mfa_within > mfa_within_max))
+        return invalid(field + ".mfa_within", "must be from 1s to 366d");
     for (std::size_t n = 0; n < rule.networks.size(); ++n) {
         const auto again = base::Cidr::parse(rule.networks[n].to_string());
         if (!again || *again != rule.networks[n])
@@ -123,6 +125,9 @@ Result<void> canonicalize_rules(std::string_view list, std::vector<Rule>& rules,
         values += rule.accounts.size() + rule.groups.size() + rule.departments.size() + rule.roles.size() +
                   rule.networks.size() + rule.times.size();
         if (auto ok = canonicalize_rule(indexed(list, i), rule); !ok) return ok;
+        // It would deny whoever has proved more.
+        if (rule.mfa_within && list == "deny")
+            return invalid(indexed(list, i) + ".mfa_within", "belongs into rules of 'allow' only");
     }
     if (values > policy_values_max) {
         return invalid(
@@ -140,6 +145,9 @@ Result<void> canonicalize_expectations(std::vector<Expectation>& list) {
         if (!canonical) return invalid(field + ".account", quoted(list[i].account) + " cannot be a username");
         list[i].account = std::move(*canonical);
         if (auto ok = check_name(list[i].app); !ok) return invalid(field + ".app", ok.error().message);
+        const auto& age = list[i].context.second_factor_age;
+        if (age && (*age < base::Microseconds{0} || *age > mfa_within_max))
+            return invalid(field + ".second_factor_age", "must be from 0s to 366d");
     }
     return {};
 }

@@ -18,6 +18,8 @@ inline constexpr std::size_t rules_max = 1000;           ///< of one list
 inline constexpr std::size_t policy_values_max = 10000;  ///< over all rules of a policy: bounds one decision
 inline constexpr std::size_t expectations_max = 1000;    ///< of one policy
 inline constexpr std::size_t resources_max = 1000;
+inline constexpr base::Microseconds mfa_within_min{std::chrono::seconds{1}};
+inline constexpr base::Microseconds mfa_within_max{std::chrono::hours{24 * 366}};
 
 /// At most 200 bytes of UTF-8 without control characters (C0, DEL, C1, line and paragraph separators).
 base::Result<void> check_text(std::string_view field, std::string_view value);

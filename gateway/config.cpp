@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "auth/sealing.hpp"
 #include "base/text.hpp"
 
 namespace usher::gateway {
@@ -218,6 +219,11 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
             !c.database.starts_with("postgres://"))
             r.fail(n.Mark(), "'database' must be sqlite or a postgresql:// URL");
     };
+    const auto sealing_keys = [&](const YAML::Node& n, const std::string& k) {
+        if (!n.IsSequence() || n.size() == 0 || n.size() > auth::SealingKeys::keys_max)
+            r.fail(n.Mark(), "'sealing_keys' must be a list of 1 to 8 files");
+        for (const auto& entry : n) c.sealing_keys.push_back(r.text(entry, k));
+    };
     r.mapping(root, "the top level",
               {{"listen", [&](auto& n, auto& k) { c.listen = r.listen(n, k); }},
                {"metrics", [&](auto& n, auto& k) { c.metrics = r.listen(n, k); }},
@@ -231,7 +237,8 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
                {"dns", [&](auto& n, auto&) { read_dns(r, n, c); }},
                {"journal", journal},
                {"limits", limits},
-               {"hashing", hashing}});
+               {"hashing", hashing},
+               {"sealing_keys", sealing_keys}});
 }
 
 }  // namespace

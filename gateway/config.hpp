@@ -71,6 +71,8 @@ struct Config {
     } limits;
 
     auth::HashCost hashing;
+
+    std::vector<std::string> sealing_keys;  ///< files; the first one seals; empty: one is made in data_dir/keys
 };
 
 /// Reads and checks the file. Relative paths in it are relative to the working directory, as for any program. The error

@@ -18,6 +18,7 @@
 #include "gateway/control/operation.hpp"
 #include "gateway/data_dir.hpp"
 #include "gateway/metrics_server.hpp"
+#include "gateway/sealing_keys.hpp"
 #include "gateway/services.hpp"
 #include "gateway/sockets.hpp"
 #include "gateway/worker.hpp"
@@ -164,6 +165,21 @@ private:
         auto sessions = auth::Sessions::open(*database_, clock_, config_.sessions);
         if (!sessions) return Error{sessions.error().code, "'database': " + sessions.error().message};
         sessions_ = std::move(*sessions);
+        return open_second_factors();
+    }
+
+    base::Result<void> open_second_factors() {
+        auto keys = load_sealing_keys(config_.sealing_keys, dir_->file("keys"));
+        if (!keys) return Error{keys.error().code, "'sealing_keys': " + keys.error().message};
+        second_factors_ = std::make_unique<auth::SecondFactors>(*database_, clock_, std::move(*keys));
+        auto lost = second_factors_->count_unopenable();
+        if (!lost) return Error{lost.error().code, "'database': " + lost.error().message};
+        // The others can sign in, so this is no reason not to start.
+        if (*lost > 0)
+            base::log_error(
+                "second factors are sealed with a key that is not in 'sealing_keys'; these accounts cannot "
+                "sign in until it is given back, or their second factors are reset",
+                {{"accounts", *lost}});
         return {};
     }
 
@@ -204,9 +220,9 @@ private:
         hashing_ = std::make_unique<auth::HashingWorker>(64, config_.hashing);
         gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, clock_);
         services_ = std::make_unique<Services>(
-            Services{config_, clock_, *directory_, *sessions_, *hashing_, throttle_, *journal_, background_, metrics_,
-                     *gatekeeper_, connection_limits_, tunnel_limits_, descriptors_, tls_, draining_,
-                     [this](int fd) { return control_->serve_tunnel(fd); },
+            Services{config_, clock_, *directory_, *sessions_, *hashing_, throttle_, *second_factors_, *journal_,
+                     background_, metrics_, *gatekeeper_, connection_limits_, tunnel_limits_, descriptors_, tls_,
+                     draining_, [this](int fd) { return control_->serve_tunnel(fd); },
                      [this](const std::string& id) { return enforce(id); },
                      [this](const std::string& id) { return count_accesses(id); }});
 
@@ -232,9 +248,9 @@ private:
         }
         auto control = control::ControlServer::start(
             dir_->file("control.sock"),
-            control::ControlDependencies{*directory_, *sessions_, *hashing_, *journal_, *store_, *shipper_, clock_,
-                                         [this](const std::string& id) { return count_accesses(id); },
-                                         [this] { return enforce({}); }, this});
+            control::ControlDependencies{
+                *directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_, *shipper_, clock_,
+                [this](const std::string& id) { return count_accesses(id); }, [this] { return enforce({}); }, this});
         if (!control) return Error{control.error().code, "control API: " + control.error().message};
         control_ = std::move(*control);
         if (config_.metrics) {
@@ -368,6 +384,7 @@ private:
         services_.reset();
         gatekeeper_.reset();
         store_.reset();
+        second_factors_.reset();
         sessions_.reset();
         directory_.reset();
         database_.reset();
@@ -398,6 +415,7 @@ private:
     std::unique_ptr<audit::Journal> journal_;
     std::unique_ptr<audit::Shipper> shipper_;
     std::unique_ptr<auth::HashingWorker> hashing_;
+    std::unique_ptr<auth::SecondFactors> second_factors_;
     std::unique_ptr<Gatekeeper> gatekeeper_;
     std::unique_ptr<Services> services_;
     std::vector<std::unique_ptr<Worker>> workers_;

@@ -9,14 +9,22 @@ std::string_view token_of(const Credential& credential) {
     return {};
 }
 
-auth::Context context_of(const std::string& client_ip, const base::Clock& clock) {
-    return {base::IpAddress::parse(client_ip), clock.utc()};
+/// What a denied client is told. That a second factor is missing is said only where policy allows with one, so an app
+/// that is denied and one that does not exist stay the same.
+std::string denial_detail(const auth::Decision& decision, const auth::Account& account) {
+    if (decision.reason != auth::Decision::Reason::second_factor_needed) return "no policy allows this destination";
+    return account.second_factor ? "a fresh second factor is needed: usher second-factor verify"
+                                 : "a second factor is needed: usher second-factor enroll";
 }
 
 }  // namespace
 
 bool is_control(const base::Destination& destination) {
     return destination.host == auth::control_app_host && destination.port == 443;
+}
+
+auth::Context Gatekeeper::context(const auth::Session& session, const std::string& client_ip) const {
+    return {base::IpAddress::parse(client_ip), clock_.utc(), sessions_.second_factor_age(session)};
 }
 
 std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& credential) {
@@ -54,15 +62,15 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
         deny(record, "no-app");
         return Refusal{403, "no policy allows this destination", std::move(record)};
     }
-    const auto context = context_of(peer.ip, clock_);
-    const auth::Decision decision = control ? auth::decide_control(*subject->directory, *subject->account, context)
-                                            : auth::decide(*subject->directory, *subject->account, *app, context);
+    const auto known = context(*subject->session, peer.ip);
+    const auth::Decision decision = control ? auth::decide_control(*subject->directory, *subject->account, known)
+                                            : auth::decide(*subject->directory, *subject->account, *app, known);
     record.set_app(control ? std::string(auth::control_app_name) : app->name);
     record.set_policy(std::string(decision.policy_name()));
     record.set_policy_version(decision.policy_version);
     if (!decision.allowed) {
         deny(record, decision.text());
-        return Refusal{403, "no policy allows this destination", std::move(record)};
+        return Refusal{403, denial_detail(decision, *subject->account), std::move(record)};
     }
     record.add_reasons(decision.text());
     Admission admission{subject->session, control, {}, std::move(record)};
@@ -76,21 +84,24 @@ std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) co
     if (session.ended.load(std::memory_order_acquire)) return CloseReason::REVOKED;
     const auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session.account_id);
-    const auto context = context_of(access.record().client_ip(), clock_);
-    if (account == nullptr || auth::standing(*account, context.time) != auth::Standing::good)
-        return CloseReason::REVOKED;
+    const auto known = context(session, access.record().client_ip());
+    if (account == nullptr || auth::standing(*account, known.time) != auth::Standing::good) return CloseReason::REVOKED;
     if (is_control(access.destination()))
-        return auth::decide_control(*directory, *account, context).allowed ? std::nullopt
-                                                                           : std::optional(CloseReason::REVOKED);
+        return auth::decide_control(*directory, *account, known).allowed ? std::nullopt
+                                                                         : std::optional(CloseReason::REVOKED);
     const auth::App* app = directory->find_app(access.destination());
     // The same destination under another app is another access: its own record has to say so.
     if (app == nullptr || app->name != access.record().app()) return CloseReason::POLICY_CHANGED;
-    if (!auth::decide(*directory, *account, *app, context).allowed) return CloseReason::POLICY_CHANGED;
+    if (!auth::decide(*directory, *account, *app, known).allowed) return CloseReason::POLICY_CHANGED;
     return std::nullopt;
 }
 
 bool Gatekeeper::time_matters(base::UtcTime from, base::UtcTime to) const {
     return auth::time_matters(*directory_.snapshot(), from, to);
+}
+
+std::optional<base::Microseconds> Gatekeeper::shortest_mfa_within() const {
+    return directory_.snapshot()->shortest_mfa_within();
 }
 
 }  // namespace usher::gateway

@@ -52,6 +52,13 @@ public:
     /// or an account's validity began or ended.
     bool time_matters(base::UtcTime from, base::UtcTime to) const;
 
+    /// The shortest age of a second factor that a policy asks for. judge() may say something else, although nothing was
+    /// changed, of an access whose session's second factor is older.
+    std::optional<base::Microseconds> shortest_mfa_within() const;
+
+    /// What is known of an attempt by the session from that address now.
+    auth::Context context(const auth::Session& session, const std::string& client_ip) const;
+
     /// The session and account of a credential; nullopt when either is not valid now.
     struct Subject {
         auth::SessionPtr session;

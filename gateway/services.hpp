@@ -8,6 +8,7 @@
 #include "audit/journal/journal.hpp"
 #include "auth/directory.hpp"
 #include "auth/password.hpp"
+#include "auth/second_factor.hpp"
 #include "auth/sessions.hpp"
 #include "base/clock.hpp"
 #include "gateway/background.hpp"
@@ -46,6 +47,7 @@ struct Services {
     auth::Sessions& sessions;
     auth::HashingWorker& hashing;
     auth::SignInThrottle& throttle;
+    auth::SecondFactors& second_factors;
     audit::Journal& journal;
     Background& background;
     Metrics& metrics;

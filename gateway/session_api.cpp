@@ -1,12 +1,12 @@
 #include "gateway/session_api.hpp"
 
-#include "audit/audit.hpp"
 #include "auth/policy.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "gateway/api_answer.hpp"
+#include "gateway/second_factor_api.hpp"
 #include "gateway/sign_in.hpp"
 #include "wire/http1/authorization.hpp"
-#include "wire/http1/json_object.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
@@ -14,61 +14,11 @@ using wire::http1::Response;
 
 namespace {
 
-constexpr std::size_t body_bytes_max = 8 * 1024;
-
-std::string error_json(std::string_view code) { return "{\"error\":" + base::json_quote(code) + "}"; }
-
-/// Sends and says whether the connection goes on.
-asio::awaitable<bool> answer(Exchange& exchange, Response response, bool keep) {
-    if (!keep) response.close();
-    const bool sent = co_await exchange.send(response);
-    co_return sent&& keep;
-}
-
-Response failure(int status, std::string_view code) {
-    Response response(status);
-    response.no_store().json(error_json(code));
-    if (status == 401) response.challenge();
-    return response;
-}
-
-asio::awaitable<bool> fail(Exchange& exchange, int status, std::string_view code, bool keep) {
-    return answer(exchange, failure(status, code), keep);
-}
-
-Response success(const std::string& json) {
-    Response response(200);
-    response.no_store().json(json);
-    return response;
-}
-
-Credential credential_of(const wire::http1::Request& request) {
-    const std::string* value = request.field("authorization");
-    if (value == nullptr) return std::monostate{};
-    auto parsed = wire::http1::parse_authorization(*value);
-    if (auto* bearer = std::get_if<wire::http1::Bearer>(&parsed)) return std::move(*bearer);
-    // The API knows Bearer only (RFC 6750): a Basic password here would be an invitation to send real passwords.
-    return std::monostate{};
-}
-
 asio::awaitable<bool> sign_in(Exchange& exchange, wire::http1::Request& request, bool keep) {
     auto& services = exchange.worker().services();
-    const std::string* type = request.field("content-type");
-    const auto is_json = [](std::string_view t) {
-        return base::to_lower(t.substr(0, t.find(';'))) == "application/json";
-    };
-    if (type == nullptr || !is_json(*type))
-        co_return co_await fail(exchange, 415, "content-type-must-be-application/json", false);
-    if (request.content_length == 0) co_return co_await fail(exchange, 400, "body-missing", false);
-    if (request.content_length > body_bytes_max) co_return co_await fail(exchange, 413, "body-too-large", false);
-
-    std::string body;
-    if (!co_await exchange.read_body(static_cast<std::size_t>(request.content_length), body)) co_return false;
-    exchange.clear_deadline();
-    auto parsed = wire::http1::parse_json_object(body);
-    base::wipe(body);
-    if (!parsed) co_return co_await fail(exchange, 400, "malformed-json", false);
-    auto form = read_sign_in_form(std::move(*parsed));
+    auto object = co_await read_form(exchange, request);
+    if (!object) co_return false;
+    auto form = read_sign_in_form(std::move(*object));
     if (!form) co_return co_await fail(exchange, 400, form.error().message, false);
 
     auto outcome = co_await sign_in(services, exchange.worker(), exchange.peer(), std::move(*form));
@@ -79,16 +29,12 @@ asio::awaitable<bool> sign_in(Exchange& exchange, wire::http1::Request& request,
                                ",\"username\":" + base::json_quote(outcome.username) + ",\"expires_at\":" +
                                base::json_quote(base::format_rfc3339(services.sessions.expires_at(*outcome.session))) +
                                "}";
-            Response response(201);
-            response.no_store().json(json);
+            Response response = success(json, 201);
             base::wipe(json);
             co_return co_await answer(exchange, std::move(response), keep);
         }
-        case 429: {
-            Response response = failure(429, "too-many-sign-ins");
-            response.field("retry-after", std::to_string(outcome.retry_after_seconds));
-            co_return co_await answer(exchange, std::move(response), keep);
-        }
+        case 429:
+            co_return co_await fail_throttled(exchange, outcome.retry_after_seconds, keep);
         case 503:
             co_return co_await fail(exchange, 503, "unavailable", keep);
         default:
@@ -108,6 +54,9 @@ asio::awaitable<bool> current_session(Exchange& exchange, const Gatekeeper::Subj
         ",\"department\":" + base::json_quote(subject.account->department) +
         ",\"created_at\":" + base::json_quote(base::format_rfc3339(subject.session->created_at)) +
         ",\"expires_at\":" + base::json_quote(base::format_rfc3339(services.sessions.expires_at(*subject.session)));
+    json += std::string(",\"second_factor\":") + (subject.account->second_factor ? "true" : "false");
+    if (const auto proved = subject.session->second_factor_us.load(); proved != 0)
+        json += ",\"second_factor_at\":" + base::json_quote(base::format_rfc3339(base::from_micros(proved)));
     if (open) json += ",\"open_accesses\":" + std::to_string(*open);
     json += "}";
     co_return co_await answer(exchange, success(json), keep);
@@ -142,7 +91,7 @@ Response not_signed_in(Services& services, const wire::http1::Request& request) 
 
 asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
     std::string json = "{\"apps\":[";
-    const auth::Context context{base::IpAddress::parse(exchange.peer().ip), exchange.worker().services().clock.utc()};
+    const auto context = exchange.worker().services().gatekeeper.context(*subject.session, exchange.peer().ip);
     auto add = [&json, first = true](const std::string& name, const auto& destinations) mutable {
         json += std::string(std::exchange(first, false) ? "" : ",") + "{\"name\":" + base::json_quote(name) +
                 ",\"destinations\":[";
@@ -169,18 +118,20 @@ asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request
     const bool sessions = path == "/.usher/v1/sessions";
     const bool current = path == "/.usher/v1/sessions/current";
     const bool apps = path == "/.usher/v1/apps";
-    if (!sessions && !current && !apps) co_return co_await fail(exchange, 404, "not-found", false);
+    const auto factor = second_factor_request(path);
+    if (!sessions && !current && !apps && !factor) co_return co_await fail(exchange, 404, "not-found", false);
 
     if (sessions && request.method == "POST") {
         if (services.draining.load(std::memory_order_relaxed))
             co_return co_await fail(exchange, 503, "shutting-down", false);
         co_return co_await sign_in(exchange, request, keep);
     }
+    if (factor && request.method == "POST") co_return co_await serve_second_factor(exchange, request, *factor, keep);
     const bool known =
         (current && (request.method == "GET" || request.method == "DELETE")) || (apps && request.method == "GET");
     if (!known) {
         Response response = failure(405, "method-not-allowed");
-        response.field("allow", sessions ? "POST" : current ? "GET, DELETE" : "GET");
+        response.field("allow", sessions || factor ? "POST" : current ? "GET, DELETE" : "GET");
         co_return co_await answer(exchange, std::move(response), false);
     }
     if (request.content_length != 0) co_return co_await fail(exchange, 400, "unexpected-body", false);

@@ -3,59 +3,11 @@
 #include "audit/audit.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "gateway/proof.hpp"
 
 namespace usher::gateway {
 namespace asio = boost::asio;
 using usher::v1::SessionRecord;
-
-namespace {
-
-SessionRecord session_record(SessionRecord::Event::Value event, const Peer& peer, const std::string& username) {
-    SessionRecord record;
-    record.set_event(event);
-    record.set_username(username);
-    record.set_client_ip(peer.ip);
-    return record;
-}
-
-/// Appends and waits; false when it did not become durable.
-asio::awaitable<bool> durable(Services& services, const SessionRecord& record) {
-    auto append = [&services, bytes = audit::encode(record)](auto done) mutable {
-        services.journal.append(std::move(bytes), done);
-    };
-    auto result = co_await await_callback<base::Result<std::uint64_t>>(std::move(append));
-    co_return result.ok();
-}
-
-/// Whose tries an attempt counts against. Where the account is signed in already it has a budget of its own, so that a
-/// stranger who tries passwords elsewhere cannot lock its owner out.
-std::string sign_in_budget(Services& services, const Peer& peer, const auth::Account* account,
-                           const std::string& username) {
-    if (account == nullptr) return username;
-    constexpr std::size_t looked_at = 100;
-    for (const auto& session : services.sessions.list(account->id, "", looked_at))
-        if (session->client_ip == peer.ip) return username + " at " + peer.ip;
-    return username;
-}
-
-/// The word on record for an account that may do nothing now; nullptr when it may.
-const char* standing_reason(auth::Standing standing) {
-    switch (standing) {
-        case auth::Standing::disabled:
-            return "account-disabled";
-        case auth::Standing::not_yet_valid:
-            return "account-not-yet-valid";
-        case auth::Standing::expired:
-            return "account-expired";
-        case auth::Standing::good:
-            break;
-    }
-    return nullptr;
-}
-
-std::int64_t seconds_rounded_up(base::Microseconds d) { return (d.count() + 999'999) / 1'000'000; }
-
-}  // namespace
 
 base::Result<SignInForm> read_sign_in_form(wire::http1::JsonObject object) {
     const auto bad = [](const char* token) { return base::Error{base::Errc::invalid_argument, token}; };
@@ -66,6 +18,8 @@ base::Result<SignInForm> read_sign_in_form(wire::http1::JsonObject object) {
     if (object.member("password") == nullptr) return bad("password-missing");
     form.password = object.take_secret("password");
     if (form.password.size() > auth::password_bytes_max) return bad("password-too-long");
+    form.second_factor = object.take_secret("second_factor");
+    if (form.second_factor.size() > second_factor_bytes_max) return bad("second-factor-too-long");
     for (const auto& [key, value] : object.members)
         if (key != "username" && key != "password") return bad("unknown-field");
     for (const auto& [name, members] : object.objects) {
@@ -98,61 +52,34 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     // A name that cannot be an account's is throttled under one key: spelling variants must not each get a budget of
     // their own.
     const auto canonical = auth::canonical_username(form.username);
-    const std::string username = canonical.value_or("?");
     const auto directory = services.directory.snapshot();
-    const auth::Account* account = canonical ? directory->account_by_username(*canonical) : nullptr;
-    const std::string budget = sign_in_budget(services, peer, account, username);
-    const auto verdict = services.throttle.take(peer.ip, budget, services.clock.mono());
-    if (!verdict.allowed) {
-        worker.refuse_by_limit(peer, "sign_ins_per_minute");
-        outcome.status = 429;
-        outcome.retry_after_seconds = seconds_rounded_up(verdict.retry_after);
-        co_return outcome;
-    }
-
-    // An unknown name costs the same look-up and the same hash as a known one.
-    const std::string account_id = account != nullptr ? account->id : "00000000-0000-0000-0000-000000000000";
-    auto read_hash = [&services, account_id] { return services.directory.password_hash(account_id); };
-    auto hash = co_await services.background.run<std::string>(std::move(read_hash));
-    if (!hash && hash.error().code != base::Errc::not_found) {
-        services.throttle.give_back(peer.ip, budget, services.clock.mono());
-        outcome.status = 503;
-        co_return outcome;
-    }
-    auto verify = [&services, text = hash ? *hash : std::string(), password = std::move(form.password)](
-                      auto done) mutable { services.hashing.verify(std::move(text), std::move(password), done); };
-    auto matches = co_await await_callback<base::Result<bool>>(std::move(verify));
-    if (!matches) {
-        services.throttle.give_back(peer.ip, budget, services.clock.mono());
-        services.metrics.limited("hashing-queue");
-        outcome.status = 503;
-        co_return outcome;
-    }
-
-    const char* reason = nullptr;
-    if (account == nullptr)
-        reason = "unknown-account";
-    else if (!*matches)
-        reason = "wrong-password";
-    else
-        reason = standing_reason(auth::standing(*account, services.clock.utc()));
-    if (reason != nullptr) {
+    Claim claim;
+    claim.account = canonical ? directory->account_by_username(*canonical) : nullptr;
+    claim.username = canonical.value_or("?");
+    claim.password = std::move(form.password);
+    claim.second_factor = std::move(form.second_factor);
+    const auth::Account* account = claim.account;
+    auto proof = co_await prove(services, worker, peer, claim);
+    if (proof.status == 200) co_await use_proof(services, peer, claim, proof);
+    outcome.status = proof.status;
+    outcome.retry_after_seconds = proof.retry_after_seconds;
+    if (proof.status == 401) {
         services.metrics.sign_ins_failed.Increment();
         SessionRecord record =
             session_record(SessionRecord::Event::SIGN_IN_FAILED, peer,
                            account != nullptr ? account->username : base::escape_for_terminal(form.username, 64));
         if (account != nullptr) record.set_account_id(account->id);
         *record.mutable_device() = to_proto(form.device);
-        record.set_reason(reason);
-        if (!co_await durable(services, record)) outcome.status = 503;
-        co_return outcome;
+        record.set_reason(proof.reason);
+        if (!co_await record_durably(services, std::move(record))) outcome.status = 503;
     }
+    if (proof.status != 200) co_return outcome;
 
-    services.throttle.give_back(peer.ip, budget, services.clock.mono());
     // The account as it was read before its hash: when it was disabled or got another password while the old one was
     // being hashed, the session is refused.
-    auto create = [&services, as_read = *account, ip = peer.ip, device = form.device] {
-        return services.sessions.create(as_read, ip, device);
+    auto create = [&services, as_read = *account, ip = peer.ip, device = form.device,
+                   second_factor = proof.second_factor.has_value()] {
+        return services.sessions.create(as_read, ip, device, second_factor);
     };
     auto created = co_await services.background.run<auth::Sessions::Created>(std::move(create));
     if (!created) {
@@ -164,8 +91,9 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     SessionRecord record = session_record(SessionRecord::Event::SIGNED_IN, peer, account->username);
     record.set_account_id(account->id);
     record.set_session_id(created->session->id);
+    record.set_second_factor(std::string(second_factor_word(proof)));
     *record.mutable_device() = to_proto(form.device);
-    if (!co_await durable(services, record)) {
+    if (!co_await record_durably(services, std::move(record))) {
         // No session without its record either.
         auto take_back = [&services, id = created->session->id] {
             auto result = services.sessions.end(id, auth::SessionEnd::revoked, [] { return base::Result<void>(); });

@@ -12,11 +12,14 @@ namespace usher::gateway {
 struct SignInForm {
     std::string username;  ///< as typed
     base::Secret password;
+    base::Secret second_factor;  ///< a code of the app, or a recovery code; may be empty
     auth::DeviceClaims device;
 };
 
-/// Reads {"username", "password", "device": {...}} and nothing else. The error's message is a fixed token for the
-/// client.
+inline constexpr std::size_t second_factor_bytes_max = 64;
+
+/// Reads {"username", "password", "second_factor", "device": {...}} and nothing else. The error's message is a fixed
+/// token for the client.
 base::Result<SignInForm> read_sign_in_form(wire::http1::JsonObject form);
 
 struct SignInOutcome {

@@ -291,6 +291,11 @@ void Worker::check_live(base::MonoTime now) {
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
     const base::UtcTime utc = services_.clock.utc();
     if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all({});
+    const auto mfa_within = services_.gatekeeper.shortest_mfa_within();
+    const auto factor_is_old = [&](const auth::Session& session) {
+        const auto age = mfa_within ? services_.sessions.second_factor_age(session) : std::nullopt;
+        return age && *age >= *mfa_within;
+    };
     // A share of them each time, so that many that are idle keep nobody waiting for long.
     for (std::size_t left = (live_.size() + live_shares - 1) / live_shares; left > 0; --left) {
         if (next_live_ >= live_.size()) next_live_ = 0;
@@ -303,7 +308,7 @@ void Worker::check_live(base::MonoTime now) {
             access->cut(CloseReason::IDLE_TIMEOUT);
         else if (timeouts.max_duration.count() > 0 && now - access->opened_at() >= timeouts.max_duration)
             access->cut(CloseReason::MAX_DURATION);
-        else if (!services_.sessions.valid(*access->session())) {
+        else if (!services_.sessions.valid(*access->session()) || factor_is_old(*access->session())) {
             if (const auto reason = services_.gatekeeper.judge(*access)) access->cut(*reason);
         }
     }

@@ -10,6 +10,29 @@
 
 namespace usher::clients {
 
+namespace {
+
+/// Nobody can know before the sign-in whether there is a second factor, so whoever sits at a terminal is asked.
+base::Secret code_for(const LoginOptions& options) {
+    if (!options.code.empty()) return base::Secret(std::string_view(options.code));
+    if (options.code_stdin) return must(read_code({}, true));
+    if (options.password_stdin) return {};
+    return must(read_code("Code of your second factor (Enter if you have none): ", false));
+}
+
+}  // namespace
+
+void add_secret_options(CLI::App* command, LoginOptions& options) {
+    command->add_flag("--password-stdin", options.password_stdin,
+                      "Read the password from the first line of standard input");
+    auto* code = command->add_option("--code", options.code,
+                                     "The code of your second factor, or a recovery code; each is good once");
+    command
+        ->add_flag("--code-stdin", options.code_stdin,
+                   "Read the code from a line of standard input, behind the password's")
+        ->excludes(code);
+}
+
 SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file) {
     auto gateway = parse_endpoint(options.gateway);
     if (!gateway) throw Failure{"--gateway: " + gateway.error().message, exit_usage};
@@ -22,9 +45,11 @@ SavedSession log_in(const LoginOptions& options, const std::string& session_file
     }
     const TlsTrust trust = must(TlsTrust::load(ca_file));
     const std::string shown = base::escape_for_terminal(options.username, 100);
-    const auto password = must(
+    SignInSecrets secrets;
+    secrets.password = must(
         read_password("Password of " + shown + " at " + gateway->to_string() + ": ", {options.password_stdin, false}));
-    auto session = must(sign_in(trust, *gateway, options.username, password, this_device(device_id_file)));
+    secrets.second_factor = code_for(options);
+    auto session = must(sign_in(trust, *gateway, options.username, secrets, this_device(device_id_file)));
     must(save_session(session_file, session));
     return session;
 }

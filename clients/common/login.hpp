@@ -12,7 +12,12 @@ struct LoginOptions {
     std::string ca_file;
     std::string username;
     bool password_stdin = false;
+    std::string code;
+    bool code_stdin = false;
 };
+
+/// Adds the options that say where secrets come from: --password-stdin, --code and --code-stdin.
+void add_secret_options(CLI::App* command, LoginOptions& options);
 
 /// Asks for what is missing (the password always), signs in and keeps the session in `session_file`. Throws Failure.
 SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file);

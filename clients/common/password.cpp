@@ -19,6 +19,7 @@ using base::Secret;
 namespace {
 
 constexpr std::size_t password_limit_bytes = 1024;
+constexpr std::size_t code_limit_bytes = 64;
 constexpr char cancel_key = '\x03';  // control-C
 
 /// A terminal that shows nothing of what is typed, until this goes. Keys that would send signals are read as
@@ -54,25 +55,29 @@ void say(int fd, std::string_view text) {
 }
 
 /// Byte by byte, so that nothing behind the line is taken from whoever reads the input next.
-Result<Secret> read_line(int fd) {
+Result<std::string> read_raw_line(int fd) {
     std::string line;
     line.reserve(password_limit_bytes + 8);
     while (true) {
         char c = 0;
         const ssize_t n = ::read(fd, &c, 1);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return {Errc::unavailable, std::string("cannot read the password: ") + std::strerror(errno)};
+        if (n < 0) return {Errc::unavailable, std::string("cannot read the input: ") + std::strerror(errno)};
         if (n == 1) line.push_back(c);
         if (n == 1 && c == cancel_key) {
             base::wipe(line);
             return {Errc::failed_precondition, "cancelled"};
         }
-        if (n == 0 || c == '\n' || line.size() > password_limit_bytes + 2) {
-            auto password = password_line(line);
-            base::wipe(line);
-            return password;
-        }
+        if (n == 0 || c == '\n' || line.size() > password_limit_bytes + 2) return line;
     }
+}
+
+Result<Secret> read_line(int fd) {
+    auto line = read_raw_line(fd);
+    if (!line) return std::move(line).error();
+    auto password = password_line(*line);
+    base::wipe(*line);
+    return password;
 }
 
 Result<Secret> ask(int terminal, std::string_view prompt) {
@@ -84,7 +89,31 @@ Result<Secret> ask(int terminal, std::string_view prompt) {
     return password;
 }
 
+Result<Secret> read_code_line(int fd) {
+    auto line = read_raw_line(fd);
+    if (!line) return std::move(line).error();
+    while (!line->empty() && (line->back() == '\n' || line->back() == '\r' || line->back() == ' ')) line->pop_back();
+    Secret code{std::string_view(*line)};
+    base::wipe(*line);
+    if (code.size() > code_limit_bytes) return {Errc::invalid_argument, "the code is longer than 64 bytes"};
+    return code;
+}
+
 }  // namespace
+
+Result<Secret> read_code(std::string_view prompt, bool from_stdin) {
+    if (from_stdin) return read_code_line(STDIN_FILENO);
+    const UniqueFd terminal{::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)};
+    if (!terminal)
+        return {Errc::failed_precondition,
+                "there is no terminal to ask for the code; give it with --code or --code-stdin"};
+    const QuietTerminal quiet(terminal.get());
+    if (!quiet.ok()) return {Errc::unavailable, "cannot turn off the terminal's echo"};
+    say(terminal.get(), prompt);
+    auto code = read_code_line(terminal.get());
+    say(terminal.get(), "\n");
+    return code;
+}
 
 Result<Secret> password_line(std::string_view text) {
     text = text.substr(0, text.find('\n'));

@@ -68,7 +68,9 @@ std::string device_id(const std::string& path) {
     return write_private_file(path, made + "\n").ok() ? made : std::string{};
 }
 
-base::Error unexpected(const GatewayAnswer& answer) {
+}  // namespace
+
+base::Error unexpected_answer(const GatewayAnswer& answer) {
     if (answer.head.status == 429)
         return {Errc::resource_exhausted, refusal_text(answer.head, {}) + ": too many tries"};
     if (answer.head.status == 503)
@@ -77,8 +79,6 @@ base::Error unexpected(const GatewayAnswer& answer) {
         return {Errc::not_found, "the server answered 404: is this the port of an Usher gateway?"};
     return {Errc::unavailable, refusal_text(answer.head, answer.body)};
 }
-
-}  // namespace
 
 std::string language_of_locale(std::string_view locale) {
     std::string text{locale.substr(0, locale.find_first_of(".@"))};
@@ -121,8 +121,9 @@ DeviceClaims this_device(const std::string& device_id_file) {
 }
 
 Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std::string_view username,
-                             const base::Secret& password, const DeviceClaims& device) {
-    if (!base::is_utf8(password.reveal())) return {Errc::invalid_argument, "the password is not UTF-8 text"};
+                             const SignInSecrets& secrets, const DeviceClaims& device) {
+    if (!base::is_utf8(secrets.second_factor.reveal())) return {Errc::invalid_argument, "the code is not UTF-8 text"};
+    if (!base::is_utf8(secrets.password.reveal())) return {Errc::invalid_argument, "the password is not UTF-8 text"};
     std::string body;
     body.reserve(32 * 1024);  // one block, so that wiping it wipes every copy
     const auto member = [&](std::string_view key, std::string_view value, bool first = false) {
@@ -134,7 +135,8 @@ Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std
     };
     body += '{';
     member("username", username);
-    member("password", password.reveal());
+    member("password", secrets.password.reveal());
+    member("second_factor", secrets.second_factor.reveal());
     body += ",\"device\":{";
     member("device_id", device.device_id);
     member("name", device.name);
@@ -147,8 +149,11 @@ Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std
     base::wipe(body);
     if (!answer) return std::move(answer).error();
     if (answer->head.status == 401)
-        return {Errc::unauthenticated, "sign-in failed: the gateway does not accept this username and password"};
-    if (answer->head.status != 201) return unexpected(*answer);
+        return {Errc::unauthenticated,
+                "sign-in failed: the gateway does not accept this username and password" +
+                    std::string(secrets.second_factor.empty() ? " (if you have a second factor, its code is needed too)"
+                                                              : " with this code (a code is good once)")};
+    if (answer->head.status != 201) return unexpected_answer(*answer);
 
     auto object = parse_json_object(answer->body);
     base::wipe(answer->body);
@@ -168,7 +173,7 @@ Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std
 Result<void> sign_out(const TlsTrust& trust, const SavedSession& session) {
     auto answer = call_gateway(trust, session.gateway, {"DELETE", "/.usher/v1/sessions/current", &session.token, {}});
     if (!answer) return std::move(answer).error();
-    if (answer->head.status != 204 && answer->head.status != 401) return unexpected(*answer);
+    if (answer->head.status != 204 && answer->head.status != 401) return unexpected_answer(*answer);
     return {};
 }
 
@@ -176,7 +181,7 @@ Result<std::string> get_json(const TlsTrust& trust, const SavedSession& session,
     auto answer = call_gateway(trust, session.gateway, {"GET", path, &session.token, {}});
     if (!answer) return std::move(answer).error();
     if (answer->head.status == 401) return {Errc::unauthenticated, "the session is over"};
-    if (answer->head.status != 200) return unexpected(*answer);
+    if (answer->head.status != 200) return unexpected_answer(*answer);
     return std::move(answer->body);
 }
 

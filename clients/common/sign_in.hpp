@@ -27,11 +27,21 @@ std::string language_of_locale(std::string_view locale);
 /// The value of PRETTY_NAME in the text of an os-release file, unquoted; empty when there is none.
 std::string pretty_os_name(std::string_view os_release);
 
-/// Signs in. unauthenticated: name or password is wrong (the gateway says no more); resource_exhausted: too many tries.
+/// What is shown at the door.
+struct SignInSecrets {
+    base::Secret password;
+    base::Secret second_factor;  ///< a code; empty where there is none
+};
+
+/// Signs in. unauthenticated: name, password or code is wrong (the gateway says no more); resource_exhausted: too many
+/// tries.
 base::Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std::string_view username,
-                                   const base::Secret& password, const DeviceClaims& device);
+                                   const SignInSecrets& secrets, const DeviceClaims& device);
 /// Signs out. A session that the gateway no longer knows is no error.
 base::Result<void> sign_out(const TlsTrust& trust, const SavedSession& session);
+
+/// An error of the gateway in words: what it may mean, for each status.
+base::Error unexpected_answer(const GatewayAnswer& answer);
 
 /// GET with the session's token; 200 or an error in words. `path` is one of the API.
 base::Result<std::string> get_json(const TlsTrust& trust, const SavedSession& session, std::string_view path);

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
                          "ssh -o ProxyCommand='usher connect %h %p' build.corp.example",
                          "usher forward 127.0.0.1:5432=db.corp.example:5432"}));
     agent::add_session_commands(app);
+    agent::add_second_factor_commands(app);
     agent::add_tunnel_commands(app);
     agent::add_up_command(app);
     add_completion_command(app, "usher");

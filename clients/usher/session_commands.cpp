@@ -106,11 +106,11 @@ void add_session_commands(CLI::App& app) {
             ->type_name("FILE")
             ->envname("USHER_CA");
         command->add_option("--username", options->username, "Your username")->required();
-        command->add_flag("--password-stdin", options->password_stdin,
-                          "Read the password from the first line of standard input");
+        add_secret_options(command, *options);
         command->footer(examples(
             {"usher login --gateway gate.corp.example:8443 --username alice",
-             "usher login --gateway 127.0.0.1:8443 --ca data/tls/ca.pem --username alice --password-stdin < file"}));
+             "usher login --gateway 127.0.0.1:8443 --ca data/tls/ca.pem --username alice --password-stdin < file",
+             "usher login --gateway gate.corp.example:8443 --username alice --code 287082"}));
         command->callback([options] {
             const auto session = log_in(*options, session_file(), device_id_file());
             print("signed in as " + base::escape_for_terminal(session.username, 100) + " at " +

@@ -127,6 +127,8 @@ std::string status_table(const StatusReport& report, const std::optional<SavedSe
             rows.add("department", json_text(word->answer, "department").value_or(""));
             rows.add("signed in", shown_time(word->answer, "created_at"));
             rows.add("expires", shown_time(word->answer, "expires_at"));
+            if (word->answer.contains("second_factor_at"))
+                rows.add("second factor", shown_time(word->answer, "second_factor_at"));
             rows.add("open accesses", std::to_string(number(word->answer, "open_accesses")));
         } else {
             rows.add("expires", short_time(session->expires_at));

@@ -1,4 +1,4 @@
-// account create|list|show|update|disable|enable|delete|set-password
+// account create|list|show|update|disable|enable|delete|set-password|second-factor
 
 #include "base/text.hpp"
 #include "clients/common/password.hpp"
@@ -210,6 +210,44 @@ void add_set_password(CLI::App* group, const Settings& settings) {
     });
 }
 
+void add_second_factor(CLI::App* account, const Settings& settings) {
+    auto* group = account->add_subcommand("second-factor", "Give an account a second factor, or take it away");
+    group->require_subcommand(1);
+    group->footer(examples({"usherctl account second-factor reset alice"}));
+    {
+        auto* command = group->add_subcommand(
+            "enroll", "Enrol an authenticator app (TOTP) for somebody; what is shown is shown once");
+        auto username = std::make_shared<std::string>();
+        command->add_option("USERNAME", *username, "The account")->required();
+        auto format = add_output(command, {"table", "json"});
+        command->footer(examples({"usherctl account second-factor enroll alice"}));
+        command->callback([=, &settings] {
+            v1::EnrollSecondFactorRequest request;
+            request.set_name("accounts/" + *username);
+            const auto enrolled = call(settings, &Stub::EnrollSecondFactor, request);
+            if (*format == "json") return print(to_json_line(enrolled));
+            std::string text = "second factor of " + shown(*username) +
+                               " enrolled; every sign-in asks for it now. Hand this over, by a safe way:\n\n  " +
+                               base::escape_for_terminal(enrolled.uri()) + "\n\nand these recovery codes:\n\n";
+            for (const auto& code : enrolled.recovery_codes()) text += "  " + base::escape_for_terminal(code) + "\n";
+            print(text);
+        });
+    }
+    {
+        auto* command = group->add_subcommand(
+            "reset", "Take the second factor and its recovery codes away; the account's sessions end");
+        auto username = std::make_shared<std::string>();
+        command->add_option("USERNAME", *username, "The account")->required();
+        command->footer(examples({"usherctl account second-factor reset alice"}));
+        command->callback([=, &settings] {
+            v1::ResetSecondFactorRequest request;
+            request.set_name("accounts/" + *username);
+            call(settings, &Stub::ResetSecondFactor, request);
+            print("second factor of " + shown(*username) + " reset; its sessions are over\n");
+        });
+    }
+}
+
 }  // namespace
 
 void add_account_commands(CLI::App& app, const Settings& settings) {
@@ -227,6 +265,7 @@ void add_account_commands(CLI::App& app, const Settings& settings) {
     add_simple(group, settings, "delete", "Delete an account: its sessions and accesses end at once", "deleted",
                &Stub::DeleteAccount);
     add_set_password(group, settings);
+    add_second_factor(group, settings);
 }
 
 }  // namespace usher::clients::control

@@ -12,8 +12,7 @@ void add_login_commands(CLI::App& app, const Settings& settings) {
         auto* command = app.add_subcommand("login", "Sign in at a gateway as an administrator or auditor");
         auto options = std::make_shared<LoginOptions>();
         command->add_option("--username", options->username, "Your username")->required();
-        command->add_flag("--password-stdin", options->password_stdin,
-                          "Read the password from the first line of standard input");
+        add_secret_options(command, *options);
         command->footer(examples(
             {"usherctl login --gateway gate.corp.example:8443 --username admin",
              "usherctl login --gateway 127.0.0.1:8443 --ca data/tls/ca.pem --username admin --password-stdin < file"}));

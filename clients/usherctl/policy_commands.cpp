@@ -11,10 +11,15 @@ namespace {
 namespace v1 = usher::v1;
 
 struct Question {
-    std::string account, app, from, at, format;
+    std::string account, app, from, at, second_factor_age, format;
 };
 
 std::string shown(const std::string& text) { return base::escape_for_terminal(text, 200); }
+
+std::string why_not(const std::string& unmet) {
+    if (unmet == "second-factor") return "the second factor is missing or too old";
+    return "the " + unmet + " is not in its list";
+}
 
 void show(const Question& question, const v1::ExplainPolicyResponse& answer) {
     std::string text = shown(question.account) + (answer.allow() ? " may use " : " may not use ") +
@@ -23,7 +28,7 @@ void show(const Question& question, const v1::ExplainPolicyResponse& answer) {
         Table table({{"POLICY"}, {"RULE"}, {"MATCHES"}, {"WHY NOT"}});
         for (const auto& rule : answer.rules())
             table.add({rule.policy(), rule.rule(), rule.matches() ? "yes" : "no",
-                       rule.matches() ? "" : "the " + rule.unmet() + " is not in its list"});
+                       rule.matches() ? "" : why_not(rule.unmet())});
         text += table.render();
     }
     print(text);
@@ -34,6 +39,7 @@ void explain(const Settings& settings, const Question& question) {
     request.set_account(question.account);
     request.set_app(question.app);
     request.set_client_ip(question.from);
+    request.set_second_factor_age(question.second_factor_age);
     if (!question.at.empty()) {
         const auto time = base::parse_rfc3339(question.at);
         if (!time) throw Failure{"--at: expected a time such as 2026-11-23T10:00:00Z", exit_usage};
@@ -64,8 +70,11 @@ void add_policy_commands(CLI::App& app, const Settings& settings) {
     command->add_option("--app", question->app, "The app's name")->required();
     command->add_option("--from", question->from, "The client's address; without it no rule with networks matches");
     command->add_option("--at", question->at, "A moment, such as 2026-11-23T10:00:00Z; default: now");
+    command->add_option("--second-factor-age", question->second_factor_age,
+                        "How old the session's second factor is, such as 1h; without it there is none");
     auto format = add_output(command, {"table", "json"});
     command->footer(examples({"usherctl policy explain --account alice --app crm",
+                              "usherctl policy explain --account alice --app crm --second-factor-age 13h",
                               "usherctl policy explain --account alice --app crm --from 10.1.2.3 --at "
                               "2026-11-23T22:00:00Z"}));
     command->callback([=, &settings] {

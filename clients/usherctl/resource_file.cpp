@@ -75,8 +75,8 @@ void read_roles(const YamlNode& map, const std::string& prefix, usher::v1::Rule&
 
 void read_rules(const YamlNode& map, const std::string& key, google::protobuf::RepeatedPtrField<usher::v1::Rule>& out,
                 Marks& marks) {
-    static constexpr std::array<std::string_view, 6> keys{"accounts", "groups",   "departments",
-                                                          "roles",    "networks", "times"};
+    static constexpr std::array<std::string_view, 7> keys{"accounts", "groups", "departments", "roles",
+                                                          "networks", "times",  "mfa_within"};
     const YamlNode* list = find(map, key);
     if (list == nullptr) return;
     if (list->kind != YamlNode::Kind::list)
@@ -97,6 +97,10 @@ void read_rules(const YamlNode& map, const std::string& key, google::protobuf::R
         read_roles(node, path + ".", rule, marks);
         read_texts(node, "networks", path + ".", *rule.mutable_networks(), marks);
         read_texts(node, "times", path + ".", *rule.mutable_times(), marks);
+        if (const YamlNode* within = find(node, "mfa_within")) {
+            marks[path + ".mfa_within"] = within->mark;
+            rule.set_mfa_within(text_of(*within, path + ".mfa_within"));
+        }
     }
 }
 
@@ -108,7 +112,7 @@ bool truth_of(const YamlNode& node, const std::string& key) {
 }
 
 void read_expectation(const YamlNode& node, const std::string& path, usher::v1::Expectation& expected, Marks& marks) {
-    static constexpr std::array<std::string_view, 5> keys{"account", "app", "from", "at", "allow"};
+    static constexpr std::array<std::string_view, 6> keys{"account", "app", "from", "at", "allow", "second_factor_age"};
     if (node.kind != YamlNode::Kind::map)
         throw Refused{node.mark, "'" + path + "' must be a map such as {account: alice, app: crm, allow: true}, not " +
                                      std::string(kind_name(node.kind))};
@@ -127,6 +131,7 @@ void read_expectation(const YamlNode& node, const std::string& path, usher::v1::
         if (key.text == "account") expected.set_account(text);
         if (key.text == "app") expected.set_app(text);
         if (key.text == "from") expected.set_client_ip(text);
+        if (key.text == "second_factor_age") expected.set_second_factor_age(text);
         if (key.text != "at") continue;
         const auto time = base::parse_rfc3339(text);
         if (!time) throw Refused{value.mark, "'" + item + "' must be a time such as 2026-11-23T10:00:00Z"};

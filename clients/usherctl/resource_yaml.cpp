@@ -38,6 +38,7 @@ std::string rules_yaml(std::string_view key, const google::protobuf::RepeatedPtr
         add("roles", roles);
         add("networks", rule.networks());
         add("times", rule.times());
+        if (!rule.mfa_within().empty()) fields += ", mfa_within: " + yaml_quote(rule.mfa_within());
         out += "  - {" + fields + "}\n";
     }
     return out;
@@ -49,6 +50,8 @@ std::string expectations_yaml(const usher::v1::Policy& policy) {
         out += "  - {account: " + yaml_quote(expected.account()) + ", app: " + yaml_quote(expected.app());
         if (!expected.client_ip().empty()) out += ", from: " + yaml_quote(expected.client_ip());
         if (expected.has_at()) out += ", at: " + yaml_quote(base::format_rfc3339(to_time(expected.at())));
+        if (!expected.second_factor_age().empty())
+            out += ", second_factor_age: " + yaml_quote(expected.second_factor_age());
         out += std::string(", allow: ") + (expected.allow() ? "true" : "false") + "}\n";
     }
     return out;

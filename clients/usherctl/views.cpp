@@ -64,6 +64,7 @@ std::string rule_text(const v1::Rule& rule) {
     add("role", roles);
     add("from", rule.networks());
     add("at", rule.times());
+    if (!rule.mfa_within().empty()) out += " and second factor within " + rule.mfa_within();
     return out;
 }
 
@@ -173,6 +174,7 @@ std::string details_of(const v1::Account& account) {
     rows.add("office phone", account.office_phone());
     rows.add("role", role_name(account.role()));
     rows.add("status", friendly(v1::AccountStatus::Value_Name(account.status())));
+    rows.add("second factor", account.second_factor() ? "enrolled" : "none");
     if (account.has_valid_from()) rows.add("valid from", shown_time(true, account.valid_from()));
     if (account.has_valid_until()) rows.add("valid until", shown_time(true, account.valid_until()));
     rows.add("account id", account.account_id());

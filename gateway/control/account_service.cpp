@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "auth/password.hpp"
+#include "auth/totp.hpp"
 #include "auth/validate.hpp"
 #include "base/log.hpp"
 #include "base/secret.hpp"
@@ -166,6 +167,45 @@ public:
                 *response = to_proto(*account);
                 return end_sessions(account->id, auth::SessionEnd::revoked);
             });
+    }
+
+    Reactor* EnrollSecondFactor(Call* call, const v1::EnrollSecondFactorRequest* request,
+                                v1::EnrollSecondFactorResponse* response) override {
+        return unary(context_, call, {"account.enroll-second-factor", Need::administrator}, request->name(),
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         auto username = read_account_name(request->name());
+                         if (!username) return std::move(username).error();
+                         const auto snapshot = directory().snapshot();
+                         const auto* account = snapshot->account_by_username(*username);
+                         if (account == nullptr) return no_account(*username);
+                         if (account->second_factor)
+                             return {Errc::already_exists, "account '" + *username +
+                                                               "' has a second factor; reset it before another one is "
+                                                               "enrolled"};
+                         const auto made = context_.gateway.second_factors.make(account->id);
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto enrolled = directory().enroll_second_factor(*username, made, false, recorder.callback());
+                         if (!enrolled) return recorder.failed(std::move(enrolled).error());
+                         *response->mutable_account() = to_proto(*enrolled);
+                         response->set_uri(std::string(auth::totp_uri("Usher", *username, made.seed).reveal()));
+                         for (const auto& code : made.recovery_codes)
+                             response->add_recovery_codes(std::string(code.reveal()));
+                         return {};
+                     });
+    }
+
+    Reactor* ResetSecondFactor(Call* call, const v1::ResetSecondFactorRequest* request,
+                               v1::Account* response) override {
+        return unary(context_, call, {"account.reset-second-factor", Need::administrator}, request->name(),
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         auto username = read_account_name(request->name());
+                         if (!username) return std::move(username).error();
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto account = directory().reset_second_factor(*username, recorder.callback());
+                         if (!account) return recorder.failed(std::move(account).error());
+                         *response = to_proto(*account);
+                         return end_sessions(account->id, auth::SessionEnd::revoked);
+                     });
     }
 
 private:

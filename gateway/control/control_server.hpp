@@ -7,6 +7,7 @@
 #include "audit/audit.hpp"
 #include "auth/directory.hpp"
 #include "auth/hashing_worker.hpp"
+#include "auth/second_factor.hpp"
 #include "auth/sessions.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
@@ -19,6 +20,7 @@ struct ControlDependencies {
     auth::Directory& directory;
     auth::Sessions& sessions;
     auth::HashingWorker& hashing;
+    auth::SecondFactors& second_factors;
     audit::Journal& journal;
     audit::Store& store;
     audit::Shipper& shipper;

@@ -77,6 +77,7 @@ v1::Account to_proto(const auth::Account& account) {
                                                                  : v1::AccountStatus::DISABLED);
     *out.mutable_created_at() = to_proto(account.created_at);
     *out.mutable_updated_at() = to_proto(account.updated_at);
+    out.set_second_factor(account.second_factor);
     if (account.valid_from) *out.mutable_valid_from() = to_proto(*account.valid_from);
     if (account.valid_until) *out.mutable_valid_until() = to_proto(*account.valid_until);
     return out;
@@ -101,6 +102,8 @@ v1::Session to_proto(const auth::Session& session, const std::string& username, 
     *out.mutable_last_used_at() = to_proto(base::from_micros(session.last_used_us.load(std::memory_order_relaxed)));
     *out.mutable_expires_at() = to_proto(expires_at);
     out.set_open_accesses(open_accesses);
+    if (const auto proved = session.second_factor_us.load(); proved != 0)
+        *out.mutable_second_factor_at() = to_proto(base::from_micros(proved));
     return out;
 }
 

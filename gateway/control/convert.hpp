@@ -32,9 +32,10 @@ base::Result<auth::AccountUpdate> read_update(const usher::v1::UpdateAccountRequ
 /// Parses destinations and blocks. The error begins with "resources[index]".
 base::Result<std::variant<auth::App, auth::Policy>> from_proto(const usher::v1::Resource& resource, int index);
 
-/// What is known of an attempt. `client_ip` empty, `at` null: not known. Errors name the field behind `where`.
+/// What is known of an attempt. `client_ip` or `second_factor_age` ("1h") empty, `at` null: not known. Errors name the
+/// field behind `where`.
 base::Result<auth::Context> read_context(const std::string& client_ip, const google::protobuf::Timestamp* at,
-                                         const std::string& where);
+                                         const std::string& second_factor_age, const std::string& where);
 
 /// The last part of "accounts/alice"; a bare "alice" is itself. invalid_argument when there is none, or another
 /// collection.

@@ -1,3 +1,4 @@
+#include "base/text.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/convert_fields.hpp"
 
@@ -14,6 +15,12 @@ void put(v1::Rule& out, const auth::Rule& rule) {
     for (const auto role : rule.roles) out.add_roles(to_proto(role));
     for (const auto& network : rule.networks) out.add_networks(network.to_string());
     for (const auto& window : rule.times) out.add_times(window.to_string());
+    if (rule.mfa_within) out.set_mfa_within(base::format_duration(*rule.mfa_within));
+}
+
+Result<base::Microseconds> get_duration(const std::string& text, const std::string& field) {
+    if (const auto duration = base::parse_duration(text)) return *duration;
+    return invalid(field, quoted(text) + " is not a duration; expected for example \"15m\", \"12h\" or \"7d\"");
 }
 
 Result<base::Cidr> get_block(const std::string& text, const std::string& field) {
@@ -45,13 +52,19 @@ Result<auth::Rule> get(const v1::Rule& rule, const std::string& where) {
                     "Asia/Shanghai\" or \"daily 22:00-06:00 UTC\", with a zone of the tz database");
         out.times.push_back(*window);
     }
+    if (!rule.mfa_within().empty()) {
+        auto age = get_duration(rule.mfa_within(), where + ".mfa_within");
+        if (!age) return std::move(age).error();
+        out.mfa_within = *age;
+    }
     return out;
 }
 
 Result<auth::Expectation> get(const v1::Expectation& expected, const std::string& where) {
     if (!expected.has_allow()) return invalid(where + ".allow", "is missing; expected true or false");
     auth::Expectation out{expected.account(), expected.app(), {}, expected.allow()};
-    auto context = read_context(expected.client_ip(), expected.has_at() ? &expected.at() : nullptr, where + ".");
+    auto context = read_context(expected.client_ip(), expected.has_at() ? &expected.at() : nullptr,
+                                expected.second_factor_age(), where + ".");
     if (!context) return std::move(context).error();
     out.context = *context;
     return out;
@@ -99,7 +112,7 @@ Result<auth::Policy> get(const v1::Policy& policy, const std::string& where) {
 }  // namespace
 
 Result<auth::Context> read_context(const std::string& client_ip, const google::protobuf::Timestamp* at,
-                                   const std::string& where) {
+                                   const std::string& second_factor_age, const std::string& where) {
     auth::Context context;
     if (!client_ip.empty()) {
         context.client_address = base::IpAddress::parse(client_ip);
@@ -110,6 +123,11 @@ Result<auth::Context> read_context(const std::string& client_ip, const google::p
         auto time = from_proto(*at, where + "at");
         if (!time) return std::move(time).error();
         context.time = *time;
+    }
+    if (!second_factor_age.empty()) {
+        auto age = get_duration(second_factor_age, where + "second_factor_age");
+        if (!age) return std::move(age).error();
+        context.second_factor_age = *age;
     }
     return context;
 }
@@ -135,6 +153,8 @@ v1::Policy to_proto(const auth::Policy& policy) {
         added.set_app(expected.app);
         if (expected.context.client_address) added.set_client_ip(expected.context.client_address->to_string());
         if (expected.context.time) *added.mutable_at() = to_proto(*expected.context.time);
+        if (expected.context.second_factor_age)
+            added.set_second_factor_age(base::format_duration(*expected.context.second_factor_age));
         added.set_allow(expected.allow);
     }
     *out.mutable_updated_at() = to_proto(policy.updated_at);

@@ -148,7 +148,8 @@ private:
         if (!username) return std::move(username).error();
         auto name = read_name(request.app(), "apps");
         if (!name) return std::move(name).error();
-        auto context = read_context(request.client_ip(), request.has_at() ? &request.at() : nullptr, "");
+        auto context = read_context(request.client_ip(), request.has_at() ? &request.at() : nullptr,
+                                    request.second_factor_age(), "");
         if (!context) return std::move(context).error();
         if (!context->time) context->time = context_.gateway.clock.utc();
         const auto snapshot = directory().snapshot();

@@ -78,8 +78,8 @@ TEST_CASE("accounts, apps and policies survive a restart as they were") {
         CHECK(after->policy("finance-uses-crm")->allow[1].accounts == std::vector<std::string>{"carol", "alice"});
         CHECK(after->policies_of("wiki").size() == 1);
         CHECK(after->policies_of("nothing").empty());
-        CHECK(must(again->password_hash(alice.id)) == test_hash);
-        CHECK(error_of(again->password_hash("x")).code == Errc::not_found);
+        CHECK(must(again->credentials(alice.id)).password_hash == test_hash);
+        CHECK(error_of(again->credentials("x")).code == Errc::not_found);
     });
 }
 

@@ -111,9 +111,9 @@ TEST_CASE("an account lives its life through the API, each act on record with be
         REQUIRE(stub->SetPassword(&call, set, &account).ok());
     }
     CHECK_FALSE(gateway.sessions->valid(*session.session));
-    const auto hash = gateway.directory->password_hash(account.account_id());
+    const auto hash = gateway.directory->credentials(account.account_id());
     REQUIRE(hash.ok());
-    CHECK(auth::verify_password(*hash, base::Secret(std::string_view("canary-password-2"))));
+    CHECK(auth::verify_password(hash->password_hash, base::Secret(std::string_view("canary-password-2"))));
 
     const auto second = gateway.sign_in(*gateway.directory->snapshot()->account_by_username("alice"));
     v1::DisableAccountRequest disable;

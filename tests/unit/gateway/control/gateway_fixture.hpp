@@ -59,6 +59,10 @@ struct TestGateway {
         store = std::make_unique<audit::Store>(*database);
         shipper = audit::Shipper::start(*journal, *store, clock);
         hashing = std::make_unique<auth::HashingWorker>(64, auth::HashCost{1, 8192});
+        std::vector<base::Secret> keys;
+        keys.emplace_back(std::string(32, 'k'));
+        second_factors =
+            std::make_unique<auth::SecondFactors>(*database, clock, must(auth::SealingKeys::of(std::move(keys))));
         server = must(gateway::control::ControlServer::start(socket(), dependencies()));
     }
     ~TestGateway() {
@@ -79,6 +83,7 @@ struct TestGateway {
         return {*directory,
                 *sessions,
                 *hashing,
+                *second_factors,
                 *journal,
                 *store,
                 *shipper,
@@ -148,6 +153,7 @@ struct TestGateway {
     std::unique_ptr<audit::Store> store;
     std::unique_ptr<audit::Shipper> shipper;
     std::unique_ptr<auth::HashingWorker> hashing;
+    std::unique_ptr<auth::SecondFactors> second_factors;
     std::atomic<int> enforced{0};
     std::unique_ptr<gateway::control::ControlServer> server;
 };

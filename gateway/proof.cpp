@@ -1,0 +1,146 @@
+#include "gateway/proof.hpp"
+
+#include "audit/audit.hpp"
+#include "auth/policy.hpp"
+#include "base/log.hpp"
+
+namespace usher::gateway {
+namespace asio = boost::asio;
+using usher::v1::SessionRecord;
+
+namespace {
+
+/// Whose tries an attempt counts against. Where the account is signed in already it has a budget of its own, so that a
+/// stranger who tries passwords elsewhere cannot lock its owner out.
+std::string budget_of(Services& services, const Peer& peer, const Claim& claim) {
+    if (claim.account == nullptr) return claim.username;
+    constexpr std::size_t looked_at = 100;
+    for (const auto& session : services.sessions.list(claim.account->id, "", looked_at))
+        if (session->client_ip == peer.ip) return claim.username + " at " + peer.ip;
+    return claim.username;
+}
+
+/// The word on record for an account that may do nothing now; nullptr when it may.
+const char* standing_reason(auth::Standing standing) {
+    switch (standing) {
+        case auth::Standing::disabled:
+            return "account-disabled";
+        case auth::Standing::not_yet_valid:
+            return "account-not-yet-valid";
+        case auth::Standing::expired:
+            return "account-expired";
+        case auth::Standing::good:
+            break;
+    }
+    return nullptr;
+}
+
+std::int64_t seconds_rounded_up(base::Microseconds d) { return (d.count() + 999'999) / 1'000'000; }
+
+/// What a factor that is stored says of a code; nullptr when it is good, or nobody asked for one.
+const char* factor_reason(const auth::Credentials& stored, const Claim& claim, const Proof& proof) {
+    if (!stored.second_factor) return claim.password ? nullptr : "second-factor-missing";
+    if (proof.second_factor) return nullptr;
+    return claim.second_factor.empty() ? "second-factor-missing" : "second-factor-wrong";
+}
+
+}  // namespace
+
+SessionRecord session_record(SessionRecord::Event::Value event, const Peer& peer, const std::string& username) {
+    SessionRecord record;
+    record.set_event(event);
+    record.set_username(username);
+    record.set_client_ip(peer.ip);
+    return record;
+}
+
+asio::awaitable<bool> record_durably(Services& services, SessionRecord record) {
+    auto append = [&services, bytes = audit::encode(record)](auto done) mutable {
+        services.journal.append(std::move(bytes), done);
+    };
+    auto result = co_await await_callback<base::Result<std::uint64_t>>(std::move(append));
+    co_return result.ok();
+}
+
+std::string_view second_factor_word(const Proof& proof) noexcept {
+    if (!proof.second_factor) return {};
+    return proof.second_factor->kind == auth::SecondFactorProof::Kind::totp ? "totp" : "recovery-code";
+}
+
+bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim& claim, Proof& proof) {
+    proof.budget = budget_of(services, peer, claim);
+    const auto verdict = services.throttle.take(peer.ip, proof.budget, services.clock.mono());
+    if (verdict.allowed) return true;
+    worker.refuse_by_limit(peer, "sign_ins_per_minute");
+    proof.status = 429;
+    proof.retry_after_seconds = seconds_rounded_up(verdict.retry_after);
+    return false;
+}
+
+asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& peer, Claim& claim) {
+    Proof proof;
+    if (!take_try(services, worker, peer, claim, proof)) co_return proof;
+    const auto not_looked_at = [&] {
+        services.throttle.give_back(peer.ip, proof.budget, services.clock.mono());
+        proof.status = 503;
+    };
+
+    // An unknown name costs the same look-up and the same hash as a known one.
+    const std::string account_id =
+        claim.account != nullptr ? claim.account->id : "00000000-0000-0000-0000-000000000000";
+    auto read = [&services, account_id] { return services.directory.credentials(account_id); };
+    auto found = co_await services.background.run<auth::Credentials>(std::move(read));
+    if (!found && found.error().code != base::Errc::not_found) {
+        not_looked_at();
+        co_return proof;
+    }
+    const auth::Credentials stored = found ? std::move(*found) : auth::Credentials{};
+    bool password_matches = !claim.password;
+    if (claim.password) {
+        auto verify = [&services, text = stored.password_hash, password = std::move(*claim.password)](
+                          auto done) mutable { services.hashing.verify(std::move(text), std::move(password), done); };
+        auto matches = co_await await_callback<base::Result<bool>>(std::move(verify));
+        if (!matches) {
+            not_looked_at();
+            services.metrics.limited("hashing-queue");
+            co_return proof;
+        }
+        password_matches = *matches;
+    }
+    auto checked = services.second_factors.check(account_id, stored.second_factor, claim.second_factor);
+    if (checked) proof.second_factor = std::move(*checked);
+
+    if (claim.account == nullptr)
+        proof.reason = "unknown-account";
+    else if (!password_matches)
+        proof.reason = "wrong-password";
+    else if (const char* standing = standing_reason(auth::standing(*claim.account, services.clock.utc())))
+        proof.reason = standing;
+    else if (!checked) {
+        base::log_error("a second factor cannot be checked", {{"error", checked.error().message}});
+        not_looked_at();
+        co_return proof;
+    } else {
+        proof.reason = factor_reason(stored, claim, proof);
+    }
+    proof.status = proof.reason == nullptr ? 200 : 401;
+    co_return proof;
+}
+
+asio::awaitable<void> use_proof(Services& services, const Peer& peer, const Claim& claim, Proof& proof) {
+    if (proof.second_factor) {
+        auto use = [&services, id = claim.account->id, factor = *proof.second_factor] {
+            return services.second_factors.use(id, factor);
+        };
+        auto used = co_await services.background.run<bool>(std::move(use));
+        if (!used) base::log_error("a second factor could not be used up", {{"error", used.error().message}});
+        if (!used || !*used) {
+            proof.status = used ? 401 : 503;
+            proof.reason = "second-factor-used";
+            if (used) co_return;
+        }
+    }
+    services.throttle.give_back(peer.ip, proof.budget, services.clock.mono());
+}
+
+}  // namespace usher::gateway

@@ -1,0 +1,52 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "auth/second_factor.hpp"
+#include "base/secret.hpp"
+#include "gateway/services.hpp"
+#include "gateway/worker.hpp"
+#include "usher/v1/audit.pb.h"
+
+namespace usher::gateway {
+
+/// What somebody says to prove who they are.
+struct Claim {
+    const auth::Account* account = nullptr;  ///< null: nobody has the name; the caller keeps its snapshot
+    std::string username;                    ///< canonical; one text for all that cannot be a username
+    std::optional<base::Secret> password;    ///< none: of a live session, which has proved it before
+    base::Secret second_factor;              ///< a code; empty where none was given
+};
+
+/// What came of it.
+struct Proof {
+    int status = 401;              ///< 200: proved so far; 401: not; 429, 503: it was not looked at
+    const char* reason = nullptr;  ///< of a 401, for the record only
+    std::optional<auth::SecondFactorProof> second_factor{};
+    std::int64_t retry_after_seconds = 0;
+    std::string budget{};  ///< what the try was counted against
+};
+
+/// Takes a try of the claim's source and account. False, and the proof says 429, when there is none left.
+bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim& claim, Proof& proof);
+
+/// Checks a claim, which takes a try of its source and account. The same work is done, in the same order, for every
+/// reason to fail: two questions to the database, one password hash (where a password is claimed), three codes. The
+/// claim's password is used up. Nothing is recorded.
+boost::asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& peer, Claim& claim);
+
+/// Uses the proof's second factor up, where it has one, and gives the try back. The status becomes 401 when another use
+/// of the same code came first, 503 when it is not known.
+boost::asio::awaitable<void> use_proof(Services& services, const Peer& peer, const Claim& claim, Proof& proof);
+
+/// "totp", "recovery-code" or "".
+std::string_view second_factor_word(const Proof& proof) noexcept;
+
+usher::v1::SessionRecord session_record(usher::v1::SessionRecord::Event::Value event, const Peer& peer,
+                                        const std::string& username);
+/// Appends and waits; false when it did not become durable.
+boost::asio::awaitable<bool> record_durably(Services& services, usher::v1::SessionRecord record);
+
+}  // namespace usher::gateway
