@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "audit/journal/journal.hpp"
 #include "audit/store.hpp"
@@ -33,6 +34,8 @@ struct Cursor {
 /// closed_at = opened_at + duration) for every access that was left open, and a SystemRecord RECOVERED; waits until
 /// they are durable. Idempotent: killed half-way, the next start does the rest. Returns how many were closed.
 base::Result<std::uint64_t> close_crashed(Journal& journal);
+/// The same of these accesses, of each of which `open` has the latest record: those of another process that is no more.
+base::Result<std::uint64_t> close_crashed(Journal& journal, const std::vector<JournalRecord>& open);
 
 /// Ships the journal to the store: one thread, batches of at most 500 records or 1 MiB, exponential backoff from 100 ms
 /// to 10 s (with the reason logged once per outage and once at its end) while the store is away. Survives any outage:

@@ -6,8 +6,12 @@ namespace usher::audit {
 using usher::v1::AccessRecord;
 
 base::Result<std::uint64_t> close_crashed(Journal& journal) {
+    return close_crashed(journal, journal.take_open_accesses());
+}
+
+base::Result<std::uint64_t> close_crashed(Journal& journal, const std::vector<JournalRecord>& open) {
     std::uint64_t closed = 0;
-    for (const auto& last : journal.take_open_accesses()) {
+    for (const auto& last : open) {
         AccessRecord record;
         if (!record.ParseFromString(last.payload)) {
             // Its checksum was right, so this is a record that a newer program wrote. It must be closed all the same.

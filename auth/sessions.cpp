@@ -343,31 +343,39 @@ Result<void> Sessions::Impl::write_batch(const std::vector<std::string>& deletes
 }
 
 Sessions::Swept Sessions::sweep() {
-    std::lock_guard sweeping(impl_->sweep_mutex);
     Swept swept;
-
     // Memory first: expiry waits for no database.
-    std::vector<std::pair<SessionPtr, std::int64_t>> used;
-    std::vector<std::pair<SessionPtr, std::int64_t>> used_before_cursor;
     const auto now = impl_->clock.mono();
     for (std::string after;;) {
         const auto page = impl_->table.page(after, walk_sessions);
         if (page.empty()) break;
         after = page.back()->id;
         for (const auto& session : page) {
-            if (!impl_->valid(*session, now)) {
-                if (!impl_->end_in_memory(session)) continue;
-                impl_->delete_later(session->id);
-                swept.expired.push_back(session);
-                continue;
-            }
+            if (impl_->valid(*session, now) || !impl_->end_in_memory(session)) continue;
+            impl_->delete_later(session->id);
+            swept.expired.push_back(session);
+        }
+    }
+    impl_->notify(swept.expired, SessionEnd::expired);
+    swept.database = flush();
+    return swept;
+}
+
+Result<void> Sessions::flush() {
+    std::lock_guard sweeping(impl_->sweep_mutex);
+    std::vector<std::pair<SessionPtr, std::int64_t>> used;
+    std::vector<std::pair<SessionPtr, std::int64_t>> used_before_cursor;
+    for (std::string after;;) {
+        const auto page = impl_->table.page(after, walk_sessions);
+        if (page.empty()) break;
+        after = page.back()->id;
+        for (const auto& session : page) {
             const auto last = session->last_used_us.load();
             if (last == session->stored_last_used_us.load()) continue;
             auto& list = session->id > impl_->flush_after ? used : used_before_cursor;
             if (list.size() < sweep_updates_max) list.emplace_back(session, last);
         }
     }
-    impl_->notify(swept.expired, SessionEnd::expired);
 
     // Those beyond the cursor come first, so that under any load each one has its turn.
     used.insert(used.end(), used_before_cursor.begin(), used_before_cursor.end());
@@ -377,19 +385,30 @@ Sessions::Swept Sessions::sweep() {
         std::lock_guard lock(impl_->pending_mutex);
         deletes.assign(impl_->pending_deletes.begin(), impl_->pending_deletes.end());
     }
-    for (std::size_t at = 0; at < deletes.size() && swept.database; at += batch_rows) {
+    Result<void> written;
+    for (std::size_t at = 0; at < deletes.size() && written; at += batch_rows) {
         const auto end = std::min(deletes.size(), at + batch_rows);
-        swept.database = impl_->write_batch(
+        written = impl_->write_batch(
             {deletes.begin() + static_cast<std::ptrdiff_t>(at), deletes.begin() + static_cast<std::ptrdiff_t>(end)},
             {});
     }
-    for (std::size_t at = 0; at < used.size() && swept.database; at += batch_rows) {
+    for (std::size_t at = 0; at < used.size() && written; at += batch_rows) {
         const auto end = std::min(used.size(), at + batch_rows);
-        swept.database = impl_->write_batch(
+        written = impl_->write_batch(
             {}, {used.begin() + static_cast<std::ptrdiff_t>(at), used.begin() + static_cast<std::ptrdiff_t>(end)});
-        if (swept.database) impl_->flush_after = used[end - 1].first->id;
+        if (written) impl_->flush_after = used[end - 1].first->id;
     }
-    return swept;
+    return written;
+}
+
+bool Sessions::end_here(std::string_view session_id, SessionEnd why) {
+    const auto session = find(session_id);
+    if (!session) return false;
+    // Before it ends: refresh() must not bring the row back.
+    impl_->delete_later(session->id);
+    if (!impl_->end_in_memory(session)) return false;
+    impl_->notify({session}, why);
+    return true;
 }
 
 Result<bool> Sessions::refresh() {

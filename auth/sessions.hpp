@@ -112,6 +112,12 @@ public:
     };
     Swept sweep();
 
+    /// The half of sweep() that writes: nothing expires. For a process that another one has taken over from.
+    base::Result<void> flush();
+    /// Ends a session of which another process has said that it ended; its row is that one's to delete, and is deleted
+    /// here too if it comes to that. False when there is none.
+    bool end_here(std::string_view session_id, SessionEnd why);
+
     /// Takes over what another gateway did in the same database: ends (as revoked) the sessions whose rows are gone,
     /// loads new rows, and the later use and second factor of the two. Returns whether anything changed. Reads the
     /// whole table, and lets no session begin or end meanwhile: for a poll every few seconds where gateways share a

@@ -78,7 +78,7 @@ asio::awaitable<void> Connection::run() {
 asio::awaitable<void> Connection::serve_http2() {
     Multiplexer multiplexer(worker_, stream_, peer_);
     multiplexer_ = &multiplexer;
-    if (worker_.services().draining.load(std::memory_order_relaxed)) multiplexer.drain();
+    if (worker_.services().phase.load(std::memory_order_relaxed) != Phase::serving) multiplexer.drain();
     co_await multiplexer.run();
     multiplexer_ = nullptr;
 }

@@ -17,7 +17,7 @@ using base::Error;
 std::string why(int error) { return std::generic_category().message(error); }
 }  // namespace
 
-base::Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& given) {
+base::Result<std::string> DataDir::examine(const std::string& given) {
     std::error_code ec;
     std::string path = std::filesystem::absolute(given, ec).lexically_normal().string();
     if (ec) return Error{Errc::invalid_argument, "data_dir " + given + ": " + ec.message()};
@@ -37,31 +37,51 @@ base::Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& given) {
     if ((st.st_mode & 077) != 0)
         return Error{Errc::failed_precondition,
                      "data_dir " + path + " may be entered by others; it holds keys and records: chmod 700 " + path};
+    return path;
+}
 
+base::Result<std::unique_ptr<DataDir>> DataDir::open(const std::string& given) {
+    auto examined = examine(given);
+    if (!examined) return examined.error();
+    std::string path = std::move(*examined);
     const std::string lock_path = path + "/lock";
-    const int fd = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return Error{Errc::failed_precondition, lock_path + " cannot be opened: " + why(errno)};
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    base::UniqueFd fd{::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!fd) return Error{Errc::failed_precondition, lock_path + " cannot be opened: " + why(errno)};
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         const int error = errno;
         char pid[24] = {};
-        const ssize_t n = ::pread(fd, pid, sizeof pid - 1, 0);
-        ::close(fd);
+        const ssize_t n = ::pread(fd.get(), pid, sizeof pid - 1, 0);
         if (error != EWOULDBLOCK)
             return Error{Errc::failed_precondition, lock_path + " cannot be locked: " + why(error)};
         std::string holder = n > 0 ? " (process " + std::string(pid, static_cast<std::size_t>(n)) + ")" : "";
         return Error{Errc::failed_precondition, "data_dir " + path + " is in use by another usherd" + holder +
                                                     "; stop it first, or give this one its own data_dir"};
     }
-    const std::string pid = std::to_string(::getpid());
-    if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-        const int error = errno;
-        ::close(fd);
-        return Error{Errc::resource_exhausted, lock_path + " cannot be written: " + why(error)};
-    }
-    return std::unique_ptr<DataDir>(new DataDir(std::move(path), fd));
+    std::unique_ptr<DataDir> dir(new DataDir(std::move(path), std::move(fd)));
+    if (auto claimed = dir->claim(); !claimed) return claimed.error();
+    return dir;
 }
 
-DataDir::~DataDir() { ::close(lock_); }
+base::Result<std::unique_ptr<DataDir>> DataDir::adopt(const std::string& path, base::UniqueFd lock) {
+    struct stat held {
+    }, there{};
+    const std::string lock_path = path + "/lock";
+    // Locking what is locked by the same open file changes nothing; any other file that is not free is refused.
+    if (::fstat(lock.get(), &held) != 0 || ::stat(lock_path.c_str(), &there) != 0 || held.st_dev != there.st_dev ||
+        held.st_ino != there.st_ino || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+        return Error{Errc::failed_precondition, "what was handed over is not the lock of data_dir " + path};
+    std::unique_ptr<DataDir> dir(new DataDir(path, std::move(lock)));
+    if (auto claimed = dir->claim(); !claimed) return claimed.error();
+    return dir;
+}
+
+base::Result<void> DataDir::claim() {
+    const std::string pid = std::to_string(::getpid());
+    if (::ftruncate(lock_.get(), 0) != 0 ||
+        ::pwrite(lock_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
+        return Error{Errc::resource_exhausted, path_ + "/lock cannot be written: " + why(errno)};
+    return {};
+}
 
 base::Result<void> write_file_atomically(const std::string& path, const std::string& content, unsigned mode) {
     const std::string temporary = path + ".new";

@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -52,7 +53,18 @@ int check(const gateway::Config& config) {
     return 0;
 }
 
-int run(gateway::Config config) {
+/// What an upgrade runs: the paths, not what lies there now. The link is read while it is right: later the file may
+/// have been replaced.
+base::Result<gateway::upgrade::Program> this_program(const std::string& config) {
+    std::error_code error;
+    const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (error) return base::Error{base::Errc::internal, "/proc/self/exe: " + error.message()};
+    const auto file = std::filesystem::absolute(config, error);
+    if (error) return base::Error{base::Errc::internal, config + ": " + error.message()};
+    return gateway::upgrade::Program{path.string(), file.string()};
+}
+
+int run(gateway::Config config, base::UniqueFd older) {
     protect_process();
     raise_descriptor_limit();
     // Blocked in every thread, and taken one at a time by sigwait() below: no code runs in a signal handler.
@@ -66,9 +78,14 @@ int run(gateway::Config config) {
     if (auto logging = base::configure_log(config.log); !logging)
         return fail({logging.error().code, "'log': " + logging.error().message});
     static const base::SystemClock clock;
-    auto daemon = gateway::Daemon::start(std::move(config), clock);
+    auto program = this_program(config.file);
+    if (!program) return fail(program.error());
+    const bool taking_over = static_cast<bool>(older);
+    auto daemon = taking_over
+                      ? gateway::Daemon::take_over(std::move(config), clock, std::move(*program), std::move(older))
+                      : gateway::Daemon::start(std::move(config), clock, std::move(*program));
     if (!daemon) return fail(daemon.error());
-    base::notify("READY=1");
+    if (!taking_over) base::notify("READY=1");  // else the older process says so: the manager listens to that one
     const gateway::Daemon::NextSignal next_signal = [&signals] {
         const timespec now{0, 0};
         return std::max(::sigtimedwait(&signals, nullptr, &now), 0);
@@ -82,9 +99,19 @@ int run(gateway::Config config) {
             base::notify("READY=1");
             continue;
         }
-        if (signal == gateway::Daemon::wake_signal && (*daemon)->asked() == gateway::Daemon::Asked::nothing) continue;
+        using Daemon = gateway::Daemon;
+        bool broken = false;
+        if (signal == Daemon::wake_signal) {
+            const auto asked = (*daemon)->asked();
+            if (asked == Daemon::Asked::nothing) continue;
+            if (asked == Daemon::Asked::upgrade) {
+                const auto upgraded = (*daemon)->upgrade();
+                if (upgraded == Daemon::Upgraded::no) continue;
+                broken = upgraded == Daemon::Upgraded::broken;
+            }
+        }
         (*daemon)->stop(signal, next_signal);
-        return 0;
+        return broken ? 1 : 0;
     }
 }
 
@@ -94,9 +121,13 @@ int main(int argc, char** argv) {
     CLI::App app{"usherd: the Usher zero-trust access gateway", "usherd"};
     std::string path;
     bool only_check = false, version = false;
+    int older = -1;
     app.add_option("-c,--config", path, "The configuration file (YAML)");
     app.add_flag("--check", only_check, "Check the configuration and exit: 0, or 1 with file, line, column and key");
     app.add_flag("--version", version, "Print the version and exit");
+    app.add_option("--take-over", older, "A descriptor that leads to the process to take over from")
+        ->check(CLI::Range(3, 1'000'000))
+        ->group("");  // not for people: usherctl upgrade runs it
     app.footer(
         "Examples:\n  usherd --check --config /etc/usher/usher.yaml\n  usherd --config /etc/usher/usher.yaml\n\n"
         "Signals: SIGHUP re-reads certificates and re-opens the log; SIGTERM stops gracefully, a second one at once.");
@@ -116,5 +147,5 @@ int main(int argc, char** argv) {
     if (::sodium_init() < 0) return fail({base::Errc::internal, "libsodium cannot start"});
     auto config = gateway::load_config(path);
     if (!config) return fail(config.error());
-    return only_check ? check(*config) : run(std::move(*config));
+    return only_check ? check(*config) : run(std::move(*config), base::UniqueFd{older});
 }

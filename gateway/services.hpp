@@ -39,6 +39,13 @@ private:
     tls::ContextPtr context_;
 };
 
+/// How much of what comes is taken on.
+enum class Phase {
+    serving,   ///< everything
+    leaving,   ///< what is on connections that are there; another process accepts the new ones
+    draining,  ///< no new tunnels and no sign-ins
+};
+
 /// What every worker uses and the daemon owns. All of it is thread-safe and outlives the workers.
 struct Services {
     const Config& config;
@@ -56,7 +63,7 @@ struct Services {
     limits::TunnelLimits& tunnel_limits;
     const limits::Descriptors descriptors;
     CurrentContext& tls;
-    std::atomic<bool>& draining;
+    const std::atomic<Phase>& phase;
     /// Hands one end of a socketpair to the control API.
     std::function<base::Result<void>(int fd)> serve_control;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were. Blocks; never from a

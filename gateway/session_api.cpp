@@ -113,7 +113,8 @@ asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& s
 
 asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request& request) {
     auto& services = exchange.worker().services();
-    const bool keep = request.keep_alive && !services.draining.load(std::memory_order_relaxed);
+    const Phase phase = services.phase.load(std::memory_order_relaxed);
+    const bool keep = request.keep_alive && phase == Phase::serving;
     const std::string path = request.target.substr(0, request.target.find('?'));
     const bool sessions = path == "/.usher/v1/sessions";
     const bool current = path == "/.usher/v1/sessions/current";
@@ -122,8 +123,7 @@ asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request
     if (!sessions && !current && !apps && !factor) co_return co_await fail(exchange, 404, "not-found", false);
 
     if (sessions && request.method == "POST") {
-        if (services.draining.load(std::memory_order_relaxed))
-            co_return co_await fail(exchange, 503, "shutting-down", false);
+        if (phase == Phase::draining) co_return co_await fail(exchange, 503, "shutting-down", false);
         co_return co_await sign_in(exchange, request, keep);
     }
     if (factor && request.method == "POST") co_return co_await serve_second_factor(exchange, request, *factor, keep);

@@ -257,7 +257,7 @@ std::variant<Answer, std::unique_ptr<Tunnel>> judge(Exchange& exchange, wire::ht
         deny(record, reason);
         worker.record_denial(std::move(record));
     };
-    if (services.draining.load(std::memory_order_relaxed)) {
+    if (services.phase.load(std::memory_order_relaxed) == Phase::draining) {
         refuse_early("shutting-down");
         return Answer{503, "proxy_internal_error", "the gateway is shutting down"};
     }

@@ -2,6 +2,7 @@
 
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -67,6 +68,7 @@ Worker::Worker(Services& services, unsigned index, int listener,
                std::shared_ptr<const dial::OwnListeners> own_listeners)
     : services_(services),
       index_(index),
+      listener_(listener),
       acceptor_(io_),
       ticker_(io_),
       own_listeners_(std::move(own_listeners)),
@@ -93,8 +95,7 @@ void Worker::start() {
 
 void Worker::stop_accepting() {
     asio::post(io_, [this] {
-        boost::system::error_code ignored;  // closing a listener has no failure that matters
-        acceptor_.close(ignored);
+        close_listener();
         for (Connection* connection : connections_) connection->drain();
     });
 }
@@ -102,11 +103,21 @@ void Worker::stop_accepting() {
 void Worker::shut_down() {
     asio::post(io_, [this] {
         stopping_ = true;
-        boost::system::error_code ignored;  // as above
-        acceptor_.close(ignored);
+        close_listener();
         for (Connection* connection : connections_) connection->shut_down();
         if (connections_.empty()) finish();
     });
+}
+
+void Worker::close_listener() {
+    if (!acceptor_.is_open()) return;
+    // close() would leave it in the epoll set for as long as the process that took over holds it too.
+    boost::system::error_code error;
+    const int listener = acceptor_.release(error);
+    if (error)
+        acceptor_.close(error);
+    else
+        ::close(listener);
 }
 
 void Worker::finish() {
@@ -182,6 +193,7 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
     auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(peer), services_.tls.get());
     Connection* raw = connection.get();
     connections_.insert(raw);
+    connection_count_.store(connections_.size(), std::memory_order_relaxed);
     services_.metrics.connections_open.Increment();
     connections_open_.Increment();
     // The worker owns the coroutine: it is in connections_ until its end, and shut_down() waits for the last one.
@@ -198,6 +210,7 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
                            }
                        }
                        connections_.erase(connection.get());
+                       connection_count_.store(connections_.size(), std::memory_order_relaxed);
                        connection.reset();
                        { const auto over = std::move(slot); }  // before the worker may end
                        services_.metrics.connections_open.Decrement();

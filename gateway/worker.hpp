@@ -35,6 +35,8 @@ public:
     Worker& operator=(const Worker&) = delete;
 
     void start();
+    /// The listening socket, which stays the worker's. Before stop_accepting().
+    int listener() const noexcept { return listener_; }
     /// No new connections from now on, nor new streams on those of HTTP/2; returns at once.
     void stop_accepting();
     /// Ends every connection; live accesses end as SHUTDOWN.
@@ -47,6 +49,8 @@ public:
     void count_accesses(std::string session_id, std::function<void(std::uint64_t)> done);
     /// Without those to the control API: whoever watches a drain must not hold it up.
     std::size_t live() const noexcept { return live_count_.load(std::memory_order_relaxed); }
+
+    std::size_t connections() const noexcept { return connection_count_.load(std::memory_order_relaxed); }
 
     // For connections, on the worker's thread.
     Services& services() noexcept { return services_; }
@@ -70,6 +74,7 @@ private:
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> wait_for_descriptors();
     boost::asio::awaitable<void> tick_loop();
+    void close_listener();
     void finish();
     void adopt(boost::asio::ip::tcp::socket socket);
     void check_live(base::MonoTime now);
@@ -78,6 +83,7 @@ private:
 
     Services& services_;
     unsigned index_;
+    const int listener_;
     boost::asio::io_context io_{1};
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
     boost::asio::ip::tcp::acceptor acceptor_;
@@ -88,6 +94,7 @@ private:
     dial::Dialer dialer_;
     audit::DenialMerger merger_;
     std::unordered_set<Connection*> connections_;
+    std::atomic<std::size_t> connection_count_{0};  ///< of connections_, for other threads
     prometheus::Gauge& connections_open_;
     std::vector<LiveAccess*> live_;           ///< in no order; each knows its place
     std::size_t next_live_ = 0;               ///< where check_live() goes on

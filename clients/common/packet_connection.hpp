@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "clients/common/tls_connection.hpp"
-#include "clients/common/unique_fd.hpp"
+#include "base/unique_fd.hpp"
 
 namespace usher::clients {
 
@@ -15,7 +15,7 @@ public:
     using Io = TlsConnection::Io;
     using Moved = TlsConnection::Moved;
 
-    explicit PacketConnection(UniqueFd socket) : socket_(std::move(socket)) {}
+    explicit PacketConnection(base::UniqueFd socket) : socket_(std::move(socket)) {}
 
     int fd() const noexcept { return socket_.get(); }
 
@@ -37,7 +37,7 @@ public:
 private:
     Moved failed(const char* what);
 
-    UniqueFd socket_;
+    base::UniqueFd socket_;
     std::string kept_;
     bool close_sent_ = false;
     std::string error_;

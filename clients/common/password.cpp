@@ -8,7 +8,7 @@
 #include <cstring>
 #include <string>
 
-#include "clients/common/unique_fd.hpp"
+#include "base/unique_fd.hpp"
 
 namespace usher::clients {
 
@@ -126,7 +126,7 @@ Result<Secret> password_line(std::string_view text) {
 
 Result<Secret> read_password(std::string_view prompt, PasswordSource source) {
     if (source.from_stdin) return read_line(STDIN_FILENO);
-    const UniqueFd terminal{::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)};
+    const base::UniqueFd terminal{::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)};
     if (!terminal)
         return {Errc::failed_precondition,
                 "there is no terminal to ask for the password; give it with --password-stdin"};

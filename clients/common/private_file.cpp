@@ -11,7 +11,7 @@
 #include <filesystem>
 
 #include "base/text.hpp"
-#include "clients/common/unique_fd.hpp"
+#include "base/unique_fd.hpp"
 
 namespace usher::clients {
 
@@ -31,7 +31,7 @@ base::Error failed(const std::string& what, const std::string& path) {
 }
 
 Result<void> sync_directory(const std::string& path) {
-    const UniqueFd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    const base::UniqueFd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!directory || ::fsync(directory.get()) != 0) return failed("cannot sync", path);
     return {};
 }
@@ -61,7 +61,7 @@ Result<void> write_private_file(const std::string& path, std::string_view conten
     const std::string directory = std::filesystem::path(path).parent_path();
     if (auto made = make_directory(directory); !made) return made;
     std::string temporary = path + ".XXXXXX";
-    UniqueFd file{::mkostemp(temporary.data(), O_CLOEXEC)};  // mode 0600
+    base::UniqueFd file{::mkostemp(temporary.data(), O_CLOEXEC)};  // mode 0600
     if (!file) return failed("cannot write in", directory);
     const auto give_up = [&](const std::string& what) {
         auto error = failed(what, path);
@@ -80,7 +80,7 @@ Result<void> write_private_file(const std::string& path, std::string_view conten
 }
 
 Result<std::optional<std::string>> read_private_file(const std::string& path, bool secret) {
-    const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    const base::UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (!file) {
         if (errno == ENOENT || errno == ENOTDIR) return std::optional<std::string>{};
         return failed("cannot read", path);

@@ -70,7 +70,7 @@ public:
 private:
     int fd_;
     bool socket_;
-    UniqueFd own_;
+    base::UniqueFd own_;
     std::size_t at_once_ = SSIZE_MAX;
 };
 

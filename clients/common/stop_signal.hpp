@@ -1,7 +1,7 @@
 #pragma once
 #include <atomic>
 
-#include "clients/common/unique_fd.hpp"
+#include "base/unique_fd.hpp"
 
 namespace usher::clients {
 
@@ -16,7 +16,7 @@ public:
     int fd() const noexcept { return event_.get(); }
 
 private:
-    UniqueFd event_;
+    base::UniqueFd event_;
     std::atomic<bool> set_{false};
 };
 

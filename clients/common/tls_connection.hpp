@@ -11,7 +11,7 @@
 #include "base/result.hpp"
 #include "clients/common/endpoint.hpp"
 #include "clients/common/stop_signal.hpp"
-#include "clients/common/unique_fd.hpp"
+#include "base/unique_fd.hpp"
 
 namespace usher::clients {
 
@@ -82,7 +82,7 @@ private:
                                  const StopSignal* stop);
     base::Result<void> wait(Io want, Deadline deadline, const StopSignal* stop) const;
 
-    UniqueFd socket_;
+    base::UniqueFd socket_;
     std::unique_ptr<SSL, decltype(&SSL_free)> ssl_{nullptr, &SSL_free};
     bool close_sent_ = false;
     std::string error_;

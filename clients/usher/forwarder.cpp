@@ -24,7 +24,7 @@ namespace usher::clients::agent {
 namespace {
 
 struct Listener {
-    UniqueFd socket;
+    base::UniqueFd socket;
     Endpoint local;
     Endpoint destination;
 };
@@ -48,7 +48,7 @@ Listener listen_on(const ForwardRule& rule) {
         code != 0)
         throw Failure{"cannot listen on " + rule.local.to_string() + ": " + ::gai_strerror(code)};
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> address{found, &::freeaddrinfo};
-    Listener listener{UniqueFd{::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)}, rule.local,
+    Listener listener{base::UniqueFd{::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)}, rule.local,
                       rule.destination};
     const int on = 1;
     const int fd = listener.socket.get();
@@ -99,7 +99,7 @@ private:
     };
 
     void accept_from(const Listener& listener) {
-        UniqueFd client{::accept4(listener.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+        base::UniqueFd client{::accept4(listener.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
         if (!client) {
             // The client may have gone again; without descriptors the next turn would fail at once and for ever.
             if (errno == EMFILE || errno == ENFILE) throw Failure{std::string("accept: ") + std::strerror(errno)};
@@ -110,7 +110,7 @@ private:
         Worker& worker = workers_.emplace_back();
         try {
             worker.thread = std::thread([this, &worker, &listener, fd = client.get()] {
-                carry(UniqueFd{fd}, listener);
+                carry(base::UniqueFd{fd}, listener);
                 worker.done.store(true, std::memory_order_release);
                 const std::uint64_t one = 1;
                 // Fails only where the counter is full, and then the main loop is awake anyway.
@@ -124,7 +124,7 @@ private:
         (void)client.release();  // the thread owns it now
     }
 
-    void carry(UniqueFd client, const Listener& listener) {
+    void carry(base::UniqueFd client, const Listener& listener) {
         const std::string label =
             "forward " + listener.local.to_string() + " to " + listener.destination.to_string() + ": ";
         const LocalEnd local{client.get(), client.get()};
@@ -168,7 +168,7 @@ private:
     const SavedSession& session_;
     const TlsTrust& trust_;
     const StopSignal& stop_;
-    UniqueFd ended_;
+    base::UniqueFd ended_;
     std::list<Worker> workers_;
     bool said_full_ = false;
 };

@@ -51,7 +51,7 @@ private:
             throw Failure{"the path of the socket is longer than " + std::to_string(sizeof address.sun_path - 1) +
                           " bytes: " + shown};
         std::memcpy(address.sun_path, path_.data(), path_.size());
-        const UniqueFd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+        const base::UniqueFd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
         if (!probe) throw Failure{std::string("socket: ") + std::strerror(errno)};
         if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return;
         if (errno == EACCES)
@@ -132,7 +132,7 @@ private:
     bool is_local() const noexcept override { return false; }
 
     std::optional<SavedSession> session_;
-    UniqueFd pump_end_;
+    base::UniqueFd pump_end_;
     StopSignal stop_;
     mutable std::mutex mutex_;
     std::string why_ended_;

@@ -25,6 +25,8 @@ public:
 
     /// Marks what was announced as FAILED. Returns `why`, so that a handler can end with it.
     base::Error failed(base::Error why);
+    /// Marks as FAILED what another recorder announced.
+    void failed(const auth::Change& change, const base::Error& why) { append_failed(change, why.message); }
 
     /// Records a call that was refused for the caller's role.
     static void refused(audit::Journal& journal, const Caller& caller, std::string action, std::string resource);

@@ -16,7 +16,8 @@ using Reactor = grpc::ServerUnaryReactor;
 
 constexpr std::int64_t drain_seconds_max = 24 * 3600;
 
-Result<std::optional<base::Microseconds>> read_deadline(const v1::DrainGatewayRequest& request) {
+template <class Request>
+Result<std::optional<base::Microseconds>> read_deadline(const Request& request) {
     if (!request.has_deadline()) return std::optional<base::Microseconds>{};
     const auto& given = request.deadline();
     const bool well_formed = given.seconds() >= 0 && given.nanos() >= 0 && given.nanos() <= 999'999'999;
@@ -58,6 +59,27 @@ public:
                      });
     }
 
+    Reactor* UpgradeGateway(Call* call, const v1::UpgradeGatewayRequest* request,
+                            v1::GatewayStatus* response) override {
+        return unary(context_, call, {"gateway.upgrade", Need::administrator}, "gateway",
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         auto deadline = read_deadline(*request);
+                         if (!deadline) return std::move(deadline).error();
+                         const auth::Change change{"gateway.upgrade", "gateway", {}, describe(*deadline)};
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         if (auto ok = recorder.record(change); !ok) return ok;
+                         auto& journal = context_.gateway.journal;
+                         auto failed = [&journal, caller, change](const base::Error& why) {
+                             AdminRecorder(journal, caller).failed(change, why);
+                         };
+                         auto begun = context_.gateway.operation->upgrade(
+                             {*deadline, request->end_previous(), std::move(failed)});
+                         if (!begun) return recorder.failed(std::move(begun).error());
+                         fill(*response);
+                         return {};
+                     });
+    }
+
 private:
     void fill(v1::GatewayStatus& status) const {
         const auto now = context_.gateway.operation->status();
@@ -68,6 +90,14 @@ private:
         status.set_state(now.draining ? v1::GatewayStatus::DRAINING : v1::GatewayStatus::SERVING);
         status.set_tunnels(now.tunnels);
         if (now.drain_deadline) *status.mutable_drain_deadline() = to_proto(*now.drain_deadline);
+        status.set_upgrading(now.upgrading);
+        status.set_upgrade_error(now.upgrade_error);
+        if (!now.predecessor) return;
+        auto& predecessor = *status.mutable_predecessor();
+        predecessor.set_process_id(now.predecessor->process_id);
+        predecessor.set_version(now.predecessor->version);
+        predecessor.set_tunnels(now.predecessor->tunnels);
+        *predecessor.mutable_deadline() = to_proto(now.predecessor->deadline);
     }
 
     const ServiceContext& context_;

@@ -178,7 +178,7 @@ asio::awaitable<void> Agent::accept_commands() {
     while (co_await may_accept()) {
         auto [error] = co_await commands_->async_wait(asio::posix::stream_descriptor::wait_read, no_throw);
         if (error || stopping_) co_return;
-        UniqueFd accepted{::accept4(commands_->native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+        base::UniqueFd accepted{::accept4(commands_->native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
         if (!accepted) {
             if (errno != EMFILE && errno != ENFILE && errno != ENOMEM) continue;
             co_await pause();

@@ -35,8 +35,8 @@ sockaddr_un address_in(int directory) {
     return address;
 }
 
-base::Result<UniqueFd> open_directory(const std::string& path) {
-    UniqueFd directory{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+base::Result<base::UniqueFd> open_directory(const std::string& path) {
+    base::UniqueFd directory{::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
     if (!directory) return failed("cannot open", path);
     struct stat info {};
     if (::fstat(directory.get(), &info) != 0) return failed("cannot look at", path);
@@ -80,7 +80,7 @@ base::Result<AgentHome> become_agent(const std::string& directory, const std::st
     if (!opened) return std::move(opened).error();
 
     const std::string lock_path = directory + "/agent.lock", socket_path = directory + "/agent.sock";
-    UniqueFd lock{::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    base::UniqueFd lock{::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
     if (!lock) return failed("cannot open", lock_path);
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) return failed("cannot lock", lock_path);
@@ -97,7 +97,7 @@ base::Result<AgentHome> become_agent(const std::string& directory, const std::st
 
     // Whoever left it behind is gone: the lock was free.
     if (::unlink(socket_path.c_str()) != 0 && errno != ENOENT) return failed("cannot remove", socket_path);
-    UniqueFd listener{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    base::UniqueFd listener{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
     if (!listener) return failed("cannot make a socket for", socket_path);
     const auto address = address_in(opened->get());
     const mode_t before = ::umask(0177);
@@ -107,22 +107,22 @@ base::Result<AgentHome> become_agent(const std::string& directory, const std::st
     return AgentHome{std::move(lock), std::move(listener), socket_path};
 }
 
-base::Result<std::optional<UniqueFd>> connect_agent(const std::string& directory) {
+base::Result<std::optional<base::UniqueFd>> connect_agent(const std::string& directory) {
     struct stat info {};
-    if (::stat(directory.c_str(), &info) != 0) return std::optional<UniqueFd>{};
+    if (::stat(directory.c_str(), &info) != 0) return std::optional<base::UniqueFd>{};
     auto opened = open_directory(directory);
     if (!opened) return std::move(opened).error();
-    UniqueFd socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    base::UniqueFd socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
     if (!socket) return failed("cannot make a socket for", directory);
     const auto address = address_in(opened->get());
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        if (errno == ENOENT || errno == ECONNREFUSED) return std::optional<UniqueFd>{};
+        if (errno == ENOENT || errno == ECONNREFUSED) return std::optional<base::UniqueFd>{};
         return failed("cannot reach the agent at", directory + "/agent.sock");
     }
     if (!is_own_peer(socket.get()))
         return {Errc::permission_denied, "the agent at " + base::escape_for_terminal(directory) +
                                              "/agent.sock runs as another user; it is not used"};
-    return std::optional<UniqueFd>{std::move(socket)};
+    return std::optional<base::UniqueFd>{std::move(socket)};
 }
 
 }  // namespace usher::clients::agent

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "base/result.hpp"
-#include "clients/common/unique_fd.hpp"
+#include "base/unique_fd.hpp"
 
 namespace usher::clients::agent {
 
@@ -13,11 +13,11 @@ base::Result<std::string> agent_directory();
 
 /// The one agent of this user: as long as it lives nobody else can become it, and the socket listens.
 struct AgentHome {
-    UniqueFd lock;
-    UniqueFd listener;  ///< SOCK_SEQPACKET, non-blocking, mode 0600
+    base::UniqueFd lock;
+    base::UniqueFd listener;  ///< SOCK_SEQPACKET, non-blocking, mode 0600
     std::string socket_path;
     ~AgentHome();
-    AgentHome(UniqueFd held, UniqueFd listening, std::string path)
+    AgentHome(base::UniqueFd held, base::UniqueFd listening, std::string path)
         : lock(std::move(held)), listener(std::move(listening)), socket_path(std::move(path)) {}
     AgentHome(AgentHome&&) = default;
     AgentHome& operator=(AgentHome&&) = delete;
@@ -28,7 +28,7 @@ struct AgentHome {
 base::Result<AgentHome> become_agent(const std::string& directory, const std::string& about);
 
 /// A blocking connection to the running agent, whose process belongs to this user; nullopt when there is none.
-base::Result<std::optional<UniqueFd>> connect_agent(const std::string& directory);
+base::Result<std::optional<base::UniqueFd>> connect_agent(const std::string& directory);
 
 /// Whether the process at the other end of a Unix socket belongs to this user.
 bool is_own_peer(int socket);

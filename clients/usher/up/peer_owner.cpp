@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "clients/common/unique_fd.hpp"
+#include "base/unique_fd.hpp"
 
 namespace usher::clients::agent {
 
@@ -62,7 +62,7 @@ base::Result<std::optional<uid_t>> peer_owner(int socket) {
     put_address(there, question.body.id.idiag_sport, question.body.id.idiag_src);
     put_address(here, question.body.id.idiag_dport, question.body.id.idiag_dst);
 
-    const UniqueFd link{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG)};
+    const base::UniqueFd link{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG)};
     if (!link) return failed("socket");
     sockaddr_nl kernel{};
     kernel.nl_family = AF_NETLINK;

@@ -52,6 +52,7 @@ class Gateway:
             **(config or {}),
         }
         self.env = {**os.environ, **(env or {})}
+        self.program = BIN / "usherd"
         self.process = None
         self.expected_dead = False
         self.under = []  # a command that runs the program it is given
@@ -88,7 +89,7 @@ class Gateway:
         self.expected_dead = False
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [*self.under, BIN / "usherd", "--config", self.config_file],
+                [*self.under, self.program, "--config", self.config_file],
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,

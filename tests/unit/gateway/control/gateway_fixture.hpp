@@ -37,6 +37,14 @@ struct FakeOperation final : gateway::control::Operation {
     }
     void drain(std::optional<base::Microseconds> limit) override { drains.push_back(limit); }
 
+    base::Result<void> upgrade(Upgrade upgrade) override {
+        if (refuse_upgrade) return base::Error{base::Errc::failed_precondition, "not now"};
+        upgrades.push_back(std::move(upgrade));
+        return {};
+    }
+
+    bool refuse_upgrade = false;
+    std::vector<Upgrade> upgrades;                          ///< as drains
     std::vector<std::optional<base::Microseconds>> drains;  ///< read it when the call has returned
 };
 

@@ -72,3 +72,34 @@ TEST_CASE("a drain of a deadline that cannot be is refused, and nothing is on re
     CHECK(gateway.operation.drains.empty());
     CHECK(gateway.acts().empty());
 }
+
+TEST_CASE("an upgrade is on record before it begins, and once more when it did not happen") {
+    TestGateway gateway;
+    const auto stub = v1::GatewayService::NewStub(gateway.local());
+    v1::UpgradeGatewayRequest request;
+    request.mutable_deadline()->set_seconds(60);
+    request.set_end_previous(true);
+    v1::GatewayStatus status;
+    ClientCall call;
+    REQUIRE(stub->UpgradeGateway(&call, request, &status).ok());
+    REQUIRE(gateway.operation.upgrades.size() == 1);
+    CHECK(gateway.operation.upgrades[0].limit == base::Microseconds{60'000'000});
+    CHECK(gateway.operation.upgrades[0].end_previous);
+    using Outcome = v1::AdminRecord::Outcome;
+    REQUIRE(gateway.acts().size() == 1);
+    CHECK(gateway.acts()[0].action() == "gateway.upgrade");
+    CHECK(gateway.acts()[0].outcome() == Outcome::DONE);
+    // The new process could not be prepared.
+    gateway.operation.upgrades[0].failed(base::Error{base::Errc::unavailable, "no such program"});
+    REQUIRE(gateway.acts().size() == 2);
+    CHECK(gateway.acts()[1].outcome() == Outcome::FAILED);
+    CHECK(gateway.acts()[1].detail() == "no such program");
+
+    gateway.operation.refuse_upgrade = true;
+    ClientCall again;
+    const auto refused = stub->UpgradeGateway(&again, request, &status);
+    CHECK(refused.error_code() == grpc::StatusCode::FAILED_PRECONDITION);
+    CHECK(refused.error_message() == "not now");
+    REQUIRE(gateway.acts().size() == 4);
+    CHECK(gateway.acts()[3].outcome() == Outcome::FAILED);
+}

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-namespace usher::clients {
+namespace usher::base {
 
 /// Owns a file descriptor; closes it when it goes. -1 is none.
 class UniqueFd {
@@ -31,4 +31,4 @@ private:
     int fd_ = -1;
 };
 
-}  // namespace usher::clients
+}  // namespace usher::base

@@ -1,0 +1,87 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "audit/journal/journal.hpp"
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "gateway/upgrade/link.hpp"
+
+namespace usher::gateway::upgrade {
+
+/// The process that was before this one and still has tunnels: its records come into this journal, what is decided here
+/// is in force there, and what it leaves open when it ends is closed here. Thread-safe.
+class Predecessor {
+public:
+    /// `open`: the latest record of each access that it has open. `on_end` is called once, when it has ended and
+    /// everything of it is closed on record, on a thread of this object; it must not destroy it.
+    static std::unique_ptr<Predecessor> follow(std::unique_ptr<Link> link, const Message::Hello& hello,
+                                               std::vector<audit::JournalRecord> open, audit::Journal& journal,
+                                               const base::Clock& clock, std::function<void()> on_end);
+    /// Ends the link: the predecessor ends with it.
+    ~Predecessor();
+
+    struct Status {
+        std::int64_t process_id = 0;
+        std::string version;
+        std::uint64_t tunnels = 0;
+        base::UtcTime deadline{};
+    };
+    /// nullopt when it has ended.
+    std::optional<Status> status() const;
+
+    /// A session has ended; it is said with the next enforce(). Does not block.
+    void session_ended(const std::string& session_id);
+    /// The directory has reached this version, or sessions have ended: what is no longer allowed there is cut when this
+    /// returns. A predecessor that does not say so within 5 s is killed. Returns how many were cut. Blocks.
+    std::uint64_t enforce(std::uint64_t directory_version, const std::string& signed_out);
+    /// How many accesses there stand on the session; 0 when it does not say so within 5 s. Blocks.
+    std::uint64_t count_accesses(const std::string& session_id);
+    /// Its tunnels have so long from now at most.
+    void leave(base::Microseconds limit);
+    /// Waits until it has ended and is closed on record; false past `limit`.
+    bool wait_ended(base::Microseconds limit);
+    /// Kills it, and waits until its accesses are closed on record.
+    void kill();
+
+private:
+    Predecessor(std::unique_ptr<Link> link, const Message::Hello& hello, audit::Journal& journal,
+                const base::Clock& clock);
+    void on_message(const Message& message);
+    void append(const Message::Append& append);
+    void close_rest();
+    void pulse();
+    std::optional<std::uint64_t> ask(Message::Question question);
+
+    const std::shared_ptr<Link> link_;  ///< shared with what waits in the journal for an answer
+    audit::Journal& journal_;
+    const base::Clock& clock_;
+    const std::int64_t process_id_;
+    const std::string version_;
+    const base::UniqueFd process_;
+    std::function<void()> on_end_;
+    std::unordered_map<base::Uuid, audit::JournalRecord> open_;  ///< of the reading thread
+
+    mutable std::mutex mutex_;  ///< of what follows
+    std::condition_variable changed_;
+    std::uint64_t next_question_ = 1;
+    std::unordered_map<std::uint64_t, std::optional<std::uint64_t>> answers_;  ///< of what was asked
+    std::vector<std::string> ended_sessions_;                                  ///< that were not said yet
+    std::uint64_t tunnels_ = 0;
+    base::MonoTime deadline_;
+    bool lost_ = false;   ///< nothing more comes from it
+    bool ended_ = false;  ///< and everything of it is closed on record
+    bool stopping_ = false;
+    std::thread pulse_;
+};
+
+}  // namespace usher::gateway::upgrade

@@ -1,0 +1,48 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "gateway/worker.hpp"
+
+namespace usher::gateway {
+
+/// All workers as one. start() to join() belong to the thread that owns the daemon; the rest is thread-safe in between.
+class WorkerPool {
+public:
+    ~WorkerPool();
+
+    /// The bound, listening sockets that the workers of `config` need, one each.
+    static base::Result<std::vector<base::UniqueFd>> open_listeners(const Config& config);
+
+    /// One worker for each listener, not running yet.
+    base::Result<void> create(Services& services, std::vector<base::UniqueFd> listeners);
+    void start();
+    /// The listeners, for as long as the workers accept.
+    std::vector<int> listeners() const;
+    void stop_accepting();
+    /// Ends every connection, and the threads; returns when they are gone.
+    void end();
+    /// After end(): nobody refers to the workers any more.
+    void clear() { workers_.clear(); }
+
+    /// Cuts what is no longer allowed; returns how many that were when it is done on every worker. Accesses of the
+    /// session `signed_out` end as SIGNED_OUT. Never from a worker's thread.
+    std::uint64_t enforce(const std::string& signed_out);
+    /// How many accesses stand on the session. Never from a worker's thread.
+    std::uint64_t count_accesses(const std::string& session_id);
+    /// Open accesses, without those to the control API.
+    std::size_t live() const;
+    std::size_t connections() const;  ///< open, whatever they are doing
+    std::size_t size() const noexcept { return workers_.size(); }
+
+private:
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::atomic<bool> running_{false}, gone_{false};
+};
+
+}  // namespace usher::gateway
