@@ -172,7 +172,7 @@ asio::awaitable<bool> serve_second_factor(Exchange& exchange, wire::http1::Reque
     const auto subject = services.gatekeeper.authenticate(credential_of(request));
     // The body was not read, so the connection ends.
     if (!subject) co_return co_await fail(exchange, 401, "not-signed-in", false);
-    if (services.draining.load(std::memory_order_relaxed))
+    if (services.phase.load(std::memory_order_relaxed) == Phase::draining)
         co_return co_await fail(exchange, 503, "shutting-down", false);
     auto object = co_await read_form(exchange, request);
     if (!object) co_return false;

@@ -103,7 +103,7 @@ Result<Secret> read_code_line(int fd) {
 
 Result<Secret> read_code(std::string_view prompt, bool from_stdin) {
     if (from_stdin) return read_code_line(STDIN_FILENO);
-    const UniqueFd terminal{::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)};
+    const base::UniqueFd terminal{::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)};
     if (!terminal)
         return {Errc::failed_precondition,
                 "there is no terminal to ask for the code; give it with --code or --code-stdin"};
