@@ -230,6 +230,7 @@ base::Result<void> RunningDaemon::start_metrics() {
 
 void RunningDaemon::start_maintenance() {
     halting_ = false;
+    watch_clock();
     maintenance_ = std::thread([this] { maintain(); });
 }
 
@@ -242,6 +243,20 @@ void RunningDaemon::stop_maintenance() {
     if (maintenance_.joinable()) maintenance_.join();
 }
 
+/// Puts a step of the wall clock on record; of two processes of one gateway the newer one does.
+void RunningDaemon::watch_clock() {
+    const auto step = clock_watch_.look(ClockWatch::Reading::of(clock_));
+    if (!step || departure_) return;
+    const std::string what = describe_step(*step);
+    base::log_warning(what);
+    usher::v1::SystemRecord record;
+    record.set_event(usher::v1::SystemRecord::Event::CLOCK_STEP);
+    record.set_detail(what);
+    journal_->append(audit::encode(record), [](base::Result<std::uint64_t> r) {
+        if (!r) base::log_error("a step of the clock could not be recorded", {{"error", r.error().message}});
+    });
+}
+
 void RunningDaemon::maintain() {
     base::MonoTime refreshed_at = clock_.mono() - refresh_interval;
     std::unique_lock lock(mutex_);
@@ -249,6 +264,7 @@ void RunningDaemon::maintain() {
         wake_.wait_for(lock, maintenance_interval);
         if (halting_) break;
         lock.unlock();
+        watch_clock();
         base::Result<void> database;
         // What the two processes of an upgrade cannot tell each other is in the database: sessions begin and are
         // used in both.

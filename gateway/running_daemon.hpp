@@ -13,6 +13,7 @@
 #include "auth/directory.hpp"
 #include "auth/second_factor.hpp"
 #include "base/sql/database.hpp"
+#include "gateway/clock_watch.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/operation.hpp"
 #include "gateway/daemon.hpp"
@@ -111,6 +112,7 @@ private:
 
     /// Every second or so: what time, another process or the database has brought.
     void maintain();
+    void watch_clock();
 
     /// Expires sessions, with a record of each, and cuts what stood on them.
     base::Result<void> expire_sessions();
@@ -163,6 +165,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     std::thread maintenance_;
+    ClockWatch clock_watch_;  ///< maintenance_'s own, once that has been started
     bool halting_ = false, halted_ = false, started_ = false, database_failing_ = false;
 };
 
