@@ -1,6 +1,7 @@
 """A gateway under faults: alice may use the app of the ledgers, the journal's segments are small, subscribers follow, and at the end
 everything is compared."""
 
+import os
 import sqlite3
 
 from harness.build import SANITIZER
@@ -13,7 +14,7 @@ from .ledger import Addresses, LedgerApp
 from .load import Load
 from .tailers import Subscriber
 
-LONG = 120
+LONG = int(os.environ.get("USHER_FAULTS_PATIENCE", "120"))
 
 
 class Wrong(AssertionError):

@@ -13,8 +13,8 @@ import time
 HEADER = struct.Struct(">16sBQQ")  # nonce, ending, bytes up behind this header, bytes down
 MAGIC = b"usher"
 
-CLIENT_FIRST, APP_FIRST, CLIENT_RESETS, APP_RESETS, HELD = range(5)
-ENDINGS = ("client first", "app first", "client resets", "app resets", "held")
+CLIENT_FIRST, APP_FIRST, CLIENT_RESETS, APP_RESETS, HELD, STALLED = range(6)
+ENDINGS = ("client first", "app first", "client resets", "app resets", "held", "stalled")
 FOREVER = 1 << 40
 
 BLOCK = bytes(range(256)) * 64
@@ -92,6 +92,7 @@ class LedgerApp:
         self.port = port
         self.lock = threading.Lock()
         self.served = []
+        self.reads_stalled = threading.Event()  # what is stalled is read now
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -129,6 +130,8 @@ class LedgerApp:
             writer.start()
         else:
             self._write(served, ending, down)
+        if ending == STALLED:
+            self.reads_stalled.wait()
         while True:
             if ending == APP_RESETS and served.received.total >= HEADER.size + up:
                 served.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -14,14 +14,14 @@ from harness.h2_client import H2Client
 from harness.tls_client import TlsClient
 from harness.tunnel import Tunnel
 
-from .ledger import APP_FIRST, APP_RESETS, BLOCK, CLIENT_FIRST, CLIENT_RESETS, FOREVER, HEADER, HELD, Access
+from .ledger import APP_FIRST, APP_RESETS, BLOCK, CLIENT_FIRST, CLIENT_RESETS, FOREVER, HEADER, HELD, STALLED, Access
 
 
 class Load:
     """Runs until stop(), or until the gateway is gone. `http1` and `http2` are numbers of clients; `pumps` tunnels move bytes both
-    ways without end. What each client does follows from the seed; when it does it does not."""
+    ways without end; nobody reads at either end of the `stalls` before stop(). What each client does follows from the seed; when it does it does not."""
 
-    def __init__(self, gateway, token, app, addresses, seed, http1=4, http2=2, pumps=1, holds=8):
+    def __init__(self, gateway, token, app, addresses, seed, http1=4, http2=2, pumps=1, holds=8, stalls=1):
         self.gateway, self.token, self.app, self.addresses = gateway, token, app, addresses
         self.context = gateway.tls_context()
         self.over = threading.Event()
@@ -29,13 +29,16 @@ class Load:
         self.accesses = []
         self.answered = 0
         self.threads = []
-        self.open_sockets = set()
+        self.kept = set()  # sockets of tunnels that do not end by themselves
         for number in range(http1):
             self._start(self._http1, random.Random(f"{seed} http1 {number}"))
         for number in range(http2):
             self._start(self._http2, random.Random(f"{seed} http2 {number}"), max(1, holds // 4))
         for number in range(pumps):
-            self._start(self._pump, number)
+            self._start(self._pump, HELD, FOREVER if number % 2 == 0 else 0)
+        app.reads_stalled.clear()
+        for _ in range(stalls):
+            self._start(self._pump, STALLED, FOREVER)
 
     def _start(self, work, *arguments):
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -43,18 +46,23 @@ class Load:
         self.threads.append(thread)
 
     def stop(self, timeout=120):
-        """Ends what is open and waits for the clients."""
+        """Cuts what does not end by itself, lets the rest go on to its end, and waits for the clients."""
         self.over.set()
+        self.app.reads_stalled.set()
         with self.lock:
-            sockets = list(self.open_sockets)
-        for sock in sockets:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # gone already
+            kept = list(self.kept)
+        for sock in kept:
+            self._cut(sock)
         for thread in self.threads:
             thread.join(timeout)
             assert not thread.is_alive(), "a client of the load does not end"
+
+    @staticmethod
+    def _cut(sock):
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # gone already
 
     # -- what an access is to be
 
@@ -96,27 +104,20 @@ class Load:
             plain = self.gateway.open_plain()
         except OSError:
             return None
-        with self.lock:
-            self.open_sockets.add(plain)
         try:
             tls = TlsClient(self.context, plain, "localhost")
             asked = time.monotonic()
             tunnel = Tunnel(tls, self._target(access), token=self.token)
             access.took = time.monotonic() - asked
         except (OSError, ConnectionError):
-            self._forget(plain)
+            plain.close()
             return None
         access.status = tunnel.status
         if tunnel.status != 200:
-            self._forget(plain)
+            plain.close()
             return None
         self._answered()
         return tunnel
-
-    def _forget(self, plain):
-        with self.lock:
-            self.open_sockets.discard(plain)
-        plain.close()
 
     def _one_http1(self, access, rng):
         """False when the gateway is gone."""
@@ -153,7 +154,7 @@ class Load:
             access.over("cut")
             return access.ending == APP_RESETS
         finally:
-            self._forget(tunnel.sock.plain)
+            tunnel.close()
 
     @staticmethod
     def _send_http1(access, tunnel):
@@ -201,8 +202,14 @@ class Load:
 
     def _keep(self, access, tunnel):
         """Sends, and then only reads until it is cut."""
+        with self.lock:
+            self.kept.add(tunnel.sock.plain)
+        if self.over.is_set():
+            self._cut(tunnel.sock.plain)
         sender = threading.Thread(target=self._send_http1, args=(access, tunnel), daemon=True)
         sender.start()
+        if access.ending == STALLED:
+            self.over.wait()
         try:
             while self._receive(access, tunnel):
                 pass
@@ -212,10 +219,12 @@ class Load:
             self._read_rest(access, tunnel)
             access.over("cut")
         finally:
-            self._forget(tunnel.sock.plain)
+            with self.lock:
+                self.kept.discard(tunnel.sock.plain)
+            tunnel.close()
 
-    def _pump(self, number):
-        access = self._enter(Access(self.addresses.take(), HELD, FOREVER, FOREVER if number % 2 == 0 else 0))
+    def _pump(self, ending, down):
+        access = self._enter(Access(self.addresses.take(), ending, FOREVER, down))
         access.protocol = "http/1.1"
         tunnel = self._connect(access)
         if tunnel is not None:
@@ -229,8 +238,6 @@ class Load:
                 client = H2Client(self.gateway)
             except OSError:
                 return
-            with self.lock:
-                self.open_sockets.add(client.sock)
             pairs = []
             try:
                 for _ in range(holds):
@@ -249,8 +256,6 @@ class Load:
                 pass  # the gateway is gone
             finally:
                 self._settle(client, pairs)
-                with self.lock:
-                    self.open_sockets.discard(client.sock)
                 client.close()
 
     def _open_http2(self, client, pairs, accesses):

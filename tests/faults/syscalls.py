@@ -79,7 +79,7 @@ class Template:
         made.loads, made.earlier = [self.load], self.served
         return made
 
-    def paths(self, bench):
+    def paths(self, bench, below=""):
         """All that the gateway may touch in its folder: strace takes no patterns, so the segments that may come are counted out."""
         data = bench.gateway.data_dir
         found = [data, *data.rglob("*")]
@@ -87,14 +87,14 @@ class Template:
         found += [journal / n for n in ("reserved.usj", "reserved.tmp", "gateway_id", "gateway_id.tmp", "lock")]
         found += [data / n for n in ("usher.db-wal", "usher.db-shm", "usher.db-journal", "control.sock")]
         found += [journal / f"{self.last + n:020d}.usj" for n in range(1500)]
-        return list(dict.fromkeys(map(str, found)))
+        return [path for path in dict.fromkeys(map(str, found)) if path.startswith(str(data / below))]
 
 
-def tracer(template, bench, calls, inject=None):
+def tracer(template, bench, calls, inject=None, below=""):
     command = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", str(bench.gateway.directory / "trace"), "-e", "trace=" + calls]
     if inject:
         command += ["-e", "inject=" + inject]
-    for path in template.paths(bench):
+    for path in template.paths(bench, below):
         command += ["-P", path]
     return command
 
@@ -216,11 +216,31 @@ def one(template, call, fault, when):
         bench.close()
 
 
-def campaign(directory, seed, most, say=lambda text: None):
-    """The first `most` faults of the seed's order. Yields (name, what became of the gateway or the error, its bench or None)."""
-    template = Template(directory, seed)
+def slow_sync(template, count=2):
+    """Each sync of the journal takes a second: so does each answer. Who is answered sooner has no record that a power cut would leave."""
+    bench = template.copy("slow sync")
+    bench.gateway.under = tracer(template, bench, "fdatasync", "fdatasync:delay_enter=1000000:when=1+", below="journal")
+    bench.loads = []
+    try:
+        bench.gateway.start(wait_ready=False)
+        assert started(bench.gateway), bench.gateway.log()
+        load = bench.load(http1=1, http2=0, pumps=0)
+        wait_answered(load, count)
+        bench.gateway.kill()
+        load.stop()
+        took = [access.took for access in load.accesses if access.status == 200]
+        assert len(took) >= count, f"{len(took)} answers; the log:\n{bench.gateway.log()}"
+        assert min(took) >= 1, f"{template.seed}: answered after {min(took):.3f} s, before the record was synced"
+    finally:
+        bench.close()
+
+
+def campaign(template, most, only=None, say=lambda text: None):
+    """The first `most` faults of the seed's order, or of those that are like `only` ("pwrite64:short", "fsync"). Yields (name, what
+    became of the gateway or the error, its bench or None)."""
+    seed = template.seed
     calls = enumerate_calls(template)
-    turns = plan(calls, seed)
+    turns = [turn for turn in plan(calls, seed) if only in (None, turn[0], f"{turn[0]}:{turn[1]}")]
     say(f"seed {seed}: calls " + ", ".join(f"{call} {count}" for call, count in sorted(calls.items())) + f"; {len(turns)} faults in all")
     for call, fault, when in turns[:most]:
         name = f"{call} {fault} when={when}"

@@ -82,7 +82,7 @@ TEST_CASE("killed at any moment of it, the next start does the rest and closes n
     using audit::journal::testing::FakeDisk;
     constexpr int accesses = 5;
     unsigned half_way = 0, cuts = 0;
-    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
         bool reached = true;
         for (std::uint64_t cut = 0; reached; ++cut) {
             INFO("power cut " << cut << ", seed " << seed);
