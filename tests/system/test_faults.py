@@ -27,7 +27,7 @@ def test_a_file_system_call_that_fails_or_lasts_loses_nothing(tmp_path):
     outcomes = []
     template = syscalls.Template(tmp_path, SEED)
     syscalls.slow_sync(template)
-    for name, outcome, bench in syscalls.campaign(template, 6):
+    for name, outcome, bench in syscalls.campaign(template, 5):
         if bench is None:
             raise AssertionError(f"seed {SEED}, {name}") from outcome
         outcomes.append(outcome)
