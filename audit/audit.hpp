@@ -51,6 +51,15 @@ public:
     virtual bool wait_shipped(std::uint64_t sequence, base::Microseconds timeout) = 0;
 };
 
+/// How far the store is behind.
+struct ShippingLag {
+    std::uint64_t events = 0;  ///< on disk and not in the store
+    /// How long the oldest of them has been on disk, by the wall clock; nullopt: there is none, or it cannot be read.
+    std::optional<base::Microseconds> age;
+};
+/// Reads at most one record of the journal. Thread-safe.
+ShippingLag shipping_lag(const Journal& journal, const Shipper& shipper, base::UtcTime now);
+
 /// Reads the stream of one gateway from any position: from the journal while it holds the position, else from the
 /// store. Holds no queue: a reader that stops costs nothing but its position. Not thread-safe; blocks on files and
 /// database.

@@ -122,4 +122,17 @@ std::unique_ptr<Shipper> Shipper::start(Journal& journal, Store& store, const ba
     return std::make_unique<RunningShipper>(journal, store);
 }
 
+ShippingLag shipping_lag(const Journal& journal, const Shipper& shipper, base::UtcTime now) {
+    ShippingLag lag;
+    const std::uint64_t shipped = shipper.shipped_sequence();
+    const auto status = journal.status();
+    if (status.durable_sequence <= shipped) return lag;
+    lag.events = status.durable_sequence - shipped;
+    // Before the store has been asked where it stands, it is the journal's oldest.
+    const std::uint64_t after = std::max(shipped, status.first_sequence - 1);
+    const auto oldest = journal.read(after, 1, 1);
+    if (oldest && !oldest->empty()) lag.age = std::max(base::Microseconds{0}, now - oldest->front().recorded_at);
+    return lag;
+}
+
 }  // namespace usher::audit

@@ -11,6 +11,12 @@ namespace {
 
 namespace v1 = usher::v1;
 
+std::string behind(const v1::AuditStatus& status) {
+    std::string text = std::to_string(status.unshipped_events()) + " events";
+    if (status.has_shipping_lag()) text += ", the oldest for " + std::to_string(status.shipping_lag().seconds()) + " s";
+    return text;
+}
+
 void show_status(const Settings& settings, const std::string& format) {
     const auto channel = open_channel(settings);
     const auto stub = v1::AuditService::NewStub(channel->channel());
@@ -26,6 +32,7 @@ void show_status(const Settings& settings, const std::string& format) {
     rows.add("gateway", status.gateway_id());
     rows.add("durable up to", std::to_string(status.durable_sequence()));
     rows.add("in the store up to", std::to_string(status.shipped_sequence()));
+    rows.add("not in the store yet", behind(status));
     rows.add("store", status.store_error().empty() ? "in order" : status.store_error());
     rows.add("open accesses", std::to_string(status.open_accesses()));
     print(rows.render());

@@ -90,6 +90,14 @@ public:
                          response->set_shipped_sequence(context_.gateway.shipper.shipped_sequence());
                          response->set_store_error(context_.gateway.shipper.last_error());
                          response->set_open_accesses(status.open_accesses);
+                         const auto lag = audit::shipping_lag(context_.gateway.journal, context_.gateway.shipper,
+                                                              context_.gateway.clock.utc());
+                         response->set_unshipped_events(lag.events);
+                         if (lag.age) {
+                             response->mutable_shipping_lag()->set_seconds(lag.age->count() / 1'000'000);
+                             response->mutable_shipping_lag()->set_nanos(
+                                 static_cast<std::int32_t>(lag.age->count() % 1'000'000 * 1'000));
+                         }
                          return {};
                      });
     }

@@ -52,6 +52,10 @@ def test_who_is_signed_in_goes_on_and_nothing_is_lost(private_cluster, prepared)
         # The data path does not wait for the database.
         assert time.monotonic() - started < 10 * SCALE
         wait_for(lambda: shipping_stands_still(gateway), "the shipper to notice", timeout=LONG)
+        (behind,) = gateway.ctl_json("audit", "status")
+        assert int(behind["unshipped_events"]) >= 40 and float(behind["shipping_lag"].rstrip("s")) > 0
+        shown = gateway.ctl("audit", "status").stdout
+        assert " events, the oldest for " in shown
         status, session = gateway.request("GET", "/.usher/v1/sessions/current", token=token)
         assert status == 200 and session["open_accesses"] == 1
         # A password cannot be checked now; it is not called wrong.
