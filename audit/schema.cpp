@@ -53,13 +53,56 @@ std::string version_one(bool postgresql) {
     return sql;
 }
 
+/// The two indexes find what is past its ceiling, and all events of one access. PostgreSQL's partitions can come later:
+/// nothing refers to a row of audit_events or accesses, and every removal says which times it is about.
+constexpr std::string_view version_two =
+    "CREATE INDEX audit_events_type ON audit_events (type, recorded_at);\n"
+    "CREATE INDEX audit_events_access ON audit_events (access_id) WHERE access_id <> '';\n"
+    "CREATE TABLE retention_classes (\n"
+    "    name TEXT PRIMARY KEY,\n"
+    "    min_days BIGINT NOT NULL,\n"
+    "    max_days BIGINT,\n"
+    "    updated_at BIGINT NOT NULL\n"
+    ");\n"
+    "CREATE TABLE holds (\n"
+    "    name TEXT PRIMARY KEY,\n"
+    "    case_id TEXT NOT NULL,\n"
+    "    account TEXT NOT NULL,\n"
+    "    app TEXT NOT NULL,\n"
+    "    from_time BIGINT,\n"
+    "    until_time BIGINT,\n"
+    "    created_by TEXT NOT NULL,\n"
+    "    created_at BIGINT NOT NULL\n"
+    ");\n"
+    "CREATE TABLE retention_runs (\n"
+    "    run BIGINT PRIMARY KEY,\n"
+    "    state TEXT NOT NULL,\n"
+    "    requested_by TEXT NOT NULL,\n"
+    "    started_at BIGINT NOT NULL,\n"
+    "    ended_at BIGINT,\n"
+    "    reason TEXT NOT NULL\n"
+    ");\n"
+    "CREATE TABLE retention_run_counts (\n"
+    "    run BIGINT NOT NULL REFERENCES retention_runs (run),\n"
+    "    retention_class TEXT NOT NULL,\n"
+    "    cutoff BIGINT,\n"
+    "    removable BIGINT NOT NULL,\n"
+    "    held BIGINT NOT NULL,\n"
+    "    removed BIGINT NOT NULL,\n"
+    "    expected_daily BIGINT NOT NULL,\n"
+    "    PRIMARY KEY (run, retention_class)\n"
+    ");\n"
+    // A removal and a change of the holds both move it, so that one of them comes wholly before the other.
+    "CREATE TABLE retention_turn (id BIGINT PRIMARY KEY, turn BIGINT NOT NULL);\n"
+    "INSERT INTO retention_turn (id, turn) VALUES (1, 0)";
+
 }  // namespace
 
 std::span<const base::sql::Migration> store_migrations() {
     static const std::string sqlite = version_one(false);
     static const std::string postgresql = version_one(true);
     static const std::vector<base::sql::Migration> all{
-        {100, "audit events, accesses and the watermark", sqlite, postgresql}};
+        {100, "audit events, accesses and the watermark", sqlite, postgresql}, {101, "retention", version_two, {}}};
     return all;
 }
 

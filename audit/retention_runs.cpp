@@ -1,0 +1,138 @@
+// The runs that there were.
+
+#include <algorithm>
+#include <array>
+
+#include "audit/retention_rows.hpp"
+#include "base/text.hpp"
+
+namespace usher::audit {
+
+using base::Errc;
+using base::Error;
+using base::Result;
+using base::sql::Transaction;
+using base::sql::Value;
+
+namespace {
+
+using State = RetentionRun::State;
+constexpr std::array stored_states{State::running, State::complete, State::stopped, State::interrupted, State::failed};
+
+State state_of(const std::string& word) {
+    for (const auto state : stored_states)
+        if (to_word(state) == word) return state;
+    throw base::sql::SqlError(Error{
+        Errc::data_loss, "table retention_runs: '" + base::escape_for_terminal(word, 40) + "' is no state of a run"});
+}
+
+std::int64_t stored(std::uint64_t count) {
+    return static_cast<std::int64_t>(std::min<std::uint64_t>(count, INT64_MAX));
+}
+
+}  // namespace
+
+std::string_view to_word(State state) noexcept {
+    switch (state) {
+        case State::running:
+            return "running";
+        case State::complete:
+            return "complete";
+        case State::stopped:
+            return "stopped";
+        case State::interrupted:
+            return "interrupted";
+        case State::failed:
+            return "failed";
+        case State::preview:
+            return "preview";
+    }
+    return "failed";
+}
+
+Result<void> RetentionStore::begin(RetentionRun& run) {
+    return database_.transaction([&](Transaction& tx) -> Result<void> {
+        run.run = tx.execute("SELECT COALESCE(MAX(run), 0) + 1 FROM retention_runs").at(0).integer(0);
+        tx.execute(
+            "INSERT INTO retention_runs (run, state, requested_by, started_at, ended_at, reason) VALUES ($1, $2, $3, "
+            "$4, $5, $6)",
+            {run.run, std::string(to_word(run.state)), run.requested_by, base::to_micros(run.started_at),
+             maybe(run.ended_at), run.reason});
+        for (const auto& [plan, removed] : run.counts) {
+            tx.execute(
+                "INSERT INTO retention_run_counts (run, retention_class, cutoff, removable, held, removed, "
+                "expected_daily) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                {run.run, std::string(to_word(plan.retention_class)), maybe(plan.cutoff), stored(plan.removable),
+                 stored(plan.held), stored(removed), stored(plan.expected_daily)});
+        }
+        return {};
+    });
+}
+
+Result<void> RetentionStore::end(const RetentionRun& run) {
+    return database_.transaction([&](Transaction& tx) -> Result<void> {
+        tx.execute("UPDATE retention_runs SET state = $1, ended_at = $2, reason = $3 WHERE run = $4",
+                   {std::string(to_word(run.state)), maybe(run.ended_at), run.reason, run.run});
+        return {};
+    });
+}
+
+Result<void> RetentionStore::end_interrupted(base::UtcTime now) {
+    return database_.transaction([&](Transaction& tx) -> Result<void> {
+        tx.execute(
+            "UPDATE retention_runs SET state = $1, ended_at = $2 WHERE state = $3",
+            {std::string(to_word(State::interrupted)), base::to_micros(now), std::string(to_word(State::running))});
+        return {};
+    });
+}
+
+Result<std::vector<RetentionRun>> RetentionStore::runs(std::size_t limit) {
+    std::vector<RetentionRun> out;
+    auto read = database_.read([&](Transaction& tx) -> Result<void> {
+        out.clear();
+        for (const auto& row : tx.execute("SELECT run, state, requested_by, started_at, ended_at, reason FROM "
+                                          "retention_runs ORDER BY run DESC LIMIT $1",
+                                          {static_cast<std::int64_t>(limit)})) {
+            auto& run = out.emplace_back();
+            run.run = row.integer(0);
+            run.state = state_of(row.text(1));
+            run.requested_by = row.text(2);
+            run.started_at = base::from_micros(row.integer(3));
+            run.ended_at = maybe_time(row, 4);
+            run.reason = row.text(5);
+            const auto counts = tx.execute(
+                "SELECT retention_class, cutoff, removable, held, removed, expected_daily FROM retention_run_counts "
+                "WHERE run = $1",
+                {run.run});
+            for (const auto each : retention_classes) {
+                const auto found = std::find_if(counts.begin(), counts.end(),
+                                                [&](const auto& count) { return count.text(0) == to_word(each); });
+                if (found == counts.end()) continue;
+                const auto number = [&](std::size_t column) {
+                    return static_cast<std::uint64_t>(std::max<std::int64_t>(found->integer(column), 0));
+                };
+                run.counts.push_back({{each, maybe_time(*found, 1), number(2), number(3), number(5), {}}, number(4)});
+            }
+        }
+        return {};
+    });
+    if (!read) return std::move(read).error();
+    return out;
+}
+
+Result<bool> RetentionStore::ran_between(const std::string& requested_by, base::UtcTime after, base::UtcTime until) {
+    bool found = false;
+    auto read = database_.read([&](Transaction& tx) -> Result<void> {
+        found = tx.execute(
+                      "SELECT COUNT(*) FROM retention_runs WHERE requested_by = $1 AND started_at > $2 AND "
+                      "started_at <= $3 AND state IN ('complete', 'stopped')",
+                      {requested_by, base::to_micros(after), base::to_micros(until)})
+                    .at(0)
+                    .integer(0) > 0;
+        return {};
+    });
+    if (!read) return std::move(read).error();
+    return found;
+}
+
+}  // namespace usher::audit

@@ -1,0 +1,110 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "audit/hold.hpp"
+#include "audit/retention.hpp"
+#include "base/result.hpp"
+#include "base/sql/database.hpp"
+
+namespace usher::audit {
+
+/// An act that changes what is kept, as it goes on record before it is committed.
+struct RetentionChange {
+    std::string action, resource, before_json, after_json;
+};
+/// An error means that it must not be done. May be called again with an equal change when a transaction runs again.
+using RecordRetention = std::function<base::Result<void>(const RetentionChange&)>;
+
+enum class RetentionOutcome { created, updated, unchanged };
+using RetentionResource = std::variant<RetentionSetting, Hold>;
+
+struct RetentionRun {
+    enum class State { running, complete, stopped, interrupted, failed, preview };
+    struct Count {
+        ClassPlan plan;
+        std::uint64_t removed = 0;
+    };
+    struct Held {
+        std::string hold;
+        std::uint64_t records = 0;
+    };
+    std::int64_t run = 0;  ///< from 1; 0: a preview
+    State state = State::preview;
+    std::string requested_by;
+    base::UtcTime started_at{};
+    std::optional<base::UtcTime> ended_at;
+    std::vector<Count> counts;  ///< one a class
+    std::vector<Held> holds;    ///< what each would keep of what is past its ceiling; only of a plan that was just made
+    std::string reason;
+};
+std::string_view to_word(RetentionRun::State state) noexcept;
+
+/// What is kept and how long, and the removal of what is not, in the audit store's database. Blocking; thread-safe as
+/// the Database is. Errors are the database's unless a function says otherwise; stored values that cannot be are
+/// data_loss, and nothing is removed on them.
+class RetentionStore {
+public:
+    static constexpr std::size_t holds_max = 1000;
+
+    explicit RetentionStore(base::sql::Database& database) : database_(database) {}
+
+    struct Stored {
+        RetentionSetting setting;
+        std::optional<base::UtcTime> updated_at;  ///< nullopt: the built-in values
+    };
+    /// All classes, in the order of retention_classes.
+    base::Result<std::vector<Stored>> classes();
+    /// By name.
+    base::Result<std::vector<Hold>> holds();
+
+    /// All or none. `actor` and `now` are what a new hold was created by and when. A resource that validate() refuses,
+    /// or that is named twice, is invalid_argument and begins with "resources[N]."; more than holds_max holds are
+    /// failed_precondition.
+    base::Result<std::vector<RetentionOutcome>> apply(const std::vector<RetentionResource>& resources,
+                                                      const std::string& actor, base::UtcTime now,
+                                                      const RecordRetention& record);
+    /// not_found where there is none of that name.
+    base::Result<void> delete_hold(const std::string& name, const RecordRetention& record);
+    /// Puts the built-in values back; nothing happens where they are.
+    base::Result<void> reset_class(RetentionClass retention_class, const RecordRetention& record);
+
+    /// What a run at `now` would do, with the class's cut-offs; reads in pages, and gives up with unavailable when
+    /// `stopping` says so. `holds` of the answer counts what each hold keeps.
+    base::Result<RetentionRun> plan(base::UtcTime now, const std::function<bool()>& stopping);
+
+    /// Keeps the run and gives it its number.
+    base::Result<void> begin(RetentionRun& run);
+    /// Its end; counts come from the rows that remove() kept.
+    base::Result<void> end(const RetentionRun& run);
+    /// Runs that a crash left running end as interrupted.
+    base::Result<void> end_interrupted(base::UtcTime now);
+    /// The newest first.
+    base::Result<std::vector<RetentionRun>> runs(std::size_t limit);
+    /// Whether a run of `requested_by` that was complete or stopped began in (after, until].
+    base::Result<bool> ran_between(const std::string& requested_by, base::UtcTime after, base::UtcTime until);
+
+    /// Where the removal of one run has got to.
+    struct Progress {
+        std::size_t type = 0;  ///< index into the types that end a record
+        std::int64_t recorded_at = INT64_MIN;
+        std::string gateway_id;
+        std::int64_t sequence = 0;
+        bool done = false;
+        std::uint64_t removed = 0;  ///< by the last batch
+        RetentionClass retention_class{};
+    };
+    /// Removes at most `batch_records` records with all their events and rows, in one transaction that also counts them
+    /// in the run; looks at no more than so many. Killed before its commit it has done nothing, and the next run does
+    /// the rest.
+    base::Result<void> remove(const RetentionRun& run, std::size_t batch_records, Progress& progress);
+
+private:
+    base::sql::Database& database_;
+};
+
+}  // namespace usher::audit
