@@ -6,6 +6,7 @@
 #include "base/log.hpp"
 #include "base/notify.hpp"
 #include "base/text.hpp"
+#include "gateway/retention.hpp"
 #include "gateway/running_daemon.hpp"
 #include "gateway/sealing_keys.hpp"
 
@@ -193,11 +194,12 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
 
 base::Result<void> RunningDaemon::start_control() {
     shipper_ = audit::Shipper::start(*journal_, *store_, clock_);
+    retention_ = start_retention(*journal_, *database_, clock_, metrics_);
     auto control = control::ControlServer::start(
         dir_->file("control.sock"),
         control::ControlDependencies{*directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_,
                                      *shipper_, clock_, [this](const std::string& id) { return count_accesses(id); },
-                                     [this] { return enforce({}); }, this});
+                                     [this] { return enforce({}); }, this, retention_.get()});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
     control_ = std::move(*control);
@@ -211,6 +213,8 @@ void RunningDaemon::stop_control() {
         control = std::move(control_);
     }
     if (control) control->stop(control_stop_limit);
+    control.reset();
+    retention_.reset();
 }
 
 base::Result<void> RunningDaemon::serve_control(int fd) {
@@ -309,6 +313,7 @@ void RunningDaemon::halt() {
     metrics_server_.reset();
     end_predecessor();
     if (control_) control_->stop(control_stop_limit);
+    if (retention_) retention_->stop();
     workers_.end();
     background_.stop();
     hashing_.reset();
@@ -321,6 +326,7 @@ void RunningDaemon::halt() {
             base::log_warning("sessions could not be saved", {{"error", saved.error().message}});
     }
     control_.reset();
+    retention_.reset();
     shipper_.reset();
     journal_.reset();
     workers_.clear();

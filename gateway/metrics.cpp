@@ -56,10 +56,18 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> r)
       dns_answered(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "answered"}})),
       dns_absent(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "absent"}})),
       dns_failed(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "failed"}})),
+      retention_attention(gauge(*r, "usher_retention_attention",
+                                "1 while the last run of retention was stopped by its guard or failed.")),
+      retention_completed_timestamp(gauge(*r, "usher_retention_completed_timestamp_seconds",
+                                          "When a run of retention was last complete; 0: not since the start.")),
       registry_(r),
       denied_(prometheus::BuildCounter().Name("usher_denied_total").Help("Denials by reason.").Register(*r)),
       limited_(
           prometheus::BuildCounter().Name("usher_limits_reached_total").Help("Bounds that were reached.").Register(*r)),
+      retention_removed_(prometheus::BuildCounter()
+                             .Name("usher_retention_removed_records_total")
+                             .Help("Records that retention removed by class.")
+                             .Register(*r)),
       worker_connections_(prometheus::BuildGauge()
                               .Name("usher_worker_connections")
                               .Help("Connections open now by worker.")
@@ -80,6 +88,10 @@ prometheus::Gauge& Metrics::worker_connections(unsigned worker) {
 
 void Metrics::denied(const std::string& reason) { denied_.Add({{"reason", label(reason)}}).Increment(); }
 void Metrics::limited(const std::string& limit) { limited_.Add({{"limit", label(limit)}}).Increment(); }
+
+void Metrics::retention_removed(std::string_view retention_class, std::uint64_t records) {
+    retention_removed_.Add({{"class", label(std::string(retention_class))}}).Increment(static_cast<double>(records));
+}
 
 std::string Metrics::expose() const { return prometheus::TextSerializer().Serialize(registry_->Collect()); }
 

@@ -40,6 +40,8 @@ public:
     prometheus::Counter& dns_answered;
     prometheus::Counter& dns_absent;
     prometheus::Counter& dns_failed;
+    prometheus::Gauge& retention_attention;
+    prometheus::Gauge& retention_completed_timestamp;
 
     /// How long a batch of audit events took to be on disk.
     void observe_commit(base::Microseconds took);
@@ -51,6 +53,9 @@ public:
     /// A bound that was reached: "connections", "connections_per_address", "sign_in" ...
     void limited(const std::string& limit);
 
+    /// Records that retention removed, by their class.
+    void retention_removed(std::string_view retention_class, std::uint64_t records);
+
     /// The exposition text (Prometheus text format 0.0.4).
     std::string expose() const;
 
@@ -59,6 +64,7 @@ private:
     std::shared_ptr<prometheus::Registry> registry_;
     prometheus::Family<prometheus::Counter>& denied_;
     prometheus::Family<prometheus::Counter>& limited_;
+    prometheus::Family<prometheus::Counter>& retention_removed_;
     prometheus::Family<prometheus::Gauge>& worker_connections_;
     prometheus::Histogram& commit_seconds_;
 };

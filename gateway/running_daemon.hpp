@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "audit/audit.hpp"
+#include "audit/retention_runner.hpp"
 #include "audit/store.hpp"
 #include "auth/directory.hpp"
 #include "auth/second_factor.hpp"
@@ -151,6 +152,7 @@ private:
     std::unique_ptr<auth::Sessions> sessions_;
     std::unique_ptr<upgrade::HandoverJournal> journal_;
     std::unique_ptr<audit::Shipper> shipper_;
+    std::unique_ptr<audit::RetentionRunner> retention_;
     std::unique_ptr<auth::HashingWorker> hashing_;
     std::unique_ptr<auth::SecondFactors> second_factors_;
     std::unique_ptr<Gatekeeper> gatekeeper_;

@@ -22,6 +22,7 @@ void add_resource_commands(CLI::App& app, const Settings& settings);
 void add_policy_commands(CLI::App& app, const Settings& settings);
 void add_audit_commands(CLI::App& app, const Settings& settings);
 void add_gateway_commands(CLI::App& app, const Settings& settings);
+void add_retention_commands(CLI::App& app, const Settings& settings);
 void add_journal_commands(CLI::App& app);
 
 inline std::unique_ptr<ControlChannel> open_channel(const Settings& settings) {
@@ -39,6 +40,8 @@ inline std::shared_ptr<std::string> add_output(CLI::App* command, std::vector<st
 
 inline std::string yaml_of(const usher::v1::App& app) { return to_yaml(app); }
 inline std::string yaml_of(const usher::v1::Policy& policy) { return to_yaml(policy); }
+inline std::string yaml_of(const usher::v1::RetentionClass& retention_class) { return to_yaml(retention_class); }
+inline std::string yaml_of(const usher::v1::Hold& hold) { return to_yaml(hold); }
 inline std::string yaml_of(const google::protobuf::Message& message) { return to_yaml_document(message); }
 
 /// Prints messages of one type as they come, page by page.

@@ -6,6 +6,7 @@
 #include "usher/v1/account.grpc.pb.h"
 #include "usher/v1/audit.grpc.pb.h"
 #include "usher/v1/resource.grpc.pb.h"
+#include "usher/v1/retention.grpc.pb.h"
 #include "usher/v1/session.grpc.pb.h"
 
 namespace usher::clients::control {
@@ -57,6 +58,25 @@ void list_policies(const Settings& settings, const std::string& format) {
     list_all<v1::Policy>(format, 0, [&](const std::string& token, std::vector<v1::Policy>& page) {
         return fetch(*channel, *stub, &v1::ResourceService::Stub::ListPolicies, v1::ListPoliciesRequest{},
                      &v1::ListPoliciesResponse::policies, token, page);
+    });
+}
+
+void list_retention_classes(const Settings& settings, const std::string& format) {
+    const auto channel = open_channel(settings);
+    const auto stub = v1::RetentionService::NewStub(channel->channel());
+    list_all<v1::RetentionClass>(format, 0, [&](const std::string& token, std::vector<v1::RetentionClass>& page) {
+        return fetch(*channel, *stub, &v1::RetentionService::Stub::ListRetentionClasses,
+                     v1::ListRetentionClassesRequest{}, &v1::ListRetentionClassesResponse::retention_classes, token,
+                     page);
+    });
+}
+
+void list_holds(const Settings& settings, const std::string& format) {
+    const auto channel = open_channel(settings);
+    const auto stub = v1::RetentionService::NewStub(channel->channel());
+    list_all<v1::Hold>(format, 0, [&](const std::string& token, std::vector<v1::Hold>& page) {
+        return fetch(*channel, *stub, &v1::RetentionService::Stub::ListHolds, v1::ListHoldsRequest{},
+                     &v1::ListHoldsResponse::holds, token, page);
     });
 }
 

@@ -11,6 +11,8 @@ void list_accounts(const Settings& settings, const std::string& format);
 void list_apps(const Settings& settings, const std::string& format);
 void list_policies(const Settings& settings, const std::string& format);
 /// `account` empty: of all.
+void list_retention_classes(const Settings& settings, const std::string& format);
+void list_holds(const Settings& settings, const std::string& format);
 void list_sessions(const Settings& settings, const std::string& account, const std::string& format);
 
 struct AccessQuery {

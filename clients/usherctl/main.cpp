@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
     control::add_policy_commands(app, settings);
     control::add_audit_commands(app, settings);
     control::add_gateway_commands(app, settings);
+    control::add_retention_commands(app, settings);
     control::add_journal_commands(app);
     add_completion_command(app, "usherctl");
     app.add_subcommand("version", "Print the version")->callback([] { print("usherctl " USHER_VERSION "\n"); });

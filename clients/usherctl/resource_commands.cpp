@@ -7,6 +7,7 @@
 #include "clients/usherctl/commands.hpp"
 #include "clients/usherctl/listings.hpp"
 #include "usher/v1/resource.grpc.pb.h"
+#include "usher/v1/retention.grpc.pb.h"
 
 namespace usher::clients::control {
 
@@ -55,16 +56,15 @@ void apply(const Settings& settings, const std::string& path, const std::string&
     print(lines);
 }
 
-template <class Request>
-void remove(const Settings& settings, const std::string& kind, const std::string& name,
-            grpc::Status (v1::ResourceService::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                              google::protobuf::Empty*)) {
+template <class Service, class Request>
+void remove(const Settings& settings, const std::string& kind, const std::string& collection, const std::string& name,
+            grpc::Status (Service::Stub::*method)(grpc::ClientContext*, const Request&, google::protobuf::Empty*)) {
     const auto channel = open_channel(settings);
-    const auto stub = v1::ResourceService::NewStub(channel->channel());
+    const auto stub = Service::NewStub(channel->channel());
     grpc::ClientContext context;
     channel->prepare(context);
     Request request;
-    request.set_name((kind == "app" ? "apps/" : "policies/") + name);
+    request.set_name(collection + "/" + name);
     google::protobuf::Empty response;
     channel->require((stub.get()->*method)(&context, request, &response));
     print(kind + "/" + base::escape_for_terminal(name, 100) + " deleted\n");
@@ -74,8 +74,10 @@ void remove(const Settings& settings, const std::string& kind, const std::string
 
 void add_resource_commands(CLI::App& app, const Settings& settings) {
     {
-        auto* command =
-            app.add_subcommand("apply", "Create or change apps and policies from YAML: all of a file or nothing");
+        auto* command = app.add_subcommand(
+            "apply",
+            "Create or change apps and policies, or retention classes and holds, from YAML: all of a "
+            "file or nothing");
         auto path = std::make_shared<std::string>();
         command->add_option("-f,--file", *path, "The file; - is standard input")->required()->type_name("FILE");
         auto format = add_output(command, {"table", "json"});
@@ -88,7 +90,8 @@ void add_resource_commands(CLI::App& app, const Settings& settings) {
         auto kind = std::make_shared<std::string>();
         command->add_option("KIND", *kind, "What to list")
             ->required()
-            ->check(CLI::IsMember({"accounts", "apps", "policies", "sessions", "accesses"}));
+            ->check(
+                CLI::IsMember({"accounts", "apps", "policies", "retention_classes", "holds", "sessions", "accesses"}));
         auto format = add_output(command, {"table", "json", "yaml"});
         command->footer(
             examples({"usherctl get apps", "usherctl get apps -o yaml > apps.yaml", "usherctl get accesses -o json"}));
@@ -96,22 +99,32 @@ void add_resource_commands(CLI::App& app, const Settings& settings) {
             if (*kind == "accounts") list_accounts(settings, *format);
             if (*kind == "apps") list_apps(settings, *format);
             if (*kind == "policies") list_policies(settings, *format);
+            if (*kind == "retention_classes") list_retention_classes(settings, *format);
+            if (*kind == "holds") list_holds(settings, *format);
             if (*kind == "sessions") list_sessions(settings, "", *format);
             if (*kind == "accesses") list_accesses(settings, {}, *format);
         });
     }
     {
-        auto* command = app.add_subcommand("delete", "Delete an app or a policy; accesses that stood on it are cut");
+        auto* command = app.add_subcommand("delete",
+                                           "Delete an app or a policy, and cut the accesses that stood on it; delete a "
+                                           "hold; put the built-in values of a retention class back");
         auto kind = std::make_shared<std::string>();
         auto name = std::make_shared<std::string>();
-        command->add_option("KIND", *kind, "app or policy")->required()->check(CLI::IsMember({"app", "policy"}));
+        command->add_option("KIND", *kind, "app, policy, hold or retention_class")
+            ->required()
+            ->check(CLI::IsMember({"app", "policy", "hold", "retention_class"}));
         command->add_option("NAME", *name, "Its name")->required();
         command->footer(examples({"usherctl delete policy finance-uses-crm", "usherctl delete app crm"}));
         command->callback([=, &settings] {
-            if (*kind == "app")
-                remove(settings, *kind, *name, &v1::ResourceService::Stub::DeleteApp);
-            else
-                remove(settings, *kind, *name, &v1::ResourceService::Stub::DeletePolicy);
+            using Resources = v1::ResourceService;
+            using Retention = v1::RetentionService;
+            if (*kind == "app") remove<Resources>(settings, *kind, "apps", *name, &Resources::Stub::DeleteApp);
+            if (*kind == "policy")
+                remove<Resources>(settings, *kind, "policies", *name, &Resources::Stub::DeletePolicy);
+            if (*kind == "hold") remove<Retention>(settings, *kind, "holds", *name, &Retention::Stub::DeleteHold);
+            if (*kind == "retention_class")
+                remove<Retention>(settings, *kind, "retention_classes", *name, &Retention::Stub::DeleteRetentionClass);
         });
     }
 }

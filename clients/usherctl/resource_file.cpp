@@ -150,23 +150,63 @@ void read_expectations(const YamlNode& map, google::protobuf::RepeatedPtrField<u
         read_expectation(node->items[i], "expect[" + std::to_string(i) + "]", *out.Add(), marks);
 }
 
+google::protobuf::Timestamp time_of(const YamlNode& node, const std::string& key) {
+    const auto time = base::parse_rfc3339(text_of(node, key));
+    if (!time) throw Refused{node.mark, "'" + key + "' must be a time such as 2026-11-23T10:00:00Z"};
+    return to_timestamp(*time);
+}
+
+std::int64_t days_of(const YamlNode& node, const std::string& key) {
+    const auto days = base::parse_unsigned(text_of(node, key), INT32_MAX);
+    if (!days) throw Refused{node.mark, "'" + key + "' must be a whole number of days"};
+    return static_cast<std::int64_t>(*days);
+}
+
+void read_retention_class(const YamlNode& document, usher::v1::RetentionClass& out, Marks& marks) {
+    for (const auto& [key, value] : document.pairs) {
+        marks[key.text] = value.mark;
+        if (key.text == "name") out.set_name(text_of(value, key.text));
+        if (key.text == "min_days") out.set_min_days(days_of(value, key.text));
+        if (key.text == "max_days") out.set_max_days(days_of(value, key.text));
+    }
+}
+
+void read_hold(const YamlNode& document, usher::v1::Hold& out, Marks& marks) {
+    for (const auto& [key, value] : document.pairs) {
+        marks[key.text] = value.mark;
+        if (key.text == "name") out.set_name(text_of(value, key.text));
+        if (key.text == "case") out.set_case_id(text_of(value, key.text));
+        if (key.text == "account") out.set_account(text_of(value, key.text));
+        if (key.text == "app") out.set_app(text_of(value, key.text));
+        if (key.text == "from") *out.mutable_from() = time_of(value, key.text);
+        if (key.text == "until") *out.mutable_until() = time_of(value, key.text);
+    }
+}
+
 void read_resource(const YamlNode& document, usher::v1::Resource& resource, Marks& marks) {
     static constexpr std::array<std::string_view, 4> app_keys{"kind", "name", "destinations", "allow_addresses"};
     static constexpr std::array<std::string_view, 6> policy_keys{"kind", "name", "apps", "allow", "deny", "expect"};
-    static constexpr std::array<std::string_view, 2> kinds{"app", "policy"};
+    static constexpr std::array<std::string_view, 4> class_keys{"kind", "name", "min_days", "max_days"};
+    static constexpr std::array<std::string_view, 7> hold_keys{"kind", "name", "case", "account",
+                                                               "app",  "from", "until"};
+    static constexpr std::array<std::string_view, 4> kinds{"app", "policy", "retention_class", "hold"};
     if (document.kind != YamlNode::Kind::map)
         throw Refused{document.mark,
                       "a resource is a map with 'kind' and 'name', not " + std::string(kind_name(document.kind))};
     marks[""] = document.mark;
     const YamlNode* kind = find(document, "kind");
-    if (kind == nullptr) throw Refused{document.mark, "'kind' is missing: app or policy"};
+    if (kind == nullptr) throw Refused{document.mark, "'kind' is missing: app, policy, retention_class or hold"};
     const std::string& kind_text = text_of(*kind, "kind");
     if (kind_text == "app")
         check_keys(document, "app", app_keys);
     else if (kind_text == "policy")
         check_keys(document, "policy", policy_keys);
+    else if (kind_text == "retention_class")
+        check_keys(document, "retention_class", class_keys);
+    else if (kind_text == "hold")
+        check_keys(document, "hold", hold_keys);
     else {
-        std::string what = "unknown kind " + in_quotes(kind_text) + "; kinds are app and policy";
+        std::string what = "unknown kind " + in_quotes(kind_text) + "; kinds are app, policy, retention_class and hold";
         if (const auto near = base::closest(kind_text, kinds)) what += "; did you mean '" + std::string(*near) + "'?";
         throw Refused{kind->mark, what};
     }
@@ -178,6 +218,10 @@ void read_resource(const YamlNode& document, usher::v1::Resource& resource, Mark
         app.set_name(text_of(*name, "name"));
         read_texts(document, "destinations", "", *app.mutable_destinations(), marks);
         read_texts(document, "allow_addresses", "", *app.mutable_allow_addresses(), marks);
+    } else if (kind_text == "retention_class") {
+        read_retention_class(document, *resource.mutable_retention_class(), marks);
+    } else if (kind_text == "hold") {
+        read_hold(document, *resource.mutable_hold(), marks);
     } else {
         auto& policy = *resource.mutable_policy();
         policy.set_name(text_of(*name, "name"));

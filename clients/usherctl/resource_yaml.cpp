@@ -98,4 +98,21 @@ std::string to_yaml(const usher::v1::Policy& policy) {
            rules_yaml("allow", policy.allow()) + rules_yaml("deny", policy.deny()) + expectations_yaml(policy);
 }
 
+std::string to_yaml(const usher::v1::RetentionClass& retention_class) {
+    std::string out = "---\nkind: retention_class\nname: " + yaml_quote(retention_class.name()) + "\n";
+    if (retention_class.has_min_days()) out += "min_days: " + std::to_string(retention_class.min_days()) + "\n";
+    if (retention_class.has_max_days()) out += "max_days: " + std::to_string(retention_class.max_days()) + "\n";
+    return out;
+}
+
+std::string to_yaml(const usher::v1::Hold& hold) {
+    std::string out = "---\nkind: hold\nname: " + yaml_quote(hold.name()) + "\n";
+    if (!hold.case_id().empty()) out += "case: " + yaml_quote(hold.case_id()) + "\n";
+    if (!hold.account().empty()) out += "account: " + yaml_quote(hold.account()) + "\n";
+    if (!hold.app().empty()) out += "app: " + yaml_quote(hold.app()) + "\n";
+    if (hold.has_from()) out += "from: " + yaml_quote(base::format_rfc3339(to_time(hold.from()))) + "\n";
+    if (hold.has_until()) out += "until: " + yaml_quote(base::format_rfc3339(to_time(hold.until()))) + "\n";
+    return out;
+}
+
 }  // namespace usher::clients::control

@@ -132,6 +132,29 @@ std::vector<std::string> cells_of(const v1::Policy& policy) {
             rules_text(policy.allow()), rules_text(policy.deny())};
 }
 
+std::vector<Column> columns_of(const v1::RetentionClass&) {
+    return {{"NAME"}, {"MIN DAYS", true}, {"MAX DAYS", true}, {"UPDATED"}};
+}
+std::vector<std::string> cells_of(const v1::RetentionClass& retention_class) {
+    return {retention_class.name(), std::to_string(retention_class.min_days()),
+            retention_class.has_max_days() ? std::to_string(retention_class.max_days()) : "for ever",
+            shown_time(retention_class.has_updated_at(), retention_class.updated_at())};
+}
+
+std::vector<Column> columns_of(const v1::Hold&) {
+    return {{"NAME"}, {"CASE"}, {"ACCOUNT"}, {"APP"}, {"FROM"}, {"UNTIL"}, {"CREATED"}, {"BY"}};
+}
+std::vector<std::string> cells_of(const v1::Hold& hold) {
+    return {hold.name(),
+            hold.case_id(),
+            hold.account(),
+            hold.app(),
+            shown_time(hold.has_from(), hold.from()),
+            shown_time(hold.has_until(), hold.until()),
+            shown_time(hold.has_created_at(), hold.created_at()),
+            hold.created_by()};
+}
+
 std::vector<Column> columns_of(const v1::Session&) {
     return {{"SESSION"},   {"USERNAME"}, {"CLIENT"},     {"SIGNED IN"},
             {"LAST USED"}, {"EXPIRES"},  {"OPEN", true}, {"DEVICE"}};

@@ -7,6 +7,7 @@
 #include "usher/v1/account.pb.h"
 #include "usher/v1/audit.pb.h"
 #include "usher/v1/resource.pb.h"
+#include "usher/v1/retention.pb.h"
 #include "usher/v1/session.pb.h"
 
 namespace usher::clients::control {
@@ -19,6 +20,10 @@ std::vector<Column> columns_of(const usher::v1::App&);
 std::vector<std::string> cells_of(const usher::v1::App& app);
 std::vector<Column> columns_of(const usher::v1::Policy&);
 std::vector<std::string> cells_of(const usher::v1::Policy& policy);
+std::vector<Column> columns_of(const usher::v1::RetentionClass&);
+std::vector<std::string> cells_of(const usher::v1::RetentionClass& retention_class);
+std::vector<Column> columns_of(const usher::v1::Hold&);
+std::vector<std::string> cells_of(const usher::v1::Hold& hold);
 std::vector<Column> columns_of(const usher::v1::Session&);
 std::vector<std::string> cells_of(const usher::v1::Session& session);
 std::vector<Column> columns_of(const usher::v1::AccessRecord&);

@@ -123,6 +123,7 @@ struct Served {
             services.push_back(make(context));
         }
         if (gateway.operation != nullptr) services.push_back(make_gateway_service(context));
+        if (gateway.retention != nullptr) services.push_back(make_retention_service(context));
     }
 
     void configure(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {

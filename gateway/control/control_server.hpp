@@ -5,6 +5,7 @@
 #include <string>
 
 #include "audit/audit.hpp"
+#include "audit/retention_runner.hpp"
 #include "auth/directory.hpp"
 #include "auth/hashing_worker.hpp"
 #include "auth/second_factor.hpp"
@@ -31,6 +32,8 @@ struct ControlDependencies {
     std::function<std::uint64_t()> enforce;
     /// What GatewayService moves; without one there is no such service.
     Operation* operation = nullptr;
+    /// What RetentionService moves; without one there is no such service, and no classes and holds to apply.
+    audit::RetentionRunner* retention = nullptr;
 };
 
 /// The gRPC services of proto/usher/v1. Two servers that share nothing but what they serve:

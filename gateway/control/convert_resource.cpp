@@ -175,6 +175,9 @@ Result<std::variant<auth::App, auth::Policy>> from_proto(const v1::Resource& res
             if (!policy) return std::move(policy).error();
             return Model(std::move(*policy));
         }
+        case v1::Resource::kRetentionClass:
+        case v1::Resource::kHold:
+            return invalid(where, "classes and holds are applied by themselves, without apps and policies");
         case v1::Resource::RESOURCE_NOT_SET:
             break;
     }

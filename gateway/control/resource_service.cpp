@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
+#include "gateway/control/convert_retention.hpp"
 #include "gateway/control/paging.hpp"
 #include "gateway/control/services.hpp"
 #include "usher/v1/resource.grpc.pb.h"
@@ -182,6 +183,7 @@ private:
             return {Errc::invalid_argument,
                     "resources: are more than " + std::to_string(auth::resources_max) + " in one call"};
         }
+        if (is_retention(request)) return apply_retention(caller, request, response);
         std::vector<std::variant<auth::App, auth::Policy>> resources;
         resources.reserve(static_cast<std::size_t>(request.resources_size()));
         for (int i = 0; i < request.resources_size(); ++i) {
@@ -200,6 +202,21 @@ private:
             item.set_name(app != nullptr ? app->name : std::get<auth::Policy>(resources[i]).name);
             item.set_outcome(to_proto((*outcomes)[i]));
         }
+        response.set_policy_version(directory().snapshot()->version());
+        return {};
+    }
+
+    /// They are the audit store's, and so another transaction than the directory's.
+    Result<void> apply_retention(const Caller& caller, const v1::ApplyRequest& request, v1::ApplyResponse& response) {
+        if (context_.gateway.retention == nullptr) return {Errc::failed_precondition, "there is no audit store"};
+        auto resources = read_retention(request);
+        if (!resources) return std::move(resources).error();
+        AdminRecorder recorder(context_.gateway.journal, caller);
+        auto outcomes = context_.gateway.retention->store().apply(*resources, caller.actor,
+                                                                  context_.gateway.clock.utc(), recording(recorder));
+        if (!outcomes) return recorder.failed(std::move(outcomes).error());
+        for (std::size_t i = 0; i < resources->size(); ++i)
+            *response.add_items() = to_item((*resources)[i], (*outcomes)[i]);
         response.set_policy_version(directory().snapshot()->version());
         return {};
     }

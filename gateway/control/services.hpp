@@ -12,6 +12,7 @@ std::unique_ptr<grpc::Service> make_account_service(const ServiceContext& contex
 std::unique_ptr<grpc::Service> make_resource_service(const ServiceContext& context);
 std::unique_ptr<grpc::Service> make_session_service(const ServiceContext& context);
 std::unique_ptr<grpc::Service> make_audit_service(const ServiceContext& context);
+std::unique_ptr<grpc::Service> make_retention_service(const ServiceContext& context);
 std::unique_ptr<grpc::Service> make_gateway_service(const ServiceContext& context);  ///< needs gateway.operation
 
 }  // namespace usher::gateway::control

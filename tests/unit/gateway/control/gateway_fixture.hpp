@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "audit/audit.hpp"
+#include "audit/retention_runner.hpp"
 #include "auth/directory.hpp"
 #include "auth/password.hpp"
 #include "auth/sessions.hpp"
@@ -66,6 +67,8 @@ struct TestGateway {
         journal = must(audit::Journal::open(options, clock));
         store = std::make_unique<audit::Store>(*database);
         shipper = audit::Shipper::start(*journal, *store, clock);
+        retention =
+            std::make_unique<audit::RetentionRunner>(*journal, *database, clock, audit::RetentionRunner::Options{});
         hashing = std::make_unique<auth::HashingWorker>(64, auth::HashCost{1, 8192});
         std::vector<base::Secret> keys;
         keys.emplace_back(std::string(32, 'k'));
@@ -75,6 +78,7 @@ struct TestGateway {
     }
     ~TestGateway() {
         server.reset();
+        retention.reset();
         shipper.reset();
         journal.reset();
         std::filesystem::remove_all(directory_path);
@@ -101,7 +105,8 @@ struct TestGateway {
                     ++enforced;
                     return std::uint64_t{2};
                 },
-                &operation};
+                &operation,
+                retention.get()};
     }
 
     /// The local administrator's channel.
@@ -160,6 +165,7 @@ struct TestGateway {
     std::unique_ptr<audit::Journal> journal;
     std::unique_ptr<audit::Store> store;
     std::unique_ptr<audit::Shipper> shipper;
+    std::unique_ptr<audit::RetentionRunner> retention;
     std::unique_ptr<auth::HashingWorker> hashing;
     std::unique_ptr<auth::SecondFactors> second_factors;
     std::atomic<int> enforced{0};

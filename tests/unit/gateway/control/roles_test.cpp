@@ -7,6 +7,7 @@
 #include "usher/v1/account.grpc.pb.h"
 #include "usher/v1/audit.grpc.pb.h"
 #include "usher/v1/gateway.grpc.pb.h"
+#include "usher/v1/retention.pb.h"
 
 using namespace usher;
 using test::ClientCall;
@@ -26,9 +27,10 @@ struct ApiMethod {
 std::vector<ApiMethod> all_methods() {
     v1::Account accounts;  // the descriptors come with the messages
     v1::GatewayStatus gateway;
+    v1::RetentionStatus retention;
     std::vector<ApiMethod> out;
     for (const char* file : {"usher/v1/account.proto", "usher/v1/resource.proto", "usher/v1/session.proto",
-                             "usher/v1/audit.proto", "usher/v1/gateway.proto"}) {
+                             "usher/v1/audit.proto", "usher/v1/gateway.proto", "usher/v1/retention.proto"}) {
         const auto* descriptor = google::protobuf::DescriptorPool::generated_pool()->FindFileByName(file);
         REQUIRE(descriptor != nullptr);
         for (int s = 0; s < descriptor->service_count(); ++s) {

@@ -1,0 +1,130 @@
+#include <algorithm>
+
+#include "gateway/control/admin_recorder.hpp"
+#include "gateway/control/convert.hpp"
+#include "gateway/control/convert_retention.hpp"
+#include "gateway/control/paging.hpp"
+#include "gateway/control/services.hpp"
+#include "usher/v1/retention.grpc.pb.h"
+
+namespace usher::gateway::control {
+namespace {
+
+using base::Errc;
+using base::Result;
+namespace v1 = usher::v1;
+using Call = grpc::CallbackServerContext;
+using Reactor = grpc::ServerUnaryReactor;
+
+constexpr std::size_t runs_shown = 10;
+
+class RetentionServiceImpl final : public v1::RetentionService::CallbackService {
+public:
+    explicit RetentionServiceImpl(const ServiceContext& context) : context_(context) {}
+
+    Reactor* GetRetentionStatus(Call* call, const v1::GetRetentionStatusRequest*,
+                                v1::RetentionStatus* response) override {
+        return unary(context_, call, {"retention.status", Need::auditor}, {},
+                     [this, response](const Caller&) -> Result<void> {
+                         auto classes = store().classes();
+                         if (!classes) return std::move(classes).error();
+                         auto holds = store().holds();
+                         if (!holds) return std::move(holds).error();
+                         auto runs = store().runs(runs_shown);
+                         if (!runs) return std::move(runs).error();
+                         for (const auto& stored : *classes) *response->add_classes() = control::to_proto(stored);
+                         response->set_holds(holds->size());
+                         for (const auto& run : *runs) *response->add_runs() = control::to_proto(run);
+                         return {};
+                     });
+    }
+
+    Reactor* RunRetention(Call* call, const v1::RunRetentionRequest* request, v1::RetentionRun* response) override {
+        return unary(
+            context_, call, {"retention.run", Need::administrator}, "retention",
+            [this, request, response](const Caller& caller) -> Result<void> {
+                if (request->dry_run() && request->confirm())
+                    return {Errc::invalid_argument, "confirm: a dry run removes nothing that could be confirmed"};
+                auto& runner = *context_.gateway.retention;
+                auto run = request->dry_run()
+                               ? runner.preview()
+                               : runner.run({caller.actor, caller.account_id, caller.session ? caller.session->id : ""},
+                                            request->confirm());
+                if (!run) return std::move(run).error();
+                *response = control::to_proto(*run);
+                return {};
+            });
+    }
+
+    Reactor* ListRetentionClasses(Call* call, const v1::ListRetentionClassesRequest* request,
+                                  v1::ListRetentionClassesResponse* response) override {
+        return unary(context_, call, {"retention_class.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         // There are four: whatever the page's size, one page has them all.
+                         auto page = read_page(request->page_size(), request->page_token(), "retention_classes");
+                         if (!page) return std::move(page).error();
+                         auto classes = store().classes();
+                         if (!classes) return std::move(classes).error();
+                         for (const auto& stored : *classes)
+                             *response->add_retention_classes() = control::to_proto(stored);
+                         return {};
+                     });
+    }
+
+    Reactor* ListHolds(Call* call, const v1::ListHoldsRequest* request, v1::ListHoldsResponse* response) override {
+        return unary(
+            context_, call, {"hold.list", Need::auditor}, {}, [this, request, response](const Caller&) -> Result<void> {
+                auto page = read_page(request->page_size(), request->page_token(), "holds");
+                if (!page) return std::move(page).error();
+                auto holds = store().holds();
+                if (!holds) return std::move(holds).error();
+                auto it =
+                    std::upper_bound(holds->begin(), holds->end(), page->after,
+                                     [](const std::string& name, const audit::Hold& hold) { return name < hold.name; });
+                for (std::size_t n = 0; it != holds->end() && n < page->size; ++it, ++n)
+                    *response->add_holds() = control::to_proto(*it);
+                if (it != holds->end()) response->set_next_page_token(page_token("holds", std::prev(it)->name));
+                return {};
+            });
+    }
+
+    Reactor* DeleteRetentionClass(Call* call, const v1::DeleteRetentionClassRequest* request,
+                                  google::protobuf::Empty*) override {
+        return unary(context_, call, {"retention_class.delete", Need::administrator}, request->name(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         auto name = read_name(request->name(), "retention_classes");
+                         if (!name) return std::move(name).error();
+                         const auto retention_class = audit::parse_retention_class(*name);
+                         if (!retention_class) return {Errc::not_found, "there is no such class of records"};
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto reset = store().reset_class(*retention_class, recording(recorder));
+                         if (!reset) return recorder.failed(std::move(reset).error());
+                         return {};
+                     });
+    }
+
+    Reactor* DeleteHold(Call* call, const v1::DeleteHoldRequest* request, google::protobuf::Empty*) override {
+        return unary(context_, call, {"hold.delete", Need::administrator}, request->name(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         auto name = read_name(request->name(), "holds");
+                         if (!name) return std::move(name).error();
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto deleted = store().delete_hold(*name, recording(recorder));
+                         if (!deleted) return recorder.failed(std::move(deleted).error());
+                         return {};
+                     });
+    }
+
+private:
+    audit::RetentionStore& store() const { return context_.gateway.retention->store(); }
+
+    const ServiceContext& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_retention_service(const ServiceContext& context) {
+    return std::make_unique<RetentionServiceImpl>(context);
+}
+
+}  // namespace usher::gateway::control
