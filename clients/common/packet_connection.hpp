@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include "clients/common/tls_connection.hpp"
 #include "base/unique_fd.hpp"
+#include "clients/common/tls_connection.hpp"
 
 namespace usher::clients {
 

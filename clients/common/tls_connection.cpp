@@ -55,7 +55,8 @@ Result<void> poll_one(int fd, short events, Deadline deadline, const StopSignal*
 }
 
 Result<base::UniqueFd> connect_to(const addrinfo& address, Deadline deadline, const StopSignal* stop) {
-    base::UniqueFd fd{::socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol)};
+    base::UniqueFd fd{
+        ::socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol)};
     if (!fd) return {Errc::unavailable, errno_text(errno)};
     if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) != 0) {
         if (errno != EINPROGRESS) return {Errc::unavailable, errno_text(errno)};

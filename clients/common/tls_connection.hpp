@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "base/result.hpp"
+#include "base/unique_fd.hpp"
 #include "clients/common/endpoint.hpp"
 #include "clients/common/stop_signal.hpp"
-#include "base/unique_fd.hpp"
 
 namespace usher::clients {
 

@@ -48,8 +48,8 @@ Listener listen_on(const ForwardRule& rule) {
         code != 0)
         throw Failure{"cannot listen on " + rule.local.to_string() + ": " + ::gai_strerror(code)};
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> address{found, &::freeaddrinfo};
-    Listener listener{base::UniqueFd{::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)}, rule.local,
-                      rule.destination};
+    Listener listener{base::UniqueFd{::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)},
+                      rule.local, rule.destination};
     const int on = 1;
     const int fd = listener.socket.get();
     if (fd < 0 || ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||

@@ -93,11 +93,17 @@ class Gateway:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env={**self.env, "NOTIFY_SOCKET": str(notify_path)},
+                env={**self.env, **self.traced(), "NOTIFY_SOCKET": str(notify_path)},
             )
         if wait_ready:
             self.wait_notified("READY=1")
         return self
+
+    def traced(self):
+        """What a program under strace needs: the search for leaks traces the process itself, and one tracer is all there can be."""
+        if not self.under:
+            return {}
+        return {"ASAN_OPTIONS": ":".join([*filter(None, [self.env.get("ASAN_OPTIONS")]), "detect_leaks=0"])}
 
     def wait_notified(self, word, timeout=30):
         """Until the process has told its service manager `word`."""
