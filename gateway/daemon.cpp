@@ -311,7 +311,7 @@ void RunningDaemon::halt() {
     if (!departure_) phase_ = Phase::draining;
     stop_maintenance();
     metrics_server_.reset();
-    end_predecessor();
+    end_predecessor(base::Microseconds{0});
     if (control_) control_->stop(control_stop_limit);
     if (retention_) retention_->stop();
     workers_.end();

@@ -71,10 +71,7 @@ upgrade::Message::Hello RunningDaemon::hello() const {
 }
 
 base::Result<void> RunningDaemon::hand_over(const Upgrade& wanted) {
-    if (const auto before = predecessor()) {
-        before->leave(wanted.end_previous ? base::Microseconds{0} : half_way_limit);
-        if (!before->wait_ended(half_way_limit + last_words_limit)) before->kill();
-    }
+    end_predecessor(wanted.end_previous ? base::Microseconds{0} : half_way_limit);
     auto successor = upgrade::Successor::prepare(program_, hello(), prepare_limit);
     if (!successor) return successor.error();
 
@@ -214,11 +211,11 @@ std::shared_ptr<upgrade::Predecessor> RunningDaemon::predecessor() const {
     return predecessor_;
 }
 
-void RunningDaemon::end_predecessor() {
+void RunningDaemon::end_predecessor(base::Microseconds left) {
     const auto before = predecessor();
     if (!before) return;
-    before->leave(base::Microseconds{0});
-    if (!before->wait_ended(last_words_limit)) before->kill();
+    before->leave(left);
+    if (!before->wait_ended(left + last_words_limit)) before->kill();
     std::lock_guard lock(predecessor_mutex_);
     predecessor_.reset();
 }

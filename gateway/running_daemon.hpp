@@ -123,8 +123,8 @@ private:
     /// Takes everything apart, each part before what it uses. Idempotent.
     void halt();
 
-    /// What is left of the process before this one ends with this one.
-    void end_predecessor();
+    /// Ends the process before this one, whose tunnels have so long; returns when it is gone.
+    void end_predecessor(base::Microseconds left);
     void finish_departure();
     void finish_journal();
     Config config_;

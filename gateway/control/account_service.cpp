@@ -89,17 +89,9 @@ public:
                          auto page = read_page(request->page_size(), request->page_token(), "accounts");
                          if (!page) return std::move(page).error();
                          const auto snapshot = directory().snapshot();
-                         const auto& all = snapshot->accounts();
-                         auto it = std::upper_bound(all.begin(), all.end(), page->after,
-                                                    [](const std::string& key, const auth::Account& account) {
-                                                        return key < account.username;
-                                                    });
-                         for (; it != all.end() && response->accounts_size() < static_cast<int>(page->size); ++it) {
-                             *response->add_accounts() = to_proto(*it);
-                         }
-                         if (it != all.end()) {
-                             response->set_next_page_token(page_token("accounts", std::prev(it)->username));
-                         }
+                         response->set_next_page_token(list_page(
+                             snapshot->accounts(), *page, "accounts", &auth::Account::username,
+                             [&](const auth::Account& account) { *response->add_accounts() = to_proto(account); }));
                          return {};
                      });
     }

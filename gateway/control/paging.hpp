@@ -1,5 +1,8 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -22,5 +25,16 @@ base::Result<Page> read_page(std::int32_t page_size, const std::string& token, s
 
 /// The token that goes on behind `last_key`. Base64url; opaque to callers; no secret, since it only names a place.
 std::string page_token(std::string_view kind, std::string_view last_key);
+
+/// Gives `add` one page of `all`, which is sorted by the member `key`; returns the token of the next page, empty at the
+/// end.
+template <class List, class Key, class Add>
+std::string list_page(const List& all, const Page& page, std::string_view kind, Key key, Add add) {
+    auto it = std::upper_bound(all.begin(), all.end(), page.after, [key](const std::string& after, const auto& model) {
+        return after < std::invoke(key, model);
+    });
+    for (std::size_t n = 0; it != all.end() && n < page.size; ++it, ++n) add(*it);
+    return it == all.end() ? std::string{} : page_token(kind, std::invoke(key, *std::prev(it)));
+}
 
 }  // namespace usher::gateway::control

@@ -35,19 +35,6 @@ base::Error missing(std::string_view kind, const std::string& name) {
     return {Errc::not_found, std::string(kind) + " '" + base::escape_for_terminal(name, 100) + "' does not exist"};
 }
 
-/// One page of a list that is sorted by name; returns the token of the next one.
-template <class Model, class Add>
-Result<std::string> list_page(const std::vector<Model>& all, std::int32_t page_size, const std::string& token,
-                              std::string_view kind, Add add) {
-    auto page = read_page(page_size, token, kind);
-    if (!page) return std::move(page).error();
-    auto it = std::upper_bound(all.begin(), all.end(), page->after,
-                               [](const std::string& key, const Model& model) { return key < model.name; });
-    for (std::size_t n = 0; it != all.end() && n < page->size; ++it, ++n) add(*it);
-    if (it == all.end()) return std::string{};
-    return page_token(kind, std::prev(it)->name);
-}
-
 class ResourceServiceImpl final : public v1::ResourceService::CallbackService {
 public:
     explicit ResourceServiceImpl(const ServiceContext& context) : context_(context) {}
@@ -72,15 +59,16 @@ public:
     }
 
     Reactor* ListApps(Call* call, const v1::ListAppsRequest* request, v1::ListAppsResponse* response) override {
-        return unary(
-            context_, call, {"app.list", Need::auditor}, {}, [this, request, response](const Caller&) -> Result<void> {
-                const auto snapshot = directory().snapshot();
-                auto next = list_page(snapshot->apps(), request->page_size(), request->page_token(), "apps",
-                                      [&](const auth::App& app) { *response->add_apps() = control::to_proto(app); });
-                if (!next) return std::move(next).error();
-                response->set_next_page_token(*next);
-                return {};
-            });
+        return unary(context_, call, {"app.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto page = read_page(request->page_size(), request->page_token(), "apps");
+                         if (!page) return std::move(page).error();
+                         const auto snapshot = directory().snapshot();
+                         response->set_next_page_token(
+                             list_page(snapshot->apps(), *page, "apps", &auth::App::name,
+                                       [&](const auth::App& app) { *response->add_apps() = control::to_proto(app); }));
+                         return {};
+                     });
     }
 
     Reactor* DeleteApp(Call* call, const v1::DeleteAppRequest* request, google::protobuf::Empty*) override {
@@ -111,17 +99,17 @@ public:
 
     Reactor* ListPolicies(Call* call, const v1::ListPoliciesRequest* request,
                           v1::ListPoliciesResponse* response) override {
-        return unary(context_, call, {"policy.list", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
-                         const auto snapshot = directory().snapshot();
-                         auto next = list_page(snapshot->policies(), request->page_size(), request->page_token(),
-                                               "policies", [&](const auth::Policy& policy) {
-                                                   *response->add_policies() = control::to_proto(policy);
-                                               });
-                         if (!next) return std::move(next).error();
-                         response->set_next_page_token(*next);
-                         return {};
-                     });
+        return unary(
+            context_, call, {"policy.list", Need::auditor}, {},
+            [this, request, response](const Caller&) -> Result<void> {
+                auto page = read_page(request->page_size(), request->page_token(), "policies");
+                if (!page) return std::move(page).error();
+                const auto snapshot = directory().snapshot();
+                response->set_next_page_token(list_page(
+                    snapshot->policies(), *page, "policies", &auth::Policy::name,
+                    [&](const auth::Policy& policy) { *response->add_policies() = control::to_proto(policy); }));
+                return {};
+            });
     }
 
     Reactor* DeletePolicy(Call* call, const v1::DeletePolicyRequest* request, google::protobuf::Empty*) override {

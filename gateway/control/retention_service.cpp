@@ -78,12 +78,9 @@ public:
                 if (!page) return std::move(page).error();
                 auto holds = store().holds();
                 if (!holds) return std::move(holds).error();
-                auto it =
-                    std::upper_bound(holds->begin(), holds->end(), page->after,
-                                     [](const std::string& name, const audit::Hold& hold) { return name < hold.name; });
-                for (std::size_t n = 0; it != holds->end() && n < page->size; ++it, ++n)
-                    *response->add_holds() = control::to_proto(*it);
-                if (it != holds->end()) response->set_next_page_token(page_token("holds", std::prev(it)->name));
+                response->set_next_page_token(
+                    list_page(*holds, *page, "holds", &audit::Hold::name,
+                              [&](const audit::Hold& hold) { *response->add_holds() = control::to_proto(hold); }));
                 return {};
             });
     }
