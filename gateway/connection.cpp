@@ -1,6 +1,9 @@
 #include "gateway/connection.hpp"
 
+#include <openssl/crypto.h>
+
 #include <boost/asio/steady_timer.hpp>
+#include <cstring>
 
 #include "base/log.hpp"
 #include "base/secret.hpp"
@@ -18,6 +21,14 @@ namespace {
 /// which unread bytes would cause does not destroy the answer on its way.
 constexpr base::Microseconds linger_time{1'000'000};
 constexpr std::size_t linger_bytes = 256 * 1024;
+
+/// Takes the first `count` bytes away and leaves no copy of what moved up: it may be a password.
+void drop_front(std::string& text, std::size_t count) {
+    const std::size_t left = text.size() - count;
+    std::memmove(text.data(), text.data() + count, left);
+    OPENSSL_cleanse(text.data() + left, count);
+    text.resize(left);
+}
 }  // namespace
 
 Connection::Connection(Worker& worker, asio::ip::tcp::socket socket, Peer peer, tls::ContextPtr context)
@@ -25,6 +36,8 @@ Connection::Connection(Worker& worker, asio::ip::tcp::socket socket, Peer peer, 
       peer_(std::move(peer)),
       context_(std::move(context)),
       stream_(std::move(socket), context_.get(), worker.pool()) {}
+
+Connection::~Connection() { base::wipe(buffered_); }
 
 void Connection::set_deadline(base::Microseconds from_now) { deadline_ = worker_.services().clock.mono() + from_now; }
 
@@ -90,7 +103,7 @@ asio::awaitable<std::optional<bool>> Connection::read_request(wire::http1::Reque
     for (;;) {
         std::size_t consumed = 0;
         const auto state = parser.feed(buffered_, consumed);
-        buffered_.erase(0, consumed);
+        drop_front(buffered_, consumed);
         if (state == RequestParser::State::complete) break;
         if (state == RequestParser::State::rejected) co_return co_await refuse(parser.rejection());
         if (parser.started() && !started) {
@@ -114,7 +127,8 @@ asio::awaitable<std::optional<bool>> Connection::read_request(wire::http1::Reque
             }
             co_return false;
         }
-        buffered_.append(block.data(), count);
+        buffered_.append(block.data(), count);  // is empty here, so that no growth leaves a copy
+        OPENSSL_cleanse(block.data(), count);   // a token, or a password behind the head, may have been in it
     }
     request = std::move(parser.request());
     co_return std::nullopt;
@@ -165,14 +179,14 @@ asio::awaitable<bool> Connection::read_body(std::size_t count, std::string& body
         }
         const std::size_t n = std::min(count - body.size(), buffered_.size());
         body.append(buffered_, 0, n);
-        OPENSSL_cleanse(buffered_.data(), n);
-        buffered_.erase(0, n);
+        drop_front(buffered_, n);
     }
     co_return true;
 }
 
 asio::awaitable<void> Connection::linger() {
     set_deadline(linger_time);
+    base::wipe(buffered_);
     buffered_ = std::string();
     if (co_await stream_.shutdown_send() != wire::IoStatus::done) co_return;
     std::size_t dropped = 0;

@@ -22,6 +22,7 @@ public:
     Connection(Worker& worker, boost::asio::ip::tcp::socket socket, Peer peer, tls::ContextPtr context);
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
+    ~Connection() override;
 
     /// The connection's whole life; returns when it is over and recorded.
     boost::asio::awaitable<void> run();

@@ -58,6 +58,14 @@ def busy(prepared, database):
     token = session["token"]
     assert gateway.request("POST", "/.usher/v1/sessions", {"username": "carol", "password": WRONG})[0] == 401
     assert gateway.request("POST", "/.usher/v1/sessions", {"username": "carol", "password": TYPED})[0] == 401
+    # Once more with head and content in one record, by itself and behind another request: what is read together is wiped together.
+    typed = json.dumps({"username": "carol", "password": TYPED}).encode()
+    head = b"POST /.usher/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(typed)
+    first, last = head + b"\r\n" + typed, head + b"Connection: close\r\n\r\n" + typed
+    for requests in (last, first + last, last, last):
+        with gateway.open_raw() as sock:
+            answers = exchange(sock, requests, timeout=LONG).answers
+            assert [a.status for a in answers] == [401] * requests.count(b"POST")
     assert gateway.request("POST", "/.usher/v1/sessions", {"username": "nobody-here", "password": WRONG})[0] == 401
     for credentials in ({"token": token}, {"basic": ("carol", token)}):
         with gateway.connect(gateway.app.address, **credentials) as tunnel:
