@@ -79,6 +79,7 @@ std::string to_json(const Account& account) {
     out.text("status", to_word(account.status));
     if (account.valid_from) out.time("valid_from", *account.valid_from);
     if (account.valid_until) out.time("valid_until", *account.valid_until);
+    if (account.must_change_password) out.boolean("must_change_password", true);
     if (account.second_factor) out.boolean("second_factor", true);
     out.time("created_at", account.created_at);
     out.time("updated_at", account.updated_at);

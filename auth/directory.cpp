@@ -321,15 +321,28 @@ Result<Account> Directory::set_status(std::string_view username, AccountStatus s
                                  });
 }
 
-Result<Account> Directory::set_password_hash(std::string_view username, const std::string& password_hash,
-                                             const RecordChange& record) {
-    if (auto ok = check_password_hash(password_hash); !ok) return ok.error();
-    return impl_->mutate_account(username, "account.set-password", record,
-                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
-                                     account.updated_at = next_update(impl_->clock, account.updated_at);
-                                     rows::update_password_hash(transaction, account, password_hash);
-                                     return true;
-                                 });
+Result<Account> Directory::set_password(std::string_view username, const NewPassword& password,
+                                        const RecordChange& record, std::optional<base::UtcTime> unchanged_since) {
+    if (auto ok = check_password_hash(password.hash); !ok) return ok.error();
+    return impl_->mutate_account(
+        username, "account.set-password", record, [&](Transaction& transaction, Account& account) -> Result<bool> {
+            if (unchanged_since && account.updated_at != *unchanged_since)
+                return {Errc::failed_precondition, "account '" + account.username + "' has changed meanwhile"};
+            account.must_change_password = password.must_change;
+            account.password_is_short = password.is_short;
+            account.updated_at = next_update(impl_->clock, account.updated_at);
+            rows::update_password(transaction, account, password.hash);
+            return true;
+        });
+}
+
+Result<void> Directory::rehash_password(std::string_view account_id, const std::string& old_hash,
+                                        const std::string& new_hash) {
+    if (auto ok = check_password_hash(new_hash); !ok) return ok;
+    return impl_->database.transaction([&](Transaction& transaction) -> Result<void> {
+        rows::replace_password_hash(transaction, std::string(account_id), old_hash, new_hash);
+        return {};
+    });
 }
 
 Result<void> Directory::delete_account(std::string_view username, const RecordChange& record) {
@@ -366,6 +379,7 @@ Result<Account> Directory::reset_second_factor(std::string_view username, const 
                                  [&](Transaction& transaction, Account& account) -> Result<bool> {
                                      if (!account.second_factor) return false;
                                      account.second_factor = false;
+                                     account.must_change_password |= account.password_is_short;
                                      account.updated_at = next_update(impl_->clock, account.updated_at);
                                      rows::erase_second_factor(transaction, account.id);
                                      rows::update_second_factor(transaction, account);

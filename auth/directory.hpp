@@ -100,6 +100,12 @@ struct AccountUpdate {
     std::optional<std::optional<base::UtcTime>> valid_from{}, valid_until{};
 };
 
+struct NewPassword {
+    std::string hash;
+    bool is_short = false;     ///< see needs_second_factor()
+    bool must_change = false;  ///< at the next sign-in
+};
+
 /// What a sign-in is checked against.
 struct Credentials {
     std::string password_hash;
@@ -137,15 +143,22 @@ public:
     base::Result<Account> update_account(std::string_view username, const AccountUpdate& update,
                                          const RecordChange& record);
     base::Result<Account> set_status(std::string_view username, AccountStatus status, const RecordChange& record);
-    base::Result<Account> set_password_hash(std::string_view username, const std::string& password_hash,
-                                            const RecordChange& record);
+    /// `unchanged_since`: the account's updated_at when the password that it had was verified; failed_precondition when
+    /// it has changed since.
+    base::Result<Account> set_password(std::string_view username, const NewPassword& password,
+                                       const RecordChange& record,
+                                       std::optional<base::UtcTime> unchanged_since = std::nullopt);
+    /// The same password under a better hash, unless another one was set meanwhile. No change of the account.
+    base::Result<void> rehash_password(std::string_view account_id, const std::string& old_hash,
+                                       const std::string& new_hash);
     /// Also deletes its sessions' rows.
     base::Result<void> delete_account(std::string_view username, const RecordChange& record);
     /// Puts a second factor in place of what the account has. `begun`: its seed was begun by SecondFactors::begin(),
     /// and failed_precondition when that is no longer there, so that of two who finish it one does.
     base::Result<Account> enroll_second_factor(std::string_view username, const NewSecondFactor& factor, bool begun,
                                                const RecordChange& record);
-    /// Takes the second factor and its recovery codes away.
+    /// Takes the second factor and its recovery codes away. A password that was enough only beside it has to be changed
+    /// at the next sign-in.
     base::Result<Account> reset_second_factor(std::string_view username, const RecordChange& record);
 
     /// What is stored, or not_found, with the same questions to the database in either case. Sign-in is rare.

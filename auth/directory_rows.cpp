@@ -17,7 +17,7 @@ std::vector<Account> read_accounts(Transaction& transaction) {
     std::unordered_map<std::string, std::size_t> index;
     const Rows rows = transaction.execute(
         "SELECT id, username, display_name, department, office_mail, office_phone, role, status, created_at, "
-        "updated_at, valid_from, valid_until, second_factor FROM accounts");
+        "updated_at, valid_from, valid_until, second_factor, must_change_password, password_is_short FROM accounts");
     accounts.reserve(rows.size());
     index.reserve(rows.size());
     for (const auto& row : rows) {
@@ -39,6 +39,8 @@ std::vector<Account> read_accounts(Transaction& transaction) {
         if (const auto from = row.maybe_integer(10)) account.valid_from = base::from_micros(*from);
         if (const auto until = row.maybe_integer(11)) account.valid_until = base::from_micros(*until);
         account.second_factor = row.integer(12) != 0;
+        account.must_change_password = row.integer(13) != 0;
+        account.password_is_short = row.integer(14) != 0;
         const auto id = base::Uuid::parse(account.id);
         if (!id || id->to_string() != account.id) corrupt("accounts", account.id, "has an id that is no UUID");
         index.emplace(account.id, accounts.size());
@@ -133,12 +135,13 @@ void write_version(Transaction& transaction, std::uint64_t version) {
 void insert(Transaction& transaction, const Account& account, const std::string& password_hash) {
     transaction.execute(
         "INSERT INTO accounts (id, username, display_name, department, office_mail, office_phone, role, status, "
-        "password_hash, created_at, updated_at, valid_from, valid_until) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "password_hash, created_at, updated_at, valid_from, valid_until, must_change_password, password_is_short) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         {account.id, account.username, account.display_name, account.department, account.office_mail,
          account.office_phone, std::string(to_word(account.role)), std::string(to_word(account.status)), password_hash,
          base::to_micros(account.created_at), base::to_micros(account.updated_at), time_or_null(account.valid_from),
-         time_or_null(account.valid_until)});
+         time_or_null(account.valid_until), std::int64_t{account.must_change_password},
+         std::int64_t{account.password_is_short}});
     insert_groups(transaction, account);
 }
 
@@ -154,15 +157,26 @@ void update(Transaction& transaction, const Account& account) {
     insert_groups(transaction, account);
 }
 
-void update_password_hash(Transaction& transaction, const Account& account, const std::string& password_hash) {
-    transaction.execute("UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1",
-                        {account.id, password_hash, base::to_micros(account.updated_at)});
+void update_password(Transaction& transaction, const Account& account, const std::string& password_hash) {
+    transaction.execute(
+        "UPDATE accounts SET password_hash = $2, updated_at = $3, must_change_password = $4, password_is_short = $5 "
+        "WHERE id = $1",
+        {account.id, password_hash, base::to_micros(account.updated_at), std::int64_t{account.must_change_password},
+         std::int64_t{account.password_is_short}});
     must_change_one(transaction, "accounts");
 }
 
+void replace_password_hash(Transaction& transaction, const std::string& id, const std::string& old_hash,
+                           const std::string& new_hash) {
+    transaction.execute("UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+                        {id, old_hash, new_hash});
+}
+
 void update_second_factor(Transaction& transaction, const Account& account) {
-    transaction.execute("UPDATE accounts SET second_factor = $2, updated_at = $3 WHERE id = $1",
-                        {account.id, std::int64_t{account.second_factor}, base::to_micros(account.updated_at)});
+    transaction.execute(
+        "UPDATE accounts SET second_factor = $2, updated_at = $3, must_change_password = $4 WHERE id = $1",
+        {account.id, std::int64_t{account.second_factor}, base::to_micros(account.updated_at),
+         std::int64_t{account.must_change_password}});
     must_change_one(transaction, "accounts");
 }
 

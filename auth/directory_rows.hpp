@@ -34,8 +34,10 @@ void write_version(base::sql::Transaction& transaction, std::uint64_t version);
 
 void insert(base::sql::Transaction& transaction, const Account& account, const std::string& password_hash);
 void update(base::sql::Transaction& transaction, const Account& account);
-void update_password_hash(base::sql::Transaction& transaction, const Account& account,
-                          const std::string& password_hash);
+void update_password(base::sql::Transaction& transaction, const Account& account, const std::string& password_hash);
+/// Of the account that still has the old one, if there is one.
+void replace_password_hash(base::sql::Transaction& transaction, const std::string& id, const std::string& old_hash,
+                           const std::string& new_hash);
 /// The account's groups and sessions go with it.
 void erase_account(base::sql::Transaction& transaction, const std::string& id);
 void update_second_factor(base::sql::Transaction& transaction, const Account& account);

@@ -162,6 +162,13 @@ ALTER TABLE policy_rule_values_4 RENAME TO policy_rule_values;
 ALTER TABLE policy_expectations ADD COLUMN second_factor_age BIGINT
 )",
          {}},
+        {5,
+         "passwords that have to be changed",
+         R"(ALTER TABLE accounts ADD COLUMN must_change_password BIGINT NOT NULL DEFAULT 0
+    CHECK (must_change_password IN (0, 1));
+ALTER TABLE accounts ADD COLUMN password_is_short BIGINT NOT NULL DEFAULT 0 CHECK (password_is_short IN (0, 1))
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <deque>
@@ -15,6 +16,7 @@
 
 #include "base/ids.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace usher::auth {
 namespace {
@@ -49,9 +51,9 @@ void lower_priority() noexcept {
 
 struct HashingWorker::Impl {
     Impl(std::size_t limit, HashCost hash_cost) : queue_limit(limit), cost(hash_cost) {
-        std::string random(32, '\0');
-        base::random_bytes({reinterpret_cast<std::uint8_t*>(random.data()), random.size()});
-        auto hash = hash_password(base::Secret(std::move(random)), cost);
+        std::array<std::uint8_t, 32> random{};
+        base::random_bytes(random);
+        auto hash = hash_password(base::Secret(base::base64url_encode(random)), cost);
         if (!hash) throw std::runtime_error("cannot hash passwords: " + hash.error().message);
         dummy_hash = std::move(*hash);
         thread = std::thread([this] { run(); });
@@ -100,9 +102,15 @@ struct HashingWorker::Impl {
     void work(VerifyJob& job) {
         const bool known = is_password_hash(job.hash);
         const bool equal = verify_password(known ? job.hash : dummy_hash, job.password);
+        // Before anybody hears of it: this thread may not run again for a while.
+        job.password = base::Secret();
         job.done(known && equal);
     }
-    void work(HashJob& job) { job.done(hash_password(job.password, cost)); }
+    void work(HashJob& job) {
+        auto hashed = hash_password(job.password, cost);
+        job.password = base::Secret();
+        job.done(std::move(hashed));
+    }
 
     const std::size_t queue_limit;
     const HashCost cost;
@@ -134,6 +142,8 @@ Result<std::string> HashingWorker::hash_and_wait(base::Secret password) {
     hash(std::move(password), [answer](Result<std::string> hashed) { answer->set_value(std::move(hashed)); });
     return arrived.get();
 }
+
+bool HashingWorker::is_outdated(std::string_view hash) const noexcept { return is_cheaper(hash, impl_->cost); }
 
 std::size_t HashingWorker::queued() const noexcept {
     std::lock_guard lock(impl_->mutex);

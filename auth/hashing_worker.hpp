@@ -32,6 +32,8 @@ public:
     void hash(base::Secret password, HashDone done);
     /// Blocks until the hash is there. Never call it from a `done`.
     base::Result<std::string> hash_and_wait(base::Secret password);
+    /// Whether the hash was made at less than today's cost.
+    bool is_outdated(std::string_view hash) const noexcept;
     /// How many wait, without the one under way.
     std::size_t queued() const noexcept;
 

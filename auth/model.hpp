@@ -29,6 +29,8 @@ struct Account {
     std::optional<base::UtcTime> valid_from{};   ///< before it the account may do nothing
     std::optional<base::UtcTime> valid_until{};  ///< from then on it may do nothing
     bool second_factor = false;                  ///< one is enrolled, and every sign-in asks for it
+    bool must_change_password = false;           ///< no session before the password is changed
+    bool password_is_short = false;              ///< it is enough beside a second factor only
     base::UtcTime created_at{};
     base::UtcTime updated_at{};
     friend bool operator==(const Account&, const Account&) = default;

@@ -18,6 +18,10 @@ using base::MonoTime;
 /// Longer keys are cut; addresses and usernames are shorter.
 constexpr std::size_t key_bytes_max = 128;
 
+/// Waits that have grown are remembered for so long after the last try.
+constexpr Microseconds growth_memory = std::chrono::hours{24};
+constexpr unsigned doublings_max = 20;
+
 /// How many times the rate of one source a /48 of IPv6 has, whose /64s one attacker may hold by the thousand.
 constexpr unsigned wide_factor = 16;
 
@@ -52,81 +56,129 @@ public:
 
     /// How long until a token is there; zero: now.
     Microseconds wait(const std::string& key, MonoTime now) const {
-        const auto found = full_at_.find(key);
-        if (found == full_at_.end()) {
-            if (full_at_.size() < limits_.entries || by_time_.empty()) return Microseconds{0};
+        const auto found = buckets_.find(key);
+        if (found == buckets_.end()) {
+            if (buckets_.size() < limits_.entries || by_time_.empty()) return Microseconds{0};
             return std::max(Microseconds{0}, by_time_.begin()->first - now);
         }
         const auto depth = limits_.refill * std::max(1u, limits_.burst);
-        return std::max(Microseconds{0}, std::max(found->second, now) - now + limits_.refill - depth);
+        return std::max(Microseconds{0}, std::max(found->second.full_at, now) - now + limits_.refill - depth);
     }
 
     /// Takes the token that wait() found.
     void take(const std::string& key, MonoTime now) {
-        auto found = full_at_.find(key);
-        if (found == full_at_.end()) {
-            if (full_at_.size() >= limits_.entries && !by_time_.empty()) {
+        auto found = buckets_.find(key);
+        if (found == buckets_.end()) {
+            if (buckets_.size() >= limits_.entries && !by_time_.empty()) {
                 const auto oldest = *by_time_.begin();
                 by_time_.erase(by_time_.begin());
-                full_at_.erase(full_at_.find(*oldest.second));
+                buckets_.erase(buckets_.find(*oldest.second));
             }
-            found = full_at_.emplace(key, now).first;
+            found = buckets_.emplace(key, Bucket{now, now, 0}).first;
         } else {
-            by_time_.erase({found->second, &found->first});
+            by_time_.erase({found->second.full_at, &found->first});
         }
-        found->second = std::max(found->second, now) + limits_.refill;
-        by_time_.insert({found->second, &found->first});
+        auto& bucket = found->second;
+        if (now - bucket.last >= growth_memory) bucket.unreturned = 0;
+        bucket.full_at = std::max(bucket.full_at, now) + cost(bucket.unreturned);
+        bucket.last = now;
+        if (bucket.unreturned < limits_.burst + doublings_max) ++bucket.unreturned;
+        by_time_.insert({bucket.full_at, &found->first});
     }
 
     void give_back(const std::string& key) {
-        const auto found = full_at_.find(key);
-        if (found == full_at_.end()) return;
-        by_time_.erase({found->second, &found->first});
-        found->second -= limits_.refill;
-        by_time_.insert({found->second, &found->first});
+        const auto found = buckets_.find(key);
+        if (found == buckets_.end()) return;
+        auto& bucket = found->second;
+        by_time_.erase({bucket.full_at, &found->first});
+        if (bucket.unreturned > 0) --bucket.unreturned;
+        bucket.full_at -= cost(bucket.unreturned);
+        by_time_.insert({bucket.full_at, &found->first});
+    }
+
+    void begin_anew(const std::string& key) {
+        if (const auto found = buckets_.find(key); found != buckets_.end()) found->second.unreturned = 0;
     }
 
 private:
+    struct Bucket {
+        MonoTime full_at, last;
+        unsigned unreturned;  ///< tokens that were taken since the last success, up to where waits are longest
+    };
+
+    /// What a token costs in time: beyond the burst each one twice as much as the one before.
+    Microseconds cost(unsigned unreturned) const {
+        if (unreturned < limits_.burst || limits_.wait_max <= limits_.refill) return limits_.refill;
+        const auto doublings = std::min(unreturned - limits_.burst + 1, doublings_max);
+        return std::min(limits_.refill * (1u << doublings), limits_.wait_max);
+    }
+
     const SignInThrottle::Limits limits_;
-    std::unordered_map<std::string, MonoTime> full_at_;          ///< its keys stay where they are
+    std::unordered_map<std::string, Bucket> buckets_;            ///< its keys stay where they are
     std::set<std::pair<MonoTime, const std::string*>> by_time_;  ///< first: full for longest
 };
+
+std::string cut(std::string_view text) { return std::string(text.substr(0, key_bytes_max)); }
 
 }  // namespace
 
 struct SignInThrottle::Impl {
-    Impl(Limits per_source, Limits per_account)
-        : sources(per_source), wide_sources(wide(per_source)), accounts(per_account) {}
+    Impl(Limits per_source, Limits per_account, Limits per_account_at_source, Limits per_code)
+        : sources(per_source),
+          wide_sources(wide(per_source)),
+          accounts(per_account),
+          accounts_at_source(per_account_at_source),
+          codes(per_code) {}
     std::mutex mutex;
-    Buckets sources, wide_sources, accounts;
+    Buckets sources, wide_sources, accounts, accounts_at_source, codes;
+
+    /// Calls `visit` with each bucket that a try counts in.
+    template <class Visit>
+    void each(const Try& attempt, Visit visit) {
+        const auto keys = source_keys(attempt.source);
+        const auto account = cut(attempt.canonical_username);
+        visit(sources, keys.narrow);
+        if (!keys.wide.empty()) visit(wide_sources, keys.wide);
+        if (!attempt.known_here) visit(accounts, account);
+        visit(accounts_at_source, account + ' ' + keys.narrow);
+    }
 };
 
-SignInThrottle::SignInThrottle(Limits per_source, Limits per_account)
-    : impl_(std::make_unique<Impl>(per_source, per_account)) {}
+SignInThrottle::SignInThrottle(Limits per_source, Limits per_account, Limits per_account_at_source, Limits per_code)
+    : impl_(std::make_unique<Impl>(per_source, per_account, per_account_at_source, per_code)) {}
 
 SignInThrottle::~SignInThrottle() = default;
 
-SignInThrottle::Verdict SignInThrottle::take(std::string_view source, std::string_view canonical_username,
-                                             MonoTime now) {
-    const auto keys = source_keys(source);
-    const std::string account_key(canonical_username.substr(0, key_bytes_max));
+SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
     std::lock_guard lock(impl_->mutex);
-    auto wait = std::max(impl_->sources.wait(keys.narrow, now), impl_->accounts.wait(account_key, now));
-    if (!keys.wide.empty()) wait = std::max(wait, impl_->wide_sources.wait(keys.wide, now));
+    Microseconds wait{0};
+    impl_->each(attempt,
+                [&](Buckets& buckets, const std::string& key) { wait = std::max(wait, buckets.wait(key, now)); });
     if (wait > Microseconds{0}) return {false, wait};
-    impl_->sources.take(keys.narrow, now);
-    if (!keys.wide.empty()) impl_->wide_sources.take(keys.wide, now);
-    impl_->accounts.take(account_key, now);
+    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.take(key, now); });
     return {true, Microseconds{0}};
 }
 
-void SignInThrottle::give_back(std::string_view source, std::string_view canonical_username, MonoTime) {
-    const auto keys = source_keys(source);
-    const std::string account_key(canonical_username.substr(0, key_bytes_max));
+void SignInThrottle::give_back(const Try& attempt, MonoTime) {
     std::lock_guard lock(impl_->mutex);
-    impl_->sources.give_back(keys.narrow);
-    if (!keys.wide.empty()) impl_->wide_sources.give_back(keys.wide);
-    impl_->accounts.give_back(account_key);
+    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
+}
+
+void SignInThrottle::succeeded(const Try& attempt, MonoTime) {
+    std::lock_guard lock(impl_->mutex);
+    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
+    const auto account = cut(attempt.canonical_username);
+    impl_->accounts_at_source.begin_anew(account + ' ' + source_keys(attempt.source).narrow);
+    impl_->codes.give_back(account);
+    impl_->codes.begin_anew(account);
+}
+
+bool SignInThrottle::take_code(std::string_view canonical_username, MonoTime now) {
+    const auto account = cut(canonical_username);
+    std::lock_guard lock(impl_->mutex);
+    if (impl_->codes.wait(account, now) > Microseconds{0}) return false;
+    impl_->codes.take(account, now);
+    return true;
 }
 
 }  // namespace usher::auth

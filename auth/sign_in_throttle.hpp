@@ -7,20 +7,33 @@
 
 namespace usher::auth {
 
-/// Throttles sign-ins per source (an address as text; IPv6 counts by its /64, and by its
-/// /48 at sixteen times the rate) and per account by token buckets: `burst`
-/// at once, then one per `refill`. Sans-io. Bounded: a table that is full forgets the bucket that has been full for
-/// longest, which loses nothing; when every bucket is in use, new keys are refused. A used bucket is never forgotten,
-/// so a flood of other names gives no fresh tries. An attempt costs a token, success gives it back. Thread-safe.
+/// Throttles sign-ins by token buckets: per source (an address as text; IPv6 counts by its /64, and by its /48 at
+/// sixteen times the rate), per account, and per account at a source: `burst` at once, then one per `refill`, or with
+/// waits that double up to `wait_max` while nothing succeeds. Where an account is known at a source (it is signed in
+/// from there), its tries elsewhere do not count. Sans-io. Bounded: a table that is full forgets the bucket that has
+/// been full for longest; when every bucket is in use, new keys are refused. A used bucket is never forgotten, so a
+/// flood of other names gives no fresh tries. An attempt costs a token, success gives it back. Thread-safe.
 class SignInThrottle {
 public:
     struct Limits {
         unsigned burst = 10;
         base::Microseconds refill{6'000'000};
         std::size_t entries = 65536;
+        base::Microseconds wait_max{0};  ///< up to refill: the waits do not grow
     };
-    explicit SignInThrottle(Limits per_source, Limits per_account);
-    SignInThrottle() : SignInThrottle(Limits{30, base::Microseconds{2'000'000}, 65536}, Limits{}) {}
+    /// An account's own waits grow where they are caused and not elsewhere, so that whoever tries passwords shuts out
+    /// themselves. The account's rate over all sources bounds who has many of them.
+    static constexpr Limits at_source{10, base::Microseconds{6'000'000}, 65536,
+                                      std::chrono::duration_cast<base::Microseconds>(std::chrono::minutes{15})};
+    static constexpr Limits over_all_sources{30, base::Microseconds{6'000'000}, 65536, base::Microseconds{0}};
+    /// Of codes of a second factor, which only who has proved the password can try: with a million of them, and three
+    /// good at a time, far from enough for a guess.
+    static constexpr Limits codes{5, base::Microseconds{60'000'000}, 65536,
+                                  std::chrono::duration_cast<base::Microseconds>(std::chrono::hours{1})};
+
+    explicit SignInThrottle(Limits per_source, Limits per_account = over_all_sources,
+                            Limits per_account_at_source = at_source, Limits per_code = codes);
+    SignInThrottle() : SignInThrottle(Limits{30, base::Microseconds{2'000'000}, 65536, base::Microseconds{0}}) {}
     ~SignInThrottle();
     SignInThrottle(const SignInThrottle&) = delete;
     SignInThrottle& operator=(const SignInThrottle&) = delete;
@@ -30,8 +43,19 @@ public:
         bool allowed;
         base::Microseconds retry_after;
     };
-    Verdict take(std::string_view source, std::string_view canonical_username, base::MonoTime now);
-    void give_back(std::string_view source, std::string_view canonical_username, base::MonoTime now);
+    /// Who tries. The texts must outlive the call.
+    struct Try {
+        std::string_view source, canonical_username;
+        bool known_here = false;
+    };
+    Verdict take(const Try& attempt, base::MonoTime now);
+    /// The attempt was not looked at: as if it had not been.
+    void give_back(const Try& attempt, base::MonoTime now);
+    /// The attempt succeeded: its token comes back, and the waits of the account at the source and of its codes begin
+    /// anew.
+    void succeeded(const Try& attempt, base::MonoTime now);
+    /// As take(), for a code of the account's second factor.
+    bool take_code(std::string_view canonical_username, base::MonoTime now);
 
 private:
     struct Impl;

@@ -10,14 +10,18 @@ using usher::v1::SessionRecord;
 
 namespace {
 
-/// Whose tries an attempt counts against. Where the account is signed in already it has a budget of its own, so that a
-/// stranger who tries passwords elsewhere cannot lock its owner out.
-std::string budget_of(Services& services, const Peer& peer, const Claim& claim) {
-    if (claim.account == nullptr) return claim.username;
+/// Whether the account is signed in from there already. Then a stranger who tries passwords elsewhere does not keep its
+/// owner waiting.
+bool is_known_here(Services& services, const Peer& peer, const Claim& claim) {
+    if (claim.account == nullptr) return false;
     constexpr std::size_t looked_at = 100;
     for (const auto& session : services.sessions.list(claim.account->id, "", looked_at))
-        if (session->client_ip == peer.ip) return claim.username + " at " + peer.ip;
-    return claim.username;
+        if (session->client_ip == peer.ip) return true;
+    return false;
+}
+
+auth::SignInThrottle::Try try_of(const Peer& peer, const Claim& claim, const Proof& proof) {
+    return {peer.ip, claim.username, proof.known_here};
 }
 
 /// The word on record for an account that may do nothing now; nullptr when it may.
@@ -68,8 +72,8 @@ std::string_view second_factor_word(const Proof& proof) noexcept {
 }
 
 bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim& claim, Proof& proof) {
-    proof.budget = budget_of(services, peer, claim);
-    const auto verdict = services.throttle.take(peer.ip, proof.budget, services.clock.mono());
+    proof.known_here = is_known_here(services, peer, claim);
+    const auto verdict = services.throttle.take(try_of(peer, claim, proof), services.clock.mono());
     if (verdict.allowed) return true;
     worker.refuse_by_limit(peer, "sign_ins_per_minute");
     proof.status = 429;
@@ -77,11 +81,19 @@ bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim&
     return false;
 }
 
+void give_back_try(Services& services, const Peer& peer, const Claim& claim, const Proof& proof) {
+    services.throttle.give_back(try_of(peer, claim, proof), services.clock.mono());
+}
+
+void try_succeeded(Services& services, const Peer& peer, const Claim& claim, const Proof& proof) {
+    services.throttle.succeeded(try_of(peer, claim, proof), services.clock.mono());
+}
+
 asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& peer, Claim& claim) {
     Proof proof;
     if (!take_try(services, worker, peer, claim, proof)) co_return proof;
     const auto not_looked_at = [&] {
-        services.throttle.give_back(peer.ip, proof.budget, services.clock.mono());
+        give_back_try(services, peer, claim, proof);
         proof.status = 503;
     };
 
@@ -97,7 +109,7 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
     const auth::Credentials stored = found ? std::move(*found) : auth::Credentials{};
     bool password_matches = !claim.password;
     if (claim.password) {
-        auto verify = [&services, text = stored.password_hash, password = std::move(*claim.password)](
+        auto verify = [&services, text = stored.password_hash, password = base::Secret(claim.password->reveal())](
                           auto done) mutable { services.hashing.verify(std::move(text), std::move(password), done); };
         auto matches = co_await await_callback<base::Result<bool>>(std::move(verify));
         if (!matches) {
@@ -107,6 +119,7 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
         }
         password_matches = *matches;
     }
+    proof.password_hash = stored.password_hash;
     auto checked = services.second_factors.check(account_id, stored.second_factor, claim.second_factor);
     if (checked) proof.second_factor = std::move(*checked);
 
@@ -120,6 +133,10 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
         base::log_error("a second factor cannot be checked", {{"error", checked.error().message}});
         not_looked_at();
         co_return proof;
+    } else if (stored.second_factor && !claim.second_factor.empty() &&
+               !services.throttle.take_code(claim.username, services.clock.mono())) {
+        proof.second_factor.reset();  // right or wrong: who guesses learns nothing
+        proof.reason = "second-factor-throttled";
     } else {
         proof.reason = factor_reason(stored, claim, proof);
     }
@@ -136,11 +153,12 @@ asio::awaitable<void> use_proof(Services& services, const Peer& peer, const Clai
         if (!used) base::log_error("a second factor could not be used up", {{"error", used.error().message}});
         if (!used || !*used) {
             proof.status = used ? 401 : 503;
-            proof.reason = "second-factor-used";
-            if (used) co_return;
+            if (used) proof.reason = "second-factor-used";
+            if (!used) give_back_try(services, peer, claim, proof);
+            co_return;
         }
     }
-    services.throttle.give_back(peer.ip, proof.budget, services.clock.mono());
+    try_succeeded(services, peer, claim, proof);
 }
 
 }  // namespace usher::gateway

@@ -26,15 +26,20 @@ struct Proof {
     const char* reason = nullptr;  ///< of a 401, for the record only
     std::optional<auth::SecondFactorProof> second_factor{};
     std::int64_t retry_after_seconds = 0;
-    std::string budget{};  ///< what the try was counted against
+    bool known_here = false;      ///< the account is signed in from there, and its tries count here only
+    std::string password_hash{};  ///< that the claimed password was compared with
 };
 
 /// Takes a try of the claim's source and account. False, and the proof says 429, when there is none left.
 bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim& claim, Proof& proof);
 
+/// The try was not looked at, or it succeeded.
+void give_back_try(Services& services, const Peer& peer, const Claim& claim, const Proof& proof);
+void try_succeeded(Services& services, const Peer& peer, const Claim& claim, const Proof& proof);
+
 /// Checks a claim, which takes a try of its source and account. The same work is done, in the same order, for every
-/// reason to fail: two questions to the database, one password hash (where a password is claimed), three codes. The
-/// claim's password is used up. Nothing is recorded.
+/// reason to fail: two questions to the database, one password hash (where a password is claimed), three codes. Nothing
+/// is recorded.
 boost::asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& peer, Claim& claim);
 
 /// Uses the proof's second factor up, where it has one, and gives the try back. The status becomes 401 when another use

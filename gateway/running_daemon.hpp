@@ -40,8 +40,7 @@ public:
           connection_limits_(config_.limits),
           tunnel_limits_(config_.limits),
           throttle_({config_.limits.sign_ins_burst, base::Microseconds{60'000'000} / config_.limits.sign_ins_per_minute,
-                     65536},
-                    {}) {}
+                     65536, base::Microseconds{0}}) {}
 
     ~RunningDaemon() override { halt(); }
 

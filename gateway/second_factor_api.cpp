@@ -136,14 +136,14 @@ asio::awaitable<bool> confirm(Exchange& exchange, const Subject& subject, Claim 
     auto enrolled = co_await services.background.run<Codes>(std::move(enroll));
     if (!enrolled) {
         base::log_error("a second factor could not be enrolled", {{"error", enrolled.error().message}});
-        services.throttle.give_back(peer.ip, proof.budget, services.clock.mono());
+        give_back_try(services, peer, claim, proof);
         co_return co_await fail(exchange, 503, "unavailable", keep);
     }
     if (!*enrolled) {
         proof.reason = "second-factor-wrong";
         co_return co_await refuse(exchange, subject, std::move(proof), keep);
     }
-    services.throttle.give_back(peer.ip, proof.budget, services.clock.mono());
+    try_succeeded(services, peer, claim, proof);
     // Whether that succeeds or not: the codes can be shown only now.
     co_await renew(services, subject.session);
     std::string json;

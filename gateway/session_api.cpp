@@ -35,6 +35,14 @@ asio::awaitable<bool> sign_in(Exchange& exchange, wire::http1::Request& request,
         }
         case 429:
             co_return co_await fail_throttled(exchange, outcome.retry_after_seconds, keep);
+        case 403:
+            co_return co_await fail(exchange, 403, "password-change-required", keep);
+        case 422: {
+            Response response(422);
+            response.no_store().json(
+                "{\"error\":\"password-refused\",\"reason\":" + base::json_quote(outcome.password_refused) + "}");
+            co_return co_await answer(exchange, std::move(response), keep);
+        }
         case 503:
             co_return co_await fail(exchange, 503, "unavailable", keep);
         default:

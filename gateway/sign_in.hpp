@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
+#include <optional>
 #include <string>
 
 #include "base/secret.hpp"
@@ -12,18 +13,20 @@ namespace usher::gateway {
 struct SignInForm {
     std::string username;  ///< as typed
     base::Secret password;
-    base::Secret second_factor;  ///< a code of the app, or a recovery code; may be empty
+    base::Secret second_factor;                ///< a code of the app, or a recovery code; may be empty
+    std::optional<base::Secret> new_password;  ///< to be set, if the rest is right
     auth::DeviceClaims device;
 };
 
 inline constexpr std::size_t second_factor_bytes_max = 64;
 
-/// Reads {"username", "password", "second_factor", "device": {...}} and nothing else. The error's message is a fixed
-/// token for the client.
+/// Reads {"username", "password", "second_factor", "new_password", "device": {...}} and nothing else. The error's
+/// message is a fixed token for the client.
 base::Result<SignInForm> read_sign_in_form(wire::http1::JsonObject form);
 
 struct SignInOutcome {
-    int status = 401;  ///< 201, 401, 429 or 503
+    int status = 401;  ///< 201, 401, 403 (the password has to be changed), 422 (the new one is refused), 429 or 503
+    std::string password_refused;  ///< of 403 and 422: why, for whoever has proved who they are
     base::Secret token;
     auth::SessionPtr session;
     std::string username;

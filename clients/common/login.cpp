@@ -20,6 +20,10 @@ base::Secret code_for(const LoginOptions& options) {
     return must(read_code("Code of your second factor (Enter if you have none): ", false));
 }
 
+base::Secret new_password_for(const LoginOptions& options) {
+    return must(read_password("New password: ", {options.new_password_stdin, true}));
+}
+
 }  // namespace
 
 void add_secret_options(CLI::App* command, LoginOptions& options) {
@@ -31,6 +35,9 @@ void add_secret_options(CLI::App* command, LoginOptions& options) {
         ->add_flag("--code-stdin", options.code_stdin,
                    "Read the code from a line of standard input, behind the password's")
         ->excludes(code);
+    command->add_flag("--change-password", options.change_password, "Set a new password, and end every other session");
+    command->add_flag("--new-password-stdin", options.new_password_stdin,
+                      "As --change-password, and read it from a line of standard input, behind the other lines");
 }
 
 SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file) {
@@ -49,7 +56,17 @@ SavedSession log_in(const LoginOptions& options, const std::string& session_file
     secrets.password = must(
         read_password("Password of " + shown + " at " + gateway->to_string() + ": ", {options.password_stdin, false}));
     secrets.second_factor = code_for(options);
-    auto session = must(sign_in(trust, *gateway, options.username, secrets, this_device(device_id_file)));
+    if (options.change_password || options.new_password_stdin) secrets.new_password = new_password_for(options);
+    const auto device = this_device(device_id_file);
+    auto signed_in = sign_in(trust, *gateway, options.username, secrets, device);
+    if (!signed_in && signed_in.error().code == base::Errc::failed_precondition) {
+        if (options.password_stdin)
+            throw Failure{signed_in.error().message + "; give the new one with --new-password-stdin"};
+        complain("login", signed_in.error().message);
+        secrets.new_password = new_password_for(options);
+        signed_in = sign_in(trust, *gateway, options.username, secrets, device);
+    }
+    auto session = must(std::move(signed_in));
     must(save_session(session_file, session));
     return session;
 }

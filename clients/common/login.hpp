@@ -14,12 +14,15 @@ struct LoginOptions {
     bool password_stdin = false;
     std::string code;
     bool code_stdin = false;
+    bool change_password = false;
+    bool new_password_stdin = false;
 };
 
 /// Adds the options that say where secrets come from: --password-stdin, --code and --code-stdin.
 void add_secret_options(CLI::App* command, LoginOptions& options);
 
-/// Asks for what is missing (the password always), signs in and keeps the session in `session_file`. Throws Failure.
+/// Asks for what is missing (the password always, a new one where it has to be changed), signs in and keeps the session
+/// in `session_file`. Throws Failure.
 SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file);
 
 /// Ends the session of `session_file` at the gateway and removes the file. `forget`: removes the file even when the

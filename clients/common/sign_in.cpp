@@ -123,6 +123,8 @@ DeviceClaims this_device(const std::string& device_id_file) {
 Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std::string_view username,
                              const SignInSecrets& secrets, const DeviceClaims& device) {
     if (!base::is_utf8(secrets.second_factor.reveal())) return {Errc::invalid_argument, "the code is not UTF-8 text"};
+    if (!base::is_utf8(secrets.new_password.reveal()))
+        return {Errc::invalid_argument, "the new password is not UTF-8 text"};
     if (!base::is_utf8(secrets.password.reveal())) return {Errc::invalid_argument, "the password is not UTF-8 text"};
     std::string body;
     body.reserve(32 * 1024);  // one block, so that wiping it wipes every copy
@@ -137,6 +139,7 @@ Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std
     member("username", username);
     member("password", secrets.password.reveal());
     member("second_factor", secrets.second_factor.reveal());
+    member("new_password", secrets.new_password.reveal());
     body += ",\"device\":{";
     member("device_id", device.device_id);
     member("name", device.name);
@@ -153,6 +156,13 @@ Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std
                 "sign-in failed: the gateway does not accept this username and password" +
                     std::string(secrets.second_factor.empty() ? " (if you have a second factor, its code is needed too)"
                                                               : " with this code (a code is good once)")};
+    if (answer->head.status == 403) return {Errc::failed_precondition, "your password has to be changed"};
+    if (answer->head.status == 422) {
+        const auto refused = parse_json_object(answer->body);
+        const auto why = refused ? json_text(*refused, "reason") : std::nullopt;
+        return {Errc::invalid_argument,
+                "the gateway does not take the new " + base::escape_for_terminal(why.value_or("password"), 500)};
+    }
     if (answer->head.status != 201) return unexpected_answer(*answer);
 
     auto object = parse_json_object(answer->body);

@@ -30,11 +30,13 @@ std::string pretty_os_name(std::string_view os_release);
 /// What is shown at the door.
 struct SignInSecrets {
     base::Secret password;
-    base::Secret second_factor;  ///< a code; empty where there is none
+    base::Secret second_factor;   ///< a code; empty where there is none
+    base::Secret new_password{};  ///< to take the password's place; empty: it stays
 };
 
-/// Signs in. unauthenticated: name, password or code is wrong (the gateway says no more); resource_exhausted: too many
-/// tries.
+/// Signs in. failed_precondition: all of it is right, and the password has to be changed (no session was made and the
+/// code was not used up); invalid_argument: the new password is refused, likewise; unauthenticated: name, password or
+/// code is wrong (the gateway says no more); resource_exhausted: too many tries.
 base::Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std::string_view username,
                                    const SignInSecrets& secrets, const DeviceClaims& device);
 /// Signs out. A session that the gateway no longer knows is no error.

@@ -105,6 +105,11 @@ Response call(const Settings& settings, grpc::Status (Stub::*method)(grpc::Clien
     return response;
 }
 
+void add_must_change(CLI::App* command, bool& must_change) {
+    command->add_flag("--must-change-password", must_change,
+                      "Its owner has to change it at the next sign-in; nothing else is possible before");
+}
+
 void add_create(CLI::App* group, const Settings& settings) {
     auto* command =
         group->add_subcommand("create", "Create an account; its password is asked for, or read from standard input");
@@ -114,6 +119,8 @@ void add_create(CLI::App* group, const Settings& settings) {
     command->add_option("USERNAME", *username, "Lower-case letters, digits, '.', '-' and '_'")->required();
     add_fields(command, fields);
     command->add_flag("--password-stdin", *from_stdin, "Read the password from the first line of standard input");
+    auto must_change = std::make_shared<bool>(false);
+    add_must_change(command, *must_change);
     command->footer(examples({"usherctl account create alice --department Finance --group staff",
                               "usherctl account create admin --role administrator --password-stdin < file"}));
     command->callback([=, &settings] {
@@ -121,6 +128,7 @@ void add_create(CLI::App* group, const Settings& settings) {
         request.mutable_account()->set_username(*username);
         request.mutable_account()->set_role(v1::Role::EMPLOYEE);
         fill(*fields, *request.mutable_account());
+        request.set_must_change_password(*must_change);
         const auto password = must(read_password("Password of " + shown(*username) + ": ", {*from_stdin, true}));
         request.set_password(std::string(password.reveal()));
         const auto account = call(settings, &Stub::CreateAccount, request);
@@ -198,9 +206,13 @@ void add_set_password(CLI::App* group, const Settings& settings) {
     auto from_stdin = std::make_shared<bool>(false);
     command->add_option("USERNAME", *username, "The account")->required();
     command->add_flag("--password-stdin", *from_stdin, "Read the password from the first line of standard input");
-    command->footer(examples({"usherctl account set-password alice"}));
+    auto must_change = std::make_shared<bool>(false);
+    add_must_change(command, *must_change);
+    command->footer(examples(
+        {"usherctl account set-password alice", "usherctl account set-password alice --must-change-password"}));
     command->callback([=, &settings] {
         v1::SetPasswordRequest request;
+        request.set_must_change_password(*must_change);
         request.set_name("accounts/" + *username);
         const auto password = must(read_password("New password of " + shown(*username) + ": ", {*from_stdin, true}));
         request.set_password(std::string(password.reveal()));

@@ -197,6 +197,7 @@ std::string details_of(const v1::Account& account) {
     rows.add("office phone", account.office_phone());
     rows.add("role", role_name(account.role()));
     rows.add("status", friendly(v1::AccountStatus::Value_Name(account.status())));
+    if (account.must_change_password()) rows.add("password", "to be changed at the next sign-in");
     rows.add("second factor", account.second_factor() ? "enrolled" : "none");
     if (account.has_valid_from()) rows.add("valid from", shown_time(true, account.valid_from()));
     if (account.has_valid_until()) rows.add("valid until", shown_time(true, account.valid_until()));

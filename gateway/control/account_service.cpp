@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "auth/password.hpp"
+#include "auth/password_rules.hpp"
 #include "auth/totp.hpp"
 #include "auth/validate.hpp"
 #include "base/log.hpp"
@@ -33,10 +34,8 @@ std::shared_ptr<const base::Secret> take_password(const Request* request) {
     return secret;
 }
 
-Result<void> check_password(const base::Secret& password) {
-    if (password.size() >= auth::password_bytes_min && password.size() <= auth::password_bytes_max) return {};
-    return {Errc::invalid_argument, "password: must have " + std::to_string(auth::password_bytes_min) + " to " +
-                                        std::to_string(auth::password_bytes_max) + " bytes"};
+auth::PasswordOwner owner_of(const auth::Account& account) {
+    return {account.username, account.display_name, account.department, account.second_factor};
 }
 
 base::Error no_account(const std::string& username) {
@@ -55,12 +54,14 @@ public:
                 if (!account) return std::move(account).error();
                 // Everything that can be wrong is said before the expensive hash is made.
                 if (auto ok = auth::canonicalize(*account); !ok) return ok;
-                if (auto ok = check_password(*password); !ok) return ok;
+                if (auto ok = auth::check_new_password(*password, owner_of(*account)); !ok) return ok;
                 if (directory().snapshot()->account_by_username(account->username) != nullptr) {
                     return {Errc::already_exists, "account '" + account->username + "' exists already"};
                 }
                 auto hash = context_.gateway.hashing.hash_and_wait(base::Secret(password->reveal()));
                 if (!hash) return std::move(hash).error();
+                account->must_change_password = request->must_change_password();
+                account->password_is_short = auth::needs_second_factor(*password);
                 AdminRecorder recorder(context_.gateway.journal, caller);
                 auto created = directory().create_account(std::move(*account), *hash, recorder.callback());
                 if (!created) return recorder.failed(std::move(created).error());
@@ -147,14 +148,17 @@ public:
             [this, request, response, password = take_password(request)](const Caller& caller) -> Result<void> {
                 auto username = read_account_name(request->name());
                 if (!username) return std::move(username).error();
-                if (auto ok = check_password(*password); !ok) return ok;
-                if (directory().snapshot()->account_by_username(*username) == nullptr) {
-                    return no_account(*username);
-                }
+                const auto snapshot = directory().snapshot();
+                const auto* known = snapshot->account_by_username(*username);
+                if (known == nullptr) return no_account(*username);
+                if (auto ok = auth::check_new_password(*password, owner_of(*known)); !ok) return ok;
                 auto hash = context_.gateway.hashing.hash_and_wait(base::Secret(password->reveal()));
                 if (!hash) return std::move(hash).error();
                 AdminRecorder recorder(context_.gateway.journal, caller);
-                auto account = directory().set_password_hash(*username, *hash, recorder.callback());
+                const auth::NewPassword next{std::move(*hash), auth::needs_second_factor(*password),
+                                             request->must_change_password()};
+                // What was long enough beside a second factor must not outlive it.
+                auto account = directory().set_password(*username, next, recorder.callback(), known->updated_at);
                 if (!account) return recorder.failed(std::move(account).error());
                 *response = to_proto(*account);
                 return end_sessions(account->id, auth::SessionEnd::revoked);

@@ -78,6 +78,7 @@ v1::Account to_proto(const auth::Account& account) {
     *out.mutable_created_at() = to_proto(account.created_at);
     *out.mutable_updated_at() = to_proto(account.updated_at);
     out.set_second_factor(account.second_factor);
+    out.set_must_change_password(account.must_change_password);
     if (account.valid_from) *out.mutable_valid_from() = to_proto(*account.valid_from);
     if (account.valid_until) *out.mutable_valid_until() = to_proto(*account.valid_until);
     return out;

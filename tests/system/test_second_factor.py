@@ -73,6 +73,23 @@ def test_every_reason_to_fail_has_the_same_answer(gateway):
     ] * 3 + ["wrong-password"]
 
 
+def test_after_five_wrong_codes_the_right_one_looks_wrong_too(gateway):
+    app, codes = enroll_by_administrator(gateway, "alice")
+    live = sign_in(gateway, code=codes[0], source="127.0.0.5")[1]["token"]
+    for _ in range(5):
+        assert sign_in(gateway, code="not a code")[0] == 401
+    assert sign_in(gateway, code=app.code()) == (401, {"error": "sign-in-failed"})
+    assert gateway.request("POST", VERIFY, {"second_factor": codes[1]}, live) == (403, {"error": "not-proved"})
+    reasons = [e["reason"] for e in session_events(gateway, "SIGN_IN_FAILED", "SECOND_FACTOR_FAILED")]
+    assert reasons == ["second-factor-wrong"] * 5 + ["second-factor-throttled"] * 2
+    # Whoever does not know the password cannot bring that about.
+    gateway.account("bob")
+    bob, _ = enroll_by_administrator(gateway, "bob")
+    for _ in range(6):
+        assert sign_in(gateway, "bob", code="not a code", password="a wrong password, but long", source="127.0.0.6")[0] == 401
+    assert sign_in(gateway, "bob", code=bob.code())[0] == 201
+
+
 def test_fifty_uses_of_one_code_at_the_same_time_open_one_session(stored):
     app, recovery = enroll_by_administrator(stored, "alice")
     for code in (app.code(), recovery[0]):

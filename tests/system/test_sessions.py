@@ -156,6 +156,22 @@ def test_wrong_passwords_look_alike_and_are_throttled(gateway):
     assert gateway.request("POST", "/.usher/v1/sessions", {"username": "alice", "password": PASSWORD})[0] == 429
 
 
+def test_a_throttled_name_looks_the_same_whether_it_exists_or_not(gateway):
+    gateway.account("bob")
+    gateway.ctl("account", "disable", "bob")
+
+    def tries(name, password):
+        body = {"username": name, "password": password}
+        return [gateway.request("POST", "/.usher/v1/sessions", body, source="127.0.0.7") for _ in range(12)]
+
+    # Each name has ten tries at one source, so these are of one kind: the source's own are thirty.
+    unknown = tries("nobody", PASSWORD)
+    assert [status for status, _ in unknown] == [401] * 10 + [429] * 2
+    assert unknown == tries("bob", PASSWORD)
+    # Its owner is not kept waiting by what happens elsewhere.
+    gateway.sign_in("alice")
+
+
 def test_who_is_signed_in_is_not_locked_out_by_wrong_tries_for_the_name(gateway):
     gateway.sign_in("alice")
 

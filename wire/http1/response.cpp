@@ -101,6 +101,8 @@ std::string_view reason_phrase(int status) noexcept {
             return "Expectation Failed";
         case 421:
             return "Misdirected Request";
+        case 422:
+            return "Unprocessable Content";
         case 429:
             return "Too Many Requests";
         case 431:

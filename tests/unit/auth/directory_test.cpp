@@ -134,7 +134,7 @@ TEST_CASE("each change is on record with before and after, and without a hash") 
         f.clock.advance(std::chrono::seconds{1});
         const auto updated = must(f.directory->update_account(
             "alice", {.department = "Fin\"ance", .groups = std::vector<std::string>{"g"}}, record));
-        must(f.directory->set_password_hash("alice", test_hash + "2", record));
+        must(f.directory->set_password("alice", {test_hash + "2"}, record));
         must(f.directory->set_status("alice", AccountStatus::disabled, record));
         must(f.directory->set_status("alice", AccountStatus::disabled, record));  // nothing changes
         must(f.directory->set_status("alice", AccountStatus::active, record));

@@ -46,12 +46,37 @@ TEST_CASE("a password is verified byte for byte, beyond 72 bytes, 128 bytes and 
     CHECK_FALSE(same(with_nul, "secret"));
 }
 
-TEST_CASE("a password outside of the length bounds is not hashed") {
-    for (std::size_t length : {0u, 7u, 1025u, 100'000u}) {
+TEST_CASE("a password that is too long is not hashed") {
+    for (std::size_t length : {1025u, 100'000u}) {
         const auto hash = auth::hash_password(Secret(std::string(length, 'p')), cheap);
         REQUIRE_FALSE(hash.ok());
         CHECK(hash.error().code == base::Errc::invalid_argument);
     }
+}
+
+TEST_CASE("the same characters are the same password, however they were typed") {
+    const std::string composed =
+        "Stra\xc3\x9f"
+        "e \xc3\xa9t\xc3\xa9 \xea\xb0\x80";  // NFC
+    const std::string decomposed =
+        "Stra\xc3\x9f"
+        "e e\xcc\x81te\xcc\x81 \xe1\x84\x80\xe1\x85\xa1";  // NFD
+    CHECK(same(composed, decomposed));
+    CHECK(same(decomposed, composed));
+    CHECK_FALSE(same(composed, "Strasse ete ka"));
+    const std::string no_utf8("secret\xff password", 16);
+    CHECK(auth::hash_password(Secret(std::string_view(no_utf8)), cheap).error().code == base::Errc::invalid_argument);
+    CHECK_FALSE(same("secret password", no_utf8));
+}
+
+TEST_CASE("a hash of less cost than today's is outdated, one of the same or more is not") {
+    const auto hash = auth::hash_password(Secret(std::string("correct horse")), {2, 16384});
+    REQUIRE(hash.ok());
+    CHECK_FALSE(auth::is_cheaper(*hash, {2, 16384}));
+    CHECK_FALSE(auth::is_cheaper(*hash, {1, 8192}));
+    CHECK(auth::is_cheaper(*hash, {3, 16384}));
+    CHECK(auth::is_cheaper(*hash, {1, 32768}));
+    CHECK_FALSE(auth::is_cheaper("no hash", {3, 32768}));
 }
 
 TEST_CASE("an encoded hash is salted Argon2id, and a malformed one matches nothing") {
@@ -122,33 +147,33 @@ TEST_CASE("a full queue refuses at once, and what is queued at the end is answer
 }
 
 TEST_CASE("a sign-in costs a token of the source and of the account, and success gives both back") {
-    auth::SignInThrottle throttle({3, 10s, 100}, {2, 60s, 100});
-    CHECK(throttle.take("10.0.0.1", "alice", at(0s)).allowed);
-    CHECK(throttle.take("10.0.0.2", "alice", at(0s)).allowed);
-    auto verdict = throttle.take("10.0.0.3", "alice", at(0s));
+    auth::SignInThrottle throttle({3, 10s, 100, 0s}, {2, 60s, 100, 0s});
+    CHECK(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
+    CHECK(throttle.take({"10.0.0.2", "alice"}, at(0s)).allowed);
+    auto verdict = throttle.take({"10.0.0.3", "alice"}, at(0s));
     CHECK_FALSE(verdict.allowed);
     CHECK(verdict.retry_after == 60s);
-    verdict = throttle.take("10.0.0.3", "alice", at(59s));
+    verdict = throttle.take({"10.0.0.3", "alice"}, at(59s));
     CHECK_FALSE(verdict.allowed);
     CHECK(verdict.retry_after == 1s);
-    CHECK(throttle.take("10.0.0.3", "alice", at(60s)).allowed);
+    CHECK(throttle.take({"10.0.0.3", "alice"}, at(60s)).allowed);
 
-    for (int i = 0; i < 3; ++i) CHECK(throttle.take("10.9.9.9", "user" + std::to_string(i), at(60s)).allowed);
-    CHECK(throttle.take("10.9.9.9", "user3", at(60s)).retry_after == 10s);
-    throttle.give_back("10.9.9.9", "user0", at(60s));
-    CHECK(throttle.take("10.9.9.9", "user3", at(60s)).allowed);
+    for (int i = 0; i < 3; ++i) CHECK(throttle.take({"10.9.9.9", "user" + std::to_string(i)}, at(60s)).allowed);
+    CHECK(throttle.take({"10.9.9.9", "user3"}, at(60s)).retry_after == 10s);
+    throttle.give_back({"10.9.9.9", "user0"}, at(60s));
+    CHECK(throttle.take({"10.9.9.9", "user3"}, at(60s)).allowed);
     // A refusal took nothing of the account either.
-    for (int i = 0; i < 9; ++i) CHECK_FALSE(throttle.take("10.9.9.9", "zoe", at(60s)).allowed);
-    CHECK(throttle.take("10.8.8.8", "zoe", at(60s)).allowed);
+    for (int i = 0; i < 9; ++i) CHECK_FALSE(throttle.take({"10.9.9.9", "zoe"}, at(60s)).allowed);
+    CHECK(throttle.take({"10.8.8.8", "zoe"}, at(60s)).allowed);
     // Giving back more than was taken fills no bucket beyond its burst.
-    for (int i = 0; i < 50; ++i) throttle.give_back("10.8.8.8", "zoe", at(60s));
-    CHECK(throttle.take("10.8.8.1", "zoe", at(60s)).allowed);
-    CHECK(throttle.take("10.8.8.2", "zoe", at(60s)).allowed);
-    CHECK_FALSE(throttle.take("10.8.8.3", "zoe", at(60s)).allowed);
+    for (int i = 0; i < 50; ++i) throttle.give_back({"10.8.8.8", "zoe"}, at(60s));
+    CHECK(throttle.take({"10.8.8.1", "zoe"}, at(60s)).allowed);
+    CHECK(throttle.take({"10.8.8.2", "zoe"}, at(60s)).allowed);
+    CHECK_FALSE(throttle.take({"10.8.8.3", "zoe"}, at(60s)).allowed);
 }
 
 TEST_CASE("every spelling of a username shares one throttle, or is no username") {
-    auth::SignInThrottle throttle({1000, 1s, 1000}, {10, 6s, 1000});
+    auth::SignInThrottle throttle({1000, 1s, 1000, 0s}, {10, 6s, 1000, 0s});
     int allowed = 0;
     const std::string name = "alice.b-c_d";
     for (unsigned i = 0; i < 50; ++i) {
@@ -159,7 +184,7 @@ TEST_CASE("every spelling of a username shares one throttle, or is no username")
         }
         const auto canonical = auth::canonical_username(spelling);
         REQUIRE(canonical == name);
-        allowed += throttle.take("10.0.0.1", *canonical, at(0s)).allowed ? 1 : 0;
+        allowed += throttle.take({"10.0.0.1", *canonical}, at(0s)).allowed ? 1 : 0;
     }
     CHECK(allowed == 10);
     for (const char* text :
@@ -179,47 +204,108 @@ TEST_CASE("every spelling of a username shares one throttle, or is no username")
 }
 
 TEST_CASE("a full throttle forgets only buckets that have filled up again") {
-    auth::SignInThrottle throttle({1000, 1ms, 1000}, {2, 10s, 3});
-    CHECK(throttle.take("s", "victim", at(0s)).allowed);
-    CHECK(throttle.take("s", "victim", at(0s)).allowed);
-    CHECK(throttle.take("s", "b", at(0s)).allowed);
-    CHECK(throttle.take("s", "c", at(0s)).allowed);
+    auth::SignInThrottle throttle({1000, 1ms, 1000, 0s}, {2, 10s, 3, 0s});
+    CHECK(throttle.take({"s", "victim"}, at(0s)).allowed);
+    CHECK(throttle.take({"s", "victim"}, at(0s)).allowed);
+    CHECK(throttle.take({"s", "b"}, at(0s)).allowed);
+    CHECK(throttle.take({"s", "c"}, at(0s)).allowed);
     // All three are in use until 10 s: no fourth.
-    const auto verdict = throttle.take("s", "d", at(5s));
+    const auto verdict = throttle.take({"s", "d"}, at(5s));
     CHECK_FALSE(verdict.allowed);
     CHECK(verdict.retry_after == 5s);
-    CHECK(throttle.take("s", "d", at(10s)).allowed);
-    CHECK(throttle.take("s", "e", at(10s)).allowed);
-    CHECK_FALSE(throttle.take("s", "f", at(10s)).allowed);
+    CHECK(throttle.take({"s", "d"}, at(10s)).allowed);
+    CHECK(throttle.take({"s", "e"}, at(10s)).allowed);
+    CHECK_FALSE(throttle.take({"s", "f"}, at(10s)).allowed);
     // The flood of names has not given the victim's bucket back: it has one token, by time alone.
-    CHECK(throttle.take("s", "victim", at(10s)).allowed);
-    CHECK_FALSE(throttle.take("s", "victim", at(10s)).allowed);
+    CHECK(throttle.take({"s", "victim"}, at(10s)).allowed);
+    CHECK_FALSE(throttle.take({"s", "victim"}, at(10s)).allowed);
 }
 
 TEST_CASE("all addresses of an IPv6 /64 are one source, and an IPv4-mapped address is the IPv4 one") {
-    auth::SignInThrottle throttle({2, 10s, 100}, {1000, 1s, 100});
-    CHECK(throttle.take("2001:db8:0:1::1", "a", at(0s)).allowed);
-    CHECK(throttle.take("2001:db8:0:1:ffff::2", "b", at(0s)).allowed);
-    CHECK_FALSE(throttle.take("2001:db8:0:1::3", "c", at(0s)).allowed);
-    CHECK(throttle.take("2001:db8:0:2::3", "c", at(0s)).allowed);
-    throttle.give_back("2001:db8:0:1::9", "a", at(0s));
-    CHECK(throttle.take("2001:db8:0:1::3", "c", at(0s)).allowed);
+    auth::SignInThrottle throttle({2, 10s, 100, 0s}, {1000, 1s, 100, 0s});
+    CHECK(throttle.take({"2001:db8:0:1::1", "a"}, at(0s)).allowed);
+    CHECK(throttle.take({"2001:db8:0:1:ffff::2", "b"}, at(0s)).allowed);
+    CHECK_FALSE(throttle.take({"2001:db8:0:1::3", "c"}, at(0s)).allowed);
+    CHECK(throttle.take({"2001:db8:0:2::3", "c"}, at(0s)).allowed);
+    throttle.give_back({"2001:db8:0:1::9", "a"}, at(0s));
+    CHECK(throttle.take({"2001:db8:0:1::3", "c"}, at(0s)).allowed);
 
-    CHECK(throttle.take("10.0.0.1", "a", at(0s)).allowed);
-    CHECK(throttle.take("::ffff:10.0.0.1", "a", at(0s)).allowed);
-    CHECK_FALSE(throttle.take("10.0.0.1", "a", at(0s)).allowed);
-    CHECK(throttle.take("10.0.0.2", "a", at(0s)).allowed);
+    CHECK(throttle.take({"10.0.0.1", "a"}, at(0s)).allowed);
+    CHECK(throttle.take({"::ffff:10.0.0.1", "a"}, at(0s)).allowed);
+    CHECK_FALSE(throttle.take({"10.0.0.1", "a"}, at(0s)).allowed);
+    CHECK(throttle.take({"10.0.0.2", "a"}, at(0s)).allowed);
 }
 
 TEST_CASE("a new IPv6 /64 for each guess buys sixteen sources and no more") {
-    auth::SignInThrottle throttle({2, 10s, 100'000}, {1000, 1s, 100'000});
+    auth::SignInThrottle throttle({2, 10s, 100'000, 0s}, {1000, 1s, 100'000, 0s});
     int allowed = 0;
     for (int i = 0; i < 1000; ++i) {
         const auto name = std::to_string(i);
-        allowed += throttle.take("2001:db8:7:" + name + "::1", "n" + name, at(0s)).allowed;
+        allowed += throttle.take({"2001:db8:7:" + name + "::1", "n" + name}, at(0s)).allowed;
     }
     CHECK(allowed == 2 * 16);
-    throttle.give_back("2001:db8:7:1::1", "n1", at(0s));
-    CHECK(throttle.take("2001:db8:7:4::1", "m", at(0s)).allowed);
-    CHECK(throttle.take("2001:db8:8:1::1", "m", at(0s)).allowed);
+    throttle.give_back({"2001:db8:7:1::1", "n1"}, at(0s));
+    CHECK(throttle.take({"2001:db8:7:4::1", "m"}, at(0s)).allowed);
+    CHECK(throttle.take({"2001:db8:8:1::1", "m"}, at(0s)).allowed);
+}
+
+TEST_CASE("an account's waits double where they are caused, up to a bound, and begin anew with a success") {
+    auth::SignInThrottle throttle({10'000, 1ms, 100, 0s});
+    auto now = at(0s);
+    for (int i = 0; i < 10; ++i) CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    std::vector<base::Microseconds> waits;
+    for (int i = 0; i < 12; ++i) {
+        const auto verdict = throttle.take({"10.0.0.1", "alice"}, now);
+        REQUIRE_FALSE(verdict.allowed);
+        waits.push_back(verdict.retry_after);
+        now += verdict.retry_after;
+        CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    }
+    CHECK(waits == std::vector<base::Microseconds>{6s, 12s, 24s, 48s, 96s, 192s, 384s, 768s, 900s, 900s, 900s, 900s});
+    // Its owner elsewhere does not notice.
+    CHECK(throttle.take({"10.0.0.2", "alice"}, now).allowed);
+    // A pause gives a try back, and not the short waits.
+    now += 2h;
+    for (int i = 0; i < 10; ++i) throttle.take({"10.0.0.1", "alice"}, now);
+    CHECK(throttle.take({"10.0.0.1", "alice"}, now).retry_after > 10min);
+    now += 24h;
+    CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    throttle.succeeded({"10.0.0.1", "alice"}, now);
+    for (int i = 0; i < 10; ++i) CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    CHECK(throttle.take({"10.0.0.1", "alice"}, now).retry_after == 6s);
+}
+
+TEST_CASE("many sources together have a rate for one account, which who is known does not share") {
+    auth::SignInThrottle throttle;
+    int allowed = 0;
+    for (int i = 0; i < 200; ++i)
+        allowed += throttle.take({"10.0.1." + std::to_string(i), "alice"}, at(0s)).allowed ? 1 : 0;
+    CHECK(allowed == 30);
+    CHECK_FALSE(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
+    CHECK(throttle.take({"10.0.0.1", "alice", true}, at(0s)).allowed);
+    CHECK(throttle.take({"10.0.0.1", "bob"}, at(0s)).allowed);
+}
+
+TEST_CASE("an attempt that was not looked at leaves no longer waits") {
+    auth::SignInThrottle throttle({10'000, 1ms, 100, 0s});
+    for (int i = 0; i < 1000; ++i) {
+        REQUIRE(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
+        throttle.give_back({"10.0.0.1", "alice"}, at(0s));
+    }
+    for (int i = 0; i < 10; ++i) CHECK(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
+    CHECK(throttle.take({"10.0.0.1", "alice"}, at(0s)).retry_after == 6s);
+}
+
+TEST_CASE("codes of a second factor are few: five, then with waits that double up to an hour") {
+    auth::SignInThrottle throttle;
+    auto now = at(0s);
+    int tries = 0;
+    for (; now < at(24h); now += 10s) tries += throttle.take_code("alice", now) ? 1 : 0;
+    CHECK(tries >= 25);
+    CHECK(tries <= 40);
+    CHECK(throttle.take_code("bob", now));
+    throttle.succeeded({"10.0.0.1", "alice"}, now);
+    now += 1h;
+    for (int i = 0; i < 5; ++i) CHECK(throttle.take_code("alice", now));
+    CHECK_FALSE(throttle.take_code("alice", now));
 }

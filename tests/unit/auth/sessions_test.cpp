@@ -306,7 +306,7 @@ TEST_CASE("a sign-in by what is no longer so opens no session") {
     for_each_backend([](TestDatabase& test) {
         Fixture f(test);
         // The password that was verified has been replaced meanwhile, at the very same moment.
-        must(f.directory->set_password_hash("alice", test_hash, no_record));
+        must(f.directory->set_password("alice", {test_hash}, no_record));
         CHECK(error_of(f.sessions->create(f.alice, "192.0.2.1", {})).code == Errc::failed_precondition);
         const auto now = *f.directory->snapshot()->account_by_username("alice");
         const auto made = f.sign_in(now);
@@ -470,7 +470,7 @@ TEST_CASE("a sign-in that races with the end of an account's sessions leaves non
             }
         });
         while (f.sessions->list(f.alice.id, {}, 5).size() < 5) std::this_thread::yield();
-        const auto changed = f.directory->set_password_hash("alice", test_hash, no_record);
+        const auto changed = f.directory->set_password("alice", {test_hash}, no_record);
         const auto ended = f.sessions->end_account(f.alice.id, SessionEnd::revoked, unrecorded);
         signing.join();
         must(changed);

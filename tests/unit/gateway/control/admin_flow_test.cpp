@@ -79,7 +79,7 @@ TEST_CASE("an account lives its life through the API, each act on record with be
     CHECK(account.name() == "accounts/alice");
     CHECK(account.role() == v1::Role::EMPLOYEE);
     CHECK(create(*stub, "alice", account).error_code() == grpc::StatusCode::ALREADY_EXISTS);
-    CHECK(contains(create(*stub, "bob", account, "short").error_message(), "8 to 1024 bytes"));
+    CHECK(contains(create(*stub, "bob", account, "short").error_message(), "has 5 characters, expected at least 15"));
 
     v1::UpdateAccountRequest update;
     update.mutable_account()->set_name("accounts/alice");
