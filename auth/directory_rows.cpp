@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "auth/row_checks.hpp"
+#include "auth/shared_change.hpp"
 #include "base/ids.hpp"
 
 namespace usher::auth::rows {
@@ -130,6 +131,7 @@ std::uint64_t lock_version(Transaction& transaction) {
 void write_version(Transaction& transaction, std::uint64_t version) {
     transaction.execute("UPDATE directory_state SET version = $1 WHERE id = 1", {static_cast<std::int64_t>(version)});
     must_change_one(transaction, "directory_state");
+    transaction.notify(to_message({ChangeKind::directory, {}}));
 }
 
 void insert(Transaction& transaction, const Account& account, const std::string& password_hash) {
@@ -181,6 +183,7 @@ void update_second_factor(Transaction& transaction, const Account& account) {
 }
 
 void erase_account(Transaction& transaction, const std::string& id) {
+    transaction.notify(to_message({ChangeKind::sessions_of, id}));  // their rows go with it
     transaction.execute("DELETE FROM accounts WHERE id = $1", {id});
     must_change_one(transaction, "accounts");
 }

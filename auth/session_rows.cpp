@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "auth/shared_change.hpp"
 #include "auth/validate.hpp"
 #include "base/ids.hpp"
 
@@ -13,13 +14,14 @@ using base::sql::Blob;
 using base::sql::SqlError;
 using base::sql::Transaction;
 
-std::vector<std::shared_ptr<Session>> read_sessions(Transaction& transaction) {
-    std::vector<std::shared_ptr<Session>> sessions;
-    const auto rows = transaction.execute(
-        "SELECT id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, device_model, "
-        "device_os, "
-        "device_language, created_at, expires_at, last_used_at, second_factor_at FROM sessions");
-    sessions.reserve(rows.size());
+namespace {
+
+const std::string select_sessions =
+    "SELECT id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, device_model, device_os, "
+    "device_language, created_at, expires_at, last_used_at, second_factor_at FROM sessions";
+
+void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Rows& rows) {
+    sessions.reserve(sessions.size() + rows.size());
     for (const auto& row : rows) {
         auto session = std::make_shared<Session>();
         session->id = row.text(0);
@@ -43,9 +45,30 @@ std::vector<std::shared_ptr<Session>> read_sessions(Transaction& transaction) {
         std::copy(hash.begin(), hash.end(), session->token_sha256.begin());
         sessions.push_back(std::move(session));
     }
+}
+
+void sort_oldest_first(std::vector<std::shared_ptr<Session>>& sessions) {
     std::sort(sessions.begin(), sessions.end(), [](const auto& a, const auto& b) {
         return std::tie(a->created_at, a->id) < std::tie(b->created_at, b->id);
     });
+}
+
+}  // namespace
+
+std::vector<std::shared_ptr<Session>> read_sessions(Transaction& transaction) {
+    std::vector<std::shared_ptr<Session>> sessions;
+    append(sessions, transaction.execute(select_sessions));
+    sort_oldest_first(sessions);
+    return sessions;
+}
+
+std::vector<std::shared_ptr<Session>> read_sessions(Transaction& transaction, const std::set<std::string>& ids,
+                                                    const std::set<std::string>& accounts) {
+    std::vector<std::shared_ptr<Session>> sessions;
+    for (const auto& account : accounts)
+        append(sessions, transaction.execute(select_sessions + " WHERE account_id = $1", {account}));
+    for (const auto& id : ids) append(sessions, transaction.execute(select_sessions + " WHERE id = $1", {id}));
+    sort_oldest_first(sessions);
     return sessions;
 }
 
@@ -67,19 +90,29 @@ void insert(Transaction& transaction, const Session& session) {
          base::to_micros(session.expires_at), session.last_used_us.load(),
          session.second_factor_us.load() == 0 ? base::sql::Value()
                                               : base::sql::Value(session.second_factor_us.load())});
+    transaction.notify(to_message({ChangeKind::session_begun, session.id}));
 }
 
 void erase_session(Transaction& transaction, const std::string& id) {
     transaction.execute("DELETE FROM sessions WHERE id = $1", {id});
+    if (transaction.changed_rows() > 0) transaction.notify(to_message({ChangeKind::session_ended, id}));
+}
+
+void erase_unused_session(Transaction& transaction, const std::string& id, std::int64_t unused_since_us) {
+    transaction.execute("DELETE FROM sessions WHERE id = $1 AND last_used_at <= $2", {id, unused_since_us});
+    if (transaction.changed_rows() > 0) transaction.notify(to_message({ChangeKind::session_ended, id}));
 }
 
 void erase_sessions_of(Transaction& transaction, const std::string& account_id) {
     transaction.execute("DELETE FROM sessions WHERE account_id = $1", {account_id});
+    if (transaction.changed_rows() > 0) transaction.notify(to_message({ChangeKind::sessions_of, account_id}));
 }
 
 bool update_second_factor(Transaction& transaction, const std::string& id, std::int64_t second_factor_us) {
     transaction.execute("UPDATE sessions SET second_factor_at = $2 WHERE id = $1", {id, second_factor_us});
-    return transaction.changed_rows() == 1;
+    if (transaction.changed_rows() != 1) return false;
+    transaction.notify(to_message({ChangeKind::session_proved, id}));
+    return true;
 }
 
 void update_last_used(Transaction& transaction, const std::string& id, std::int64_t last_used_us) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "auth/ended_sessions.hpp"
@@ -26,6 +27,7 @@ constexpr std::size_t token_chars = 43;
 constexpr std::size_t batch_rows = 500;           ///< of one transaction of sweep()
 constexpr std::size_t sweep_updates_max = 5'000;  ///< of one sweep(); the rest goes with the next
 constexpr std::size_t walk_sessions = 1'024;      ///< looked at under one lock
+constexpr base::Microseconds idle_look_ahead{10'000'000};
 
 SessionTable::TokenHash hash_of(std::string_view token) noexcept {
     SessionTable::TokenHash hash;
@@ -53,7 +55,8 @@ struct Sessions::Impl {
     std::array<std::mutex, 16> account_locks;
 
     std::mutex pending_mutex;
-    std::set<std::string> pending_deletes;  ///< rows of sessions that are no more
+    /// Rows of sessions that are no more; with a moment: unless another gateway has seen it used since.
+    std::map<std::string, std::optional<std::int64_t>> pending_deletes;
 
     std::mutex sweep_mutex;
     std::string flush_after;  ///< where the next flush of last_used goes on
@@ -64,7 +67,13 @@ struct Sessions::Impl {
 
     void delete_later(const std::string& id) {
         std::lock_guard lock(pending_mutex);
-        pending_deletes.insert(id);
+        pending_deletes[id].reset();
+    }
+
+    /// Of a session that idled out, as far as is known here.
+    void delete_later_if_unused(const Session& session) {
+        std::lock_guard lock(pending_mutex);
+        pending_deletes.try_emplace(session.id, session.last_used_us.load());
     }
 
     bool end_in_memory(const SessionPtr& session) {
@@ -118,7 +127,7 @@ struct Sessions::Impl {
     bool adopt(std::shared_ptr<Session> session) {
         place_in_time(*session);
         if (!valid(*session, clock.mono())) {
-            delete_later(session->id);
+            delete_later_if_unused(*session);
             return false;
         }
         reserved.fetch_add(1);
@@ -144,8 +153,14 @@ struct Sessions::Impl {
                 "back"};
     }
 
-    Result<void> write_batch(const std::vector<std::string>& deletes,
-                             const std::vector<std::pair<SessionPtr, std::int64_t>>& updates);
+    using Deletes = std::vector<std::pair<std::string, std::optional<std::int64_t>>>;
+    Result<void> write_batch(const Deletes& deletes, const std::vector<std::pair<SessionPtr, std::int64_t>>& updates);
+
+    using Stored = std::vector<std::shared_ptr<Session>>;
+    /// No session begins or ends while these are held.
+    std::vector<std::unique_lock<std::mutex>> lock_all();
+    /// Takes rows in as they are in the database; the locks are held. Returns whether anything changed.
+    bool take_over(Stored& stored);
 };
 
 Sessions::Sessions() = default;
@@ -328,37 +343,64 @@ std::vector<SessionPtr> Sessions::list(std::string_view account_id, std::string_
     return sessions;
 }
 
-Result<void> Sessions::Impl::write_batch(const std::vector<std::string>& deletes,
+Result<void> Sessions::Impl::write_batch(const Deletes& deletes,
                                          const std::vector<std::pair<SessionPtr, std::int64_t>>& updates) {
     auto written = database.transaction([&](Transaction& transaction) -> Result<void> {
-        for (const auto& id : deletes) rows::erase_session(transaction, id);
+        for (const auto& [id, unused_since] : deletes) {
+            if (unused_since)
+                rows::erase_unused_session(transaction, id, *unused_since);
+            else
+                rows::erase_session(transaction, id);
+        }
         for (const auto& [session, used] : updates) rows::update_last_used(transaction, session->id, used);
         return {};
     });
     if (!written) return written;
     for (const auto& [session, used] : updates) session->stored_last_used_us = used;
     std::lock_guard lock(pending_mutex);
-    for (const auto& id : deletes) pending_deletes.erase(id);
+    for (const auto& item : deletes) {
+        const auto found = pending_deletes.find(item.first);
+        if (found != pending_deletes.end() && found->second == item.second) pending_deletes.erase(found);
+    }
     return {};
 }
 
 Sessions::Swept Sessions::sweep() {
     Swept swept;
-    // Memory first: expiry waits for no database.
     const auto now = impl_->clock.mono();
+    swept.database = impl_->database.dialect() == base::sql::Dialect::sqlite ? Result<void>{} : see_use(now);
+    // In memory it expires whatever the database says.
     for (std::string after;;) {
         const auto page = impl_->table.page(after, walk_sessions);
         if (page.empty()) break;
         after = page.back()->id;
         for (const auto& session : page) {
             if (impl_->valid(*session, now) || !impl_->end_in_memory(session)) continue;
-            impl_->delete_later(session->id);
+            if (now >= session->expires_mono)
+                impl_->delete_later(session->id);
+            else
+                impl_->delete_later_if_unused(*session);
             swept.expired.push_back(session);
         }
     }
     impl_->notify(swept.expired, SessionEnd::expired);
-    swept.database = flush();
+    if (auto flushed = flush(); !flushed) swept.database = std::move(flushed);
     return swept;
+}
+
+Result<void> Sessions::see_use(base::MonoTime now) {
+    const auto ahead = std::min(impl_->limits.idle / 4, idle_look_ahead);
+    std::vector<SharedChange> idle;
+    for (std::string after;;) {
+        const auto page = impl_->table.page(after, walk_sessions);
+        if (page.empty()) break;
+        after = page.back()->id;
+        for (const auto& session : page)
+            if (now + ahead >= impl_->idle_limit(*session)) idle.push_back({ChangeKind::session_proved, session->id});
+    }
+    if (idle.empty()) return {};
+    if (auto seen = refresh(idle); !seen) return seen.error();
+    return {};
 }
 
 Result<void> Sessions::flush() {
@@ -380,7 +422,7 @@ Result<void> Sessions::flush() {
     // Those beyond the cursor come first, so that under any load each one has its turn.
     used.insert(used.end(), used_before_cursor.begin(), used_before_cursor.end());
     if (used.size() > sweep_updates_max) used.resize(sweep_updates_max);
-    std::vector<std::string> deletes;
+    Impl::Deletes deletes;
     {
         std::lock_guard lock(impl_->pending_mutex);
         deletes.assign(impl_->pending_deletes.begin(), impl_->pending_deletes.end());
@@ -411,44 +453,54 @@ bool Sessions::end_here(std::string_view session_id, SessionEnd why) {
     return true;
 }
 
+std::vector<std::unique_lock<std::mutex>> Sessions::Impl::lock_all() {
+    std::vector<std::unique_lock<std::mutex>> locks;
+    locks.reserve(account_locks.size());
+    for (auto& mutex : account_locks) locks.emplace_back(mutex);
+    return locks;
+}
+
+bool Sessions::Impl::take_over(Stored& stored) {
+    bool changed = false;
+    for (auto& row : stored) {
+        const auto session = table.by_id(row->id);
+        if (!session) {
+            {
+                std::lock_guard lock(pending_mutex);
+                if (pending_deletes.count(row->id) != 0) continue;
+            }
+            changed = adopt(row) || changed;
+            continue;
+        }
+        if (row->second_factor_us.load() > session->second_factor_us.load()) {
+            place_in_time(*row);
+            mark_second_factor(*session, row->second_factor_us.load(),
+                               base::MonoTime{base::Microseconds{row->second_factor_mono_us.load()}});
+            changed = true;
+        }
+        if (row->last_used_us.load() <= session->last_used_us.load()) continue;
+        place_in_time(*row);
+        session->last_used_mono_us = row->last_used_mono_us.load();
+        session->last_used_us = row->last_used_us.load();
+        session->stored_last_used_us = row->last_used_us.load();
+    }
+    return changed;
+}
+
 Result<bool> Sessions::refresh() {
     Ended gone;
     bool changed = false;
     {
-        std::vector<std::unique_lock<std::mutex>> locks;
-        locks.reserve(impl_->account_locks.size());
-        for (auto& mutex : impl_->account_locks) locks.emplace_back(mutex);
-
-        std::vector<std::shared_ptr<Session>> stored;
+        const auto locks = impl_->lock_all();
+        Impl::Stored stored;
         auto read = impl_->database.read([&](Transaction& transaction) -> Result<void> {
             stored = rows::read_sessions(transaction);
             return {};
         });
         if (!read) return read.error();
-
         std::set<std::string> in_database;
-        for (auto& row : stored) {
-            in_database.insert(row->id);
-            if (const auto session = find(row->id)) {
-                if (row->second_factor_us.load() > session->second_factor_us.load()) {
-                    impl_->place_in_time(*row);
-                    impl_->mark_second_factor(*session, row->second_factor_us.load(),
-                                              base::MonoTime{base::Microseconds{row->second_factor_mono_us.load()}});
-                    changed = true;
-                }
-                if (row->last_used_us.load() <= session->last_used_us.load()) continue;
-                impl_->place_in_time(*row);
-                session->last_used_mono_us = row->last_used_mono_us.load();
-                session->last_used_us = row->last_used_us.load();
-                session->stored_last_used_us = row->last_used_us.load();
-                continue;
-            }
-            {
-                std::lock_guard lock(impl_->pending_mutex);
-                if (impl_->pending_deletes.count(row->id) != 0) continue;
-            }
-            changed = impl_->adopt(std::move(row)) || changed;
-        }
+        for (const auto& row : stored) in_database.insert(row->id);
+        changed = impl_->take_over(stored);
         for (std::string after;;) {
             const auto page = impl_->table.page(after, walk_sessions);
             if (page.empty()) break;
@@ -457,6 +509,43 @@ Result<bool> Sessions::refresh() {
                 if (in_database.count(session->id) == 0 && impl_->end_in_memory(session)) gone.push_back(session);
             }
         }
+    }
+    impl_->notify(gone, SessionEnd::revoked);
+    return changed || !gone.empty();
+}
+
+Result<bool> Sessions::refresh(const std::vector<SharedChange>& changes) {
+    std::set<std::string> ids, accounts;
+    for (const auto& change : changes) {
+        // What this gateway has done itself is heard here too, and is no news.
+        const bool known = impl_->table.by_id(change.id) != nullptr;
+        if (change.kind == ChangeKind::sessions_of) accounts.insert(change.id);
+        if (change.kind == ChangeKind::session_proved || (change.kind == ChangeKind::session_begun && !known) ||
+            (change.kind == ChangeKind::session_ended && known))
+            ids.insert(change.id);
+    }
+    if (ids.empty() && accounts.empty()) return false;
+    if (ids.size() + accounts.size() > batch_rows) return refresh();
+    Ended gone;
+    bool changed = false;
+    {
+        const auto locks = impl_->lock_all();
+        Impl::Stored stored;
+        auto read = impl_->database.read([&](Transaction& transaction) -> Result<void> {
+            stored = rows::read_sessions(transaction, ids, accounts);
+            return {};
+        });
+        if (!read) return read.error();
+        std::set<std::string> in_database;
+        for (const auto& row : stored) in_database.insert(row->id);
+        changed = impl_->take_over(stored);
+        std::vector<SessionPtr> looked_at;
+        for (const auto& id : ids)
+            if (auto session = find(id)) looked_at.push_back(std::move(session));
+        for (const auto& account : accounts)
+            for (auto& session : impl_->table.of_account(account)) looked_at.push_back(std::move(session));
+        for (const auto& session : looked_at)
+            if (in_database.count(session->id) == 0 && impl_->end_in_memory(session)) gone.push_back(session);
     }
     impl_->notify(gone, SessionEnd::revoked);
     return changed || !gone.empty();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "auth/model.hpp"
+#include "auth/shared_change.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
@@ -104,6 +105,7 @@ public:
     std::vector<SessionPtr> list(std::string_view account_id, std::string_view after_id, std::size_t limit) const;
 
     /// Ends what has expired and writes last_used of what was used since. Call it every few seconds, off the workers.
+    /// Before a session idles out that another gateway may have used, the database is asked.
     /// Returns those that expired, so that the caller records them. Database errors are returned and retried next time;
     /// expiry in memory does not wait for the database.
     struct Swept {
@@ -120,9 +122,10 @@ public:
 
     /// Takes over what another gateway did in the same database: ends (as revoked) the sessions whose rows are gone,
     /// loads new rows, and the later use and second factor of the two. Returns whether anything changed. Reads the
-    /// whole table, and lets no session begin or end meanwhile: for a poll every few seconds where gateways share a
-    /// database.
+    /// whole table, and lets no session begin or end meanwhile: for whoever may have missed something.
     base::Result<bool> refresh();
+    /// The same for what another gateway says that it changed.
+    base::Result<bool> refresh(const std::vector<SharedChange>& changes);
 
     /// Called for each session that ended, after it ended, on the ending thread, without a lock held. Set once, before
     /// first use.
@@ -130,6 +133,8 @@ public:
 
 private:
     Sessions();
+    /// Of what seems to have idled out, what another gateway has seen of it.
+    base::Result<void> see_use(base::MonoTime now);
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

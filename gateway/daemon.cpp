@@ -183,6 +183,8 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     directory_->set_listener([this](const auth::Snapshot&) { enforce({}); });
     workers_.start();
     started_ = true;
+    control_feed_ =
+        ControlFeed::start({*database_, *directory_, *sessions_, clock_, control_age_, [this] { enforce({}); }});
     start_maintenance();
     if (const auto shortage = descriptors_.shortage(config_.limits.connections); !shortage.empty())
         base::log_warning("too few descriptors for all connections that are allowed", {{"reason", shortage}});
@@ -272,14 +274,21 @@ void RunningDaemon::maintain() {
         base::Result<void> database;
         // What the two processes of an upgrade cannot tell each other is in the database: sessions begin and are
         // used in both.
-        const bool two = departure_ || (predecessor() && predecessor()->status());
-        if (two && clock_.mono() - refreshed_at >= refresh_interval) {
-            refreshed_at = clock_.mono();
-            if (auto r = sessions_->refresh(); !r) database = r.error();
+        // The same goes for other gateways, while they are not heard.
+        const bool deaf = control_feed_ && !control_feed_->follows();
+        const bool two = deaf || departure_ || (predecessor() && predecessor()->status());
+        const auto from = clock_.mono();
+        const bool whole = two && from - refreshed_at >= refresh_interval;
+        if (whole) {
+            refreshed_at = from;
+            auto changed = sessions_->refresh();
+            if (!changed) database = changed.error();
+            if (changed && *changed) enforce({});
         }
         if (auto r = departure_ ? sessions_->flush() : expire_sessions(); !r) database = r.error();
         // What another gateway, or a commit whose answer was lost, made of the directory. The listener enforces it.
         if (auto r = directory_->refresh(); !r) database = r.error();
+        if (whole && database) control_age_.current_at(from);
         if (!database && !database_failing_)
             base::log_warning("sessions and directory could not be brought up to date with the database",
                               {{"error", database.error().message}});
@@ -310,6 +319,7 @@ void RunningDaemon::halt() {
     halted_ = true;
     if (!departure_) phase_ = Phase::draining;
     stop_maintenance();
+    control_feed_.reset();
     metrics_server_.reset();
     end_predecessor(base::Microseconds{0});
     if (control_) control_->stop(control_stop_limit);

@@ -15,6 +15,8 @@
 #include "auth/second_factor.hpp"
 #include "base/sql/database.hpp"
 #include "gateway/clock_watch.hpp"
+#include "gateway/control_age.hpp"
+#include "gateway/control_feed.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/operation.hpp"
 #include "gateway/daemon.hpp"
@@ -149,6 +151,8 @@ private:
     std::unique_ptr<audit::Store> store_;
     std::unique_ptr<auth::Directory> directory_;
     std::unique_ptr<auth::Sessions> sessions_;
+    ControlAge control_age_;
+    std::unique_ptr<ControlFeed> control_feed_;
     std::unique_ptr<upgrade::HandoverJournal> journal_;
     std::unique_ptr<audit::Shipper> shipper_;
     std::unique_ptr<audit::RetentionRunner> retention_;

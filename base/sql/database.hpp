@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 
 namespace usher::base::sql {
@@ -66,6 +67,30 @@ public:
     }
     /// How many rows the last INSERT, UPDATE or DELETE changed.
     virtual std::int64_t changed_rows() const = 0;
+    /// Tells every Listener of this database when the transaction commits, and nobody when it does not. At most 7,000
+    /// bytes of text. SQLite has one program and nobody to tell. Throws SqlError.
+    virtual void notify(const std::string& /*message*/) {}
+};
+
+/// Hears what others on the same database say with Transaction::notify(): each message once, in the order of the
+/// commits, from its making on. PostgreSQL's LISTEN; a pooler that shares connections between sessions breaks it.
+/// For one thread, but for wake() and cut().
+class Listener {
+public:
+    struct Heard {
+        std::vector<std::string> messages;
+        bool echo = false;  ///< what echo() asked for: everything that was committed before it has been heard
+    };
+    virtual ~Listener() = default;
+    /// Waits until there is something, wake() was called or `limit` is over. After an error nothing more comes and
+    /// messages may be lost: make a new one, and look at everything.
+    virtual Result<Heard> wait(Microseconds limit) = 0;
+    /// Sends a message to this listener alone. Blocks for the database.
+    virtual Result<void> echo() = 0;
+    /// Ends a wait(), the current or the next one. Any thread.
+    virtual void wake() noexcept = 0;
+    /// Ends the connection: what waits for the database fails now. Any thread.
+    virtual void cut() noexcept = 0;
 };
 
 enum class Dialect { sqlite, postgresql };
@@ -101,6 +126,9 @@ public:
     /// (failed_precondition) a database that is newer than this program, naming both versions, and one where a number
     /// stands under another name. Two programs at once are safe (advisory lock on PostgreSQL, IMMEDIATE on SQLite).
     virtual Result<void> migrate(std::span<const Migration> migrations) = 0;
+
+    /// A new listener on a connection of its own; nullptr where there is nobody to listen to (SQLite).
+    virtual Result<std::unique_ptr<Listener>> listen() { return std::unique_ptr<Listener>(); }
 };
 
 /// Opens "sqlite:PATH" (created with mode 0600, an existing one is brought to it, a symbolic link is refused; WAL,

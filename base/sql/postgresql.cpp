@@ -8,6 +8,7 @@
 #include "base/ids.hpp"
 #include "base/sql/backend.hpp"
 #include "base/sql/postgresql_connection.hpp"
+#include "base/sql/postgresql_listener.hpp"
 #include "base/sql/postgresql_url.hpp"
 #include "base/text.hpp"
 
@@ -32,6 +33,9 @@ class PostgresqlTransaction final : public BackendTransaction {
 public:
     explicit PostgresqlTransaction(PostgresqlConnection& connection) : connection_(connection) {}
     std::int64_t changed_rows() const override { return changed_rows_; }
+    void notify(const std::string& message) override {
+        execute("SELECT pg_catalog.pg_notify($1, $2)", {std::string(kChangesChannel), message});
+    }
     struct Failure {
         bool worth_retrying = false;
         bool needs_new_connection = false;
@@ -72,6 +76,14 @@ public:
 
     /// Opens the first connection, so that a wrong URL is met at the start.
     void connect() { idle_.push_back(std::make_unique<PostgresqlConnection>(url_.connect)); }
+
+    Result<std::unique_ptr<Listener>> listen() override {
+        try {
+            return listen_on(url_.connect);
+        } catch (const SqlError& e) {
+            return {e.error.code, e.error.message + " (" + url_.shown + ")"};
+        }
+    }
 
 protected:
     Result<void> run(Mode mode, const Body& body) override {

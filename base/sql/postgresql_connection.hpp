@@ -35,6 +35,10 @@ public:
     pqxx::result execute_once(std::string_view sql);
     pqxx::result execute(std::string_view sql, std::span<const Value> parameters);
 
+    /// The connection itself, and `action` with its exceptions turned into ours: for what is no statement.
+    template <class Action>
+    auto with(Action action);
+
 private:
     struct Prepared {
         std::string name;
@@ -50,6 +54,17 @@ private:
     std::map<std::string, Prepared, std::less<>> cache_;
     std::uint64_t uses_ = 0;
 };
+
+template <class Action>
+auto PostgresqlConnection::with(Action action) {
+    try {
+        return action(*connection_);
+    } catch (const SqlError&) {
+        throw;
+    } catch (const std::exception&) {
+        throw PostgresqlError({Errc::unavailable, "PostgreSQL: the connection is lost"}, "", true);
+    }
+}
 
 /// The rows of a result, by the types of its columns. Throws SqlError where a value cannot be what its type says.
 Rows to_rows(const pqxx::result& result, std::string_view sql);

@@ -6,19 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from harness.build import SCALE
 from harness.gateway import PASSWORD
-
-
-def ends_within(tunnel, seconds):
-    """Waits for the end of the tunnel on the client's side; how long it took."""
-    started = time.monotonic()
-    tunnel.sock.settimeout(seconds * SCALE)
-    try:
-        assert tunnel.recv() == b""
-    except TimeoutError:
-        raise AssertionError(f"the tunnel still stood after {seconds * SCALE} s") from None
-    except OSError:
-        pass  # a reset is an end too
-    return time.monotonic() - started
+from harness.tunnel import ends_within
 
 
 def open_tunnel(gateway, echo, token):

@@ -4,6 +4,9 @@ import base64
 import hashlib
 import socket
 import struct
+import time
+
+from .build import SCALE
 
 
 class Tunnel:
@@ -80,3 +83,16 @@ class Tunnel:
 
     def __exit__(self, *_):
         self.close()
+
+
+def ends_within(tunnel, seconds):
+    """Waits for the end of the tunnel on the client's side; how long it took."""
+    started = time.monotonic()
+    tunnel.sock.settimeout(seconds * SCALE)
+    try:
+        assert tunnel.recv() == b""
+    except TimeoutError:
+        raise AssertionError(f"the tunnel still stood after {seconds * SCALE} s") from None
+    except OSError:
+        pass  # a reset is an end too
+    return time.monotonic() - started

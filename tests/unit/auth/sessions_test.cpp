@@ -409,6 +409,69 @@ TEST_CASE("sessions that another gateway opened, used or ended are taken over") 
     });
 }
 
+TEST_CASE("what another gateway says that it changed is looked at, and what it does not say is not") {
+    for_each_backend([](TestDatabase& test) {
+        using auth::ChangeKind;
+        Fixture f(test, {.idle = 1h, .absolute = 24h});
+        auto other_database = test.open();
+        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        auto first = must(other->create(f.alice, "192.0.2.9", f.laptop));
+        auto second = must(other->create(f.alice, "192.0.2.9", f.laptop));
+
+        CHECK_FALSE(must(f.sessions->refresh(std::vector<auth::SharedChange>{})));
+        CHECK(must(f.sessions->refresh({{ChangeKind::session_begun, first.session->id}})));
+        CHECK(f.accepts(first.token));
+        CHECK_FALSE(f.accepts(second.token));
+        // Heard again, or about what is not there, it changes nothing; nor does a word that the rows do not bear out.
+        CHECK_FALSE(must(f.sessions->refresh({{ChangeKind::session_begun, first.session->id},
+                                              {ChangeKind::session_ended, first.session->id},
+                                              {ChangeKind::session_ended, base::new_uuid(f.clock).to_string()}})));
+        CHECK(f.accepts(first.token));
+
+        CHECK(must(f.sessions->refresh({{ChangeKind::sessions_of, f.alice.id}})));
+        CHECK(f.accepts(second.token));
+
+        f.clock.advance(10min);
+        must(other->renew_second_factor(*first.session));
+        const auto here = f.sessions->find(first.session->id);
+        CHECK_FALSE(f.sessions->second_factor_age(*here));
+        CHECK(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
+        CHECK(f.sessions->second_factor_age(*here) == 0min);
+
+        must(other->end(first.session->id, SessionEnd::signed_out, unrecorded));
+        CHECK(must(f.sessions->refresh({{ChangeKind::session_ended, first.session->id}})));
+        CHECK_FALSE(f.accepts(first.token));
+        must(other->end_account(f.alice.id, SessionEnd::revoked, unrecorded));
+        CHECK(must(f.sessions->refresh({{ChangeKind::sessions_of, f.alice.id}})));
+        CHECK_FALSE(f.accepts(second.token));
+        CHECK(f.heard == std::vector<std::pair<std::string, SessionEnd>>{{first.session->id, SessionEnd::revoked},
+                                                                         {second.session->id, SessionEnd::revoked}});
+    });
+}
+
+TEST_CASE("what idled out here but was used elsewhere keeps its row") {
+    for_each_backend([](TestDatabase& test) {
+        Fixture f(test, {.idle = 1h, .absolute = 24h});
+        const auto made = f.sign_in(f.alice);
+        auto other_database = test.open();
+        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        f.clock.advance(50min);
+        CHECK(other->authenticate(made.token.reveal()));
+        must(other->flush());
+        f.clock.advance(20min);
+        // Where gateways share a database it is asked first; and in any case the row stays.
+        const auto expired = f.sessions->sweep().expired;
+        CHECK(expired.empty() == (test.dialect() == base::sql::Dialect::postgresql));
+        CHECK(f.stored() == 1);
+        CHECK(other->authenticate(made.token.reveal()));
+        // Used by nobody, it goes.
+        f.clock.advance(2h);
+        f.sessions->sweep();
+        other->sweep();
+        CHECK(f.stored() == 0);
+    });
+}
+
 TEST_CASE("a row that was not written here is refused by name") {
     for_each_backend([](TestDatabase& test) {
         Fixture f(test);

@@ -213,3 +213,55 @@ TEST_CASE("a value that does not fit its column is invalid and stays out of the 
         CHECK(result.error().message.find("alice") == std::string::npos);
     });
 }
+
+TEST_CASE("a listener hears what was committed, once and in order, and nothing else") {
+    for_each_backend([](TestDatabase& test) {
+        auto database = test.open();
+        auto listener = database->listen();
+        REQUIRE(listener.ok());
+        if (test.dialect() == Dialect::sqlite) {
+            CHECK(*listener == nullptr);
+            REQUIRE(database
+                        ->transaction([](Transaction& t) -> Result<void> {
+                            t.notify("to nobody");
+                            return {};
+                        })
+                        .ok());
+            return;
+        }
+        std::vector<std::string> said;
+        for (int i = 0; i < 300; ++i) {
+            const auto message = "message " + std::to_string(i);
+            const bool kept = i % 3 != 0;
+            const auto done = database->transaction([&](Transaction& t) -> Result<void> {
+                t.notify(message);
+                if (!kept) return {Errc::failed_precondition, "not this one"};
+                return {};
+            });
+            CHECK(done.ok() == kept);
+            if (kept) said.push_back(message);
+        }
+        // When the echo is back, everything that was committed before it has been heard.
+        REQUIRE((*listener)->echo().ok());
+        std::vector<std::string> heard;
+        for (bool echo = false; !echo;) {
+            auto some = (*listener)->wait(std::chrono::seconds{20});
+            REQUIRE(some.ok());
+            REQUIRE((some->echo || !some->messages.empty()));
+            heard.insert(heard.end(), some->messages.begin(), some->messages.end());
+            echo = some->echo;
+        }
+        CHECK(heard == said);
+
+        (*listener)->wake();
+        const auto woken = (*listener)->wait(std::chrono::hours{1});
+        REQUIRE(woken.ok());
+        CHECK(woken->messages.empty());
+        CHECK_FALSE(woken->echo);
+        (*listener)->cut();
+        bool lost = false;
+        for (int i = 0; i < 3 && !lost; ++i) lost = !(*listener)->wait(std::chrono::hours{1}).ok();
+        CHECK(lost);
+        CHECK_FALSE((*listener)->echo().ok());
+    });
+}
