@@ -55,7 +55,7 @@ constexpr std::string_view verdict_words[] = {"UNSPECIFIED", "ALLOWED", "DENIED"
 constexpr std::string_view close_words[] = {"UNSPECIFIED",     "CLIENT_CLOSED",   "APP_CLOSED",     "IDLE_TIMEOUT",
                                             "MAX_DURATION",    "REVOKED",         "POLICY_CHANGED", "SHUTDOWN",
                                             "GATEWAY_CRASHED", "APP_UNREACHABLE", "APP_ERROR",      "CLIENT_ERROR",
-                                            "JOURNAL_FAILED",  "SESSION_EXPIRED", "SIGNED_OUT"};
+                                            "JOURNAL_FAILED",  "SESSION_EXPIRED", "SIGNED_OUT",     "CONTROL_LOST"};
 static_assert(std::size(event_words) == usher::v1::AccessEventType::Value_ARRAYSIZE);
 static_assert(std::size(kind_words) == usher::v1::AccessKind::Value_ARRAYSIZE);
 static_assert(std::size(verdict_words) == usher::v1::Verdict::Value_ARRAYSIZE);

@@ -91,6 +91,7 @@ std::string to_json(const App& app) {
     out.text("name", app.name);
     out.list("destinations", app.destinations, [](const auto& d) { return base::json_quote(d.to_string()); });
     out.list("allow_addresses", app.allow_addresses, [](const auto& a) { return base::json_quote(a.to_string()); });
+    if (app.on_control_loss != ControlLoss{}) out.text("on_control_loss", app.on_control_loss.to_string());
     out.time("updated_at", app.updated_at);
     return std::move(out).finish();
 }

@@ -49,6 +49,8 @@ public:
     bool has_time_windows() const noexcept { return has_time_windows_; }  ///< in a rule of any policy
     /// The shortest age of a second factor that any rule asks for: a session whose factor is older is judged anew.
     std::optional<base::Microseconds> shortest_mfa_within() const noexcept { return shortest_mfa_within_; }
+    /// After how long a loss of control the accesses of some app are closed, rising.
+    const std::vector<base::Microseconds>& closing_control_losses() const noexcept { return closing_control_losses_; }
 
 private:
     std::uint64_t version_ = 0;
@@ -74,6 +76,7 @@ private:
     std::vector<base::UtcTime> validity_changes_;
     bool has_time_windows_ = false;
     std::optional<base::Microseconds> shortest_mfa_within_{};
+    std::vector<base::Microseconds> closing_control_losses_;
     static const App* first_match(const std::vector<Claim>& claims, const base::Destination& destination) noexcept;
 };
 using Snapshot = std::shared_ptr<const DirectorySnapshot>;

@@ -63,10 +63,13 @@ std::vector<Account> read_accounts(Transaction& transaction) {
 std::vector<App> read_apps(Transaction& transaction) {
     std::vector<App> apps;
     std::unordered_map<std::string, std::size_t> index;
-    for (const auto& row : transaction.execute("SELECT name, updated_at FROM apps")) {
+    for (const auto& row : transaction.execute("SELECT name, updated_at, on_control_loss FROM apps")) {
         App app;
         app.name = row.text(0);
         app.updated_at = base::from_micros(row.integer(1));
+        const auto loss = ControlLoss::parse(row.text(2));
+        if (!loss || loss->to_string() != row.text(2)) corrupt("apps", app.name, "has a malformed on_control_loss");
+        app.on_control_loss = *loss;
         index.emplace(app.name, apps.size());
         apps.push_back(std::move(app));
     }
@@ -195,9 +198,9 @@ std::string read_password_hash(Transaction& transaction, const std::string& id) 
 
 void put(Transaction& transaction, const App& app) {
     transaction.execute(
-        "INSERT INTO apps (name, updated_at) VALUES ($1, $2) "
-        "ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at",
-        {app.name, base::to_micros(app.updated_at)});
+        "INSERT INTO apps (name, updated_at, on_control_loss) VALUES ($1, $2, $3) "
+        "ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at, on_control_loss = excluded.on_control_loss",
+        {app.name, base::to_micros(app.updated_at), app.on_control_loss.to_string()});
     transaction.execute("DELETE FROM app_destinations WHERE app = $1", {app.name});
     transaction.execute("DELETE FROM app_allow_addresses WHERE app = $1", {app.name});
     for (std::size_t i = 0; i < app.destinations.size(); ++i) {

@@ -169,6 +169,11 @@ ALTER TABLE policy_expectations ADD COLUMN second_factor_age BIGINT
 ALTER TABLE accounts ADD COLUMN password_is_short BIGINT NOT NULL DEFAULT 0 CHECK (password_is_short IN (0, 1))
 )",
          {}},
+        {8,
+         "what becomes of an app while the database is away",
+         R"(ALTER TABLE apps ADD COLUMN on_control_loss TEXT NOT NULL DEFAULT 'continue'
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

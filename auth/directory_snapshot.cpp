@@ -51,6 +51,8 @@ DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account>
     std::map<unsigned, std::vector<Claim>, std::greater<>> blocks;
     for (const auto& app : apps_) {
         apps_by_name_.emplace(app.name, &app);
+        if (app.on_control_loss.action == ControlLoss::Action::close)
+            closing_control_losses_.push_back(app.on_control_loss.after);
         for (const auto& pattern : app.destinations) {
             const Claim claim{&app, &pattern};
             switch (pattern.kind) {
@@ -66,6 +68,7 @@ DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account>
             }
         }
     }
+    std::sort(closing_control_losses_.begin(), closing_control_losses_.end());
     const auto best_first = [](const Claim& a, const Claim& b) {
         return std::make_tuple(port_count(*a.pattern), std::string_view(a.app->name), a.pattern->first_port) <
                std::make_tuple(port_count(*b.pattern), std::string_view(b.app->name), b.pattern->first_port);

@@ -59,11 +59,24 @@ struct DestinationPattern {
     friend bool operator==(const DestinationPattern&, const DestinationPattern&) = default;
 };
 
+/// What becomes of an app's accesses while the gateway cannot know what was changed elsewhere: its database does not
+/// answer, so nobody can be cut off through it.
+struct ControlLoss {
+    enum class Action { go_on, refuse_new, close };
+    Action action = Action::go_on;
+    base::Microseconds after{0};  ///< since what is known here was last shown to be current; 0 for go_on
+    /// "continue", "refuse_new after 30s", "close after 5m"; 10 s to a day. nullopt for anything else.
+    static std::optional<ControlLoss> parse(std::string_view text);
+    std::string to_string() const;
+    friend bool operator==(const ControlLoss&, const ControlLoss&) = default;
+};
+
 /// A named enterprise application.
 struct App {
     std::string name;
     std::vector<DestinationPattern> destinations;
     std::vector<base::Cidr> allow_addresses;
+    ControlLoss on_control_loss{};
     base::UtcTime updated_at{};
     friend bool operator==(const App&, const App&) = default;
 };

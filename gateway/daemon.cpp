@@ -115,12 +115,14 @@ base::Result<void> RunningDaemon::load_certificates(const std::string& data_dir)
 }
 
 base::Result<void> RunningDaemon::open_directory() {
+    const auto from = clock_.mono();
     auto directory = auth::Directory::open(*database_, clock_);
     if (!directory) return Error{directory.error().code, "'database': " + directory.error().message};
     directory_ = std::move(*directory);
     auto sessions = auth::Sessions::open(*database_, clock_, config_.sessions);
     if (!sessions) return Error{sessions.error().code, "'database': " + sessions.error().message};
     sessions_ = std::move(*sessions);
+    control_age_.current_at(from);
     if (auto r = open_second_factors(); !r) return r;
     sessions_->set_listener([this](const auth::SessionPtr& session, auth::SessionEnd) {
         if (const auto before = predecessor()) before->session_ended(session->id);
@@ -171,7 +173,7 @@ base::Result<void> RunningDaemon::record_start(const std::string& detail) {
 
 base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     hashing_ = std::make_unique<auth::HashingWorker>(64, config_.hashing);
-    gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, clock_);
+    gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, clock_, control_age_);
     services_ = std::make_unique<Services>(
         Services{config_, clock_, *directory_, *sessions_, *hashing_, throttle_, *second_factors_, *journal_,
                  background_, metrics_, *gatekeeper_, connection_limits_, tunnel_limits_, descriptors_, tls_, phase_,

@@ -1,5 +1,7 @@
 #include "gateway/gatekeeper.hpp"
 
+#include <algorithm>
+
 namespace usher::gateway {
 namespace {
 
@@ -72,6 +74,11 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
         deny(record, decision.text());
         return Refusal{403, denial_detail(decision, *subject->account), std::move(record)};
     }
+    if (!control && app->on_control_loss.action != auth::ControlLoss::Action::go_on &&
+        control_age() >= app->on_control_loss.after) {
+        deny(record, "control-lost");
+        return Refusal{503, "the gateway cannot reach its database; try again later", std::move(record)};
+    }
     record.add_reasons(decision.text());
     Admission admission{subject->session, control, {}, std::move(record)};
     if (!control) admission.allow_addresses = app->allow_addresses;
@@ -93,7 +100,16 @@ std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) co
     // The same destination under another app is another access: its own record has to say so.
     if (app == nullptr || app->name != access.record().app()) return CloseReason::POLICY_CHANGED;
     if (!auth::decide(*directory, *account, *app, known).allowed) return CloseReason::POLICY_CHANGED;
+    if (app->on_control_loss.action == auth::ControlLoss::Action::close && control_age() >= app->on_control_loss.after)
+        return CloseReason::CONTROL_LOST;
     return std::nullopt;
+}
+
+bool Gatekeeper::control_loss_matters(base::Microseconds from, base::Microseconds to) const {
+    const auto directory = directory_.snapshot();
+    const auto& after = directory->closing_control_losses();
+    const auto next = std::upper_bound(after.begin(), after.end(), from);
+    return next != after.end() && *next <= to;
 }
 
 bool Gatekeeper::time_matters(base::UtcTime from, base::UtcTime to) const {

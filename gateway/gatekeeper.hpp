@@ -8,6 +8,7 @@
 #include "auth/policy.hpp"
 #include "auth/sessions.hpp"
 #include "base/net.hpp"
+#include "gateway/control_age.hpp"
 #include "gateway/live_access.hpp"
 #include "gateway/record.hpp"
 #include "wire/http1/authorization.hpp"
@@ -37,8 +38,9 @@ bool is_control(const base::Destination& destination);
 /// The one place where it is decided whether a connection may be. Thread-safe; memory only, no waiting.
 class Gatekeeper {
 public:
-    Gatekeeper(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock)
-        : directory_(directory), sessions_(sessions), clock_(clock) {}
+    Gatekeeper(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock,
+               const ControlAge& control)
+        : directory_(directory), sessions_(sessions), clock_(clock), control_(control) {}
 
     /// Authenticates, finds the app and authorizes. A destination of no app and one that policy denies look the same
     /// from outside.
@@ -56,6 +58,12 @@ public:
     /// changed, of an access whose session's second factor is older.
     std::optional<base::Microseconds> shortest_mfa_within() const;
 
+    /// How old what is known here may be.
+    base::Microseconds control_age() const { return control_.age(clock_.mono()); }
+    /// Whether judge() may say something else at the second age than at the first: apps whose accesses are to be
+    /// closed.
+    bool control_loss_matters(base::Microseconds from, base::Microseconds to) const;
+
     /// What is known of an attempt by the session from that address now.
     auth::Context context(const auth::Session& session, const std::string& client_ip) const;
 
@@ -71,6 +79,7 @@ private:
     const auth::Directory& directory_;
     auth::Sessions& sessions_;
     const base::Clock& clock_;
+    const ControlAge& control_;
 };
 
 }  // namespace usher::gateway

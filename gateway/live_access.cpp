@@ -156,7 +156,7 @@ void LiveAccess::cut(CloseReason::Value reason) {
     if (cut_reason_ || closed_) return;
     cut_reason_ = reason;
     if (reason == CloseReason::REVOKED || reason == CloseReason::POLICY_CHANGED || reason == CloseReason::SIGNED_OUT ||
-        reason == CloseReason::SESSION_EXPIRED)
+        reason == CloseReason::SESSION_EXPIRED || reason == CloseReason::CONTROL_LOST)
         set_time(*record_.mutable_revoked_at(), clock_.utc());
     shared_->changed.cancel();
     if (stop_) {

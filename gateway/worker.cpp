@@ -304,6 +304,8 @@ void Worker::check_live(base::MonoTime now) {
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
     const base::UtcTime utc = services_.clock.utc();
     if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all({});
+    const auto control_age = services_.gatekeeper.control_age();
+    if (services_.gatekeeper.control_loss_matters(std::exchange(control_age_, control_age), control_age)) judge_all({});
     const auto mfa_within = services_.gatekeeper.shortest_mfa_within();
     const auto factor_is_old = [&](const auth::Session& session) {
         const auto age = mfa_within ? services_.sessions.second_factor_age(session) : std::nullopt;

@@ -102,7 +102,8 @@ private:
     bool stopping_ = false, finished_ = false;
     std::optional<base::MonoTime> pause_logged_;
     std::optional<base::MonoTime> unhealthy_since_;
-    base::UtcTime judged_at_{};  ///< when check_live() last asked whether time alone changes a judgement
+    base::Microseconds control_age_{0};  ///< as check_live() last saw it
+    base::UtcTime judged_at_{};          ///< when check_live() last asked whether time alone changes a judgement
     std::thread thread_;
 };
 

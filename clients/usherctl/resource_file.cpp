@@ -184,7 +184,8 @@ void read_hold(const YamlNode& document, usher::v1::Hold& out, Marks& marks) {
 }
 
 void read_resource(const YamlNode& document, usher::v1::Resource& resource, Marks& marks) {
-    static constexpr std::array<std::string_view, 4> app_keys{"kind", "name", "destinations", "allow_addresses"};
+    static constexpr std::array<std::string_view, 5> app_keys{"kind", "name", "destinations", "allow_addresses",
+                                                              "on_control_loss"};
     static constexpr std::array<std::string_view, 6> policy_keys{"kind", "name", "apps", "allow", "deny", "expect"};
     static constexpr std::array<std::string_view, 4> class_keys{"kind", "name", "min_days", "max_days"};
     static constexpr std::array<std::string_view, 7> hold_keys{"kind", "name", "case", "account",
@@ -218,6 +219,10 @@ void read_resource(const YamlNode& document, usher::v1::Resource& resource, Mark
         app.set_name(text_of(*name, "name"));
         read_texts(document, "destinations", "", *app.mutable_destinations(), marks);
         read_texts(document, "allow_addresses", "", *app.mutable_allow_addresses(), marks);
+        if (const YamlNode* loss = find(document, "on_control_loss")) {
+            marks["on_control_loss"] = loss->mark;
+            app.set_on_control_loss(text_of(*loss, "on_control_loss"));
+        }
     } else if (kind_text == "retention_class") {
         read_retention_class(document, *resource.mutable_retention_class(), marks);
     } else if (kind_text == "hold") {

@@ -90,6 +90,7 @@ std::string to_yaml(const usher::v1::App& app) {
     std::string out =
         "---\nkind: app\nname: " + yaml_quote(app.name()) + "\ndestinations: " + flow_list(app.destinations()) + "\n";
     if (!app.allow_addresses().empty()) out += "allow_addresses: " + flow_list(app.allow_addresses()) + "\n";
+    if (!app.on_control_loss().empty()) out += "on_control_loss: " + yaml_quote(app.on_control_loss()) + "\n";
     return out;
 }
 

@@ -88,6 +88,14 @@ Result<auth::App> get(const v1::App& app, const std::string& where) {
         if (!block) return std::move(block).error();
         out.allow_addresses.push_back(*block);
     }
+    if (!app.on_control_loss().empty()) {
+        const auto loss = auth::ControlLoss::parse(app.on_control_loss());
+        if (!loss)
+            return invalid(where + ".on_control_loss", quoted(app.on_control_loss()) +
+                                                           " is none of \"continue\", \"refuse_new after 30s\" and "
+                                                           "\"close after 5m\", with a time of 10s to 24h");
+        out.on_control_loss = *loss;
+    }
     return out;
 }
 
@@ -137,6 +145,7 @@ v1::App to_proto(const auth::App& app) {
     out.set_name(app.name);
     for (const auto& destination : app.destinations) out.add_destinations(destination.to_string());
     for (const auto& block : app.allow_addresses) out.add_allow_addresses(block.to_string());
+    if (app.on_control_loss != auth::ControlLoss{}) out.set_on_control_loss(app.on_control_loss.to_string());
     *out.mutable_updated_at() = to_proto(app.updated_at);
     return out;
 }

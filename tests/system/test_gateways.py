@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.apps import EchoApp
 from harness.build import SCALE
 from harness.factors import enroll_by_administrator, sign_in
 from harness.gateway import PASSWORD
@@ -168,6 +169,56 @@ def test_what_was_revoked_behind_a_partition_is_cut_when_it_ends(private_cluster
             far.close()
     finally:
         proxy.close()
+
+
+def test_an_app_that_bears_no_loss_of_control_is_closed_and_comes_back(private_cluster, prepared, tmp_path):
+    first = prepared(database=private_cluster.url)
+    apps = {}
+    for name, value in (("goes-on", "continue"), ("refuses", "refuse_new after 10s"), ("closes", "close after 12s")):
+        apps[name] = EchoApp()
+        first.apply(
+            f"kind: app\nname: {name}\ndestinations: ['{apps[name].address}']\nallow_addresses: ['127.0.0.0/8']\non_control_loss: {value}\n---\n"
+            f"kind: policy\nname: {name}\napps: [{name}]\nallow: [{{departments: [Finance]}}]\n"
+        )
+    assert "on_control_loss: \"close after 12s\"" in first.ctl("get", "apps", "-o", "yaml").stdout
+    proxy = Proxy(private_cluster.port)
+    far = PreparedGateway(tmp_path / "far", database=private_cluster.url.replace(f":{private_cluster.port}/", f":{proxy.port}/"))
+    try:
+        far.start()
+        wait_for(lambda: hears(far), "it to hear the others")
+        token = signed_in(first, far)
+        tunnels = {name: open_tunnel(far, app.address, token) for name, app in apps.items()}
+        started = time.monotonic()
+        proxy.partition()
+        ends_within(tunnels["closes"], 40)
+        assert time.monotonic() - started > 10
+        for name in ("goes-on", "refuses"):
+            tunnels[name].send(b"q")
+            assert tunnels[name].recv_exactly(1) == b"q"
+        statuses = {name: far.connect(app.address, token=token).status for name, app in apps.items()}
+        assert statuses == {"goes-on": 200, "refuses": 503, "closes": 503}
+        # The first one has its database all the time.
+        open_tunnel(first, apps["closes"].address, token).close()
+        proxy.heal(cut=True)
+        wait_for(lambda: far.connect(apps["closes"].address, token=token).status == 200, "control to come back", timeout=60)
+        records = wait_for(lambda: [r for r in far.records() if r.get("close_reason") == "CONTROL_LOST"], "the record", timeout=60)
+        assert [r["app"] for r in records] == ["closes"] and records[0]["revoked_at"]
+        denied = [r for r in far.records() if r["event"] == "DENIED"]
+        assert {r["app"] for r in denied if r["reasons"] == ["control-lost"]} == {"refuses", "closes"}
+    finally:
+        far.app.close()
+        far.close()
+        proxy.close()
+        for app in apps.values():
+            app.close()
+
+
+@pytest.mark.parametrize("value", ["close", "close after 5s", "close after 2d", "refuse_new", "'close after 1m '", "[close]"])
+def test_a_wrong_on_control_loss_is_refused_with_its_place(prepared, value):
+    gateway = prepared()
+    result = gateway.apply(f"kind: app\nname: x\ndestinations: ['x:1']\non_control_loss: {value}\n", check=False)
+    assert result.returncode == 1
+    assert "4:" in result.stderr and "on_control_loss" in result.stderr, result.stderr
 
 
 def test_a_stranger_on_the_channel_brings_nothing_about(pair):
