@@ -39,8 +39,10 @@ base::Result<std::uint64_t> close_crashed(Journal& journal, const std::vector<Jo
 
 /// Ships the journal to the store: one thread, batches of at most 500 records or 1 MiB, exponential backoff from 100 ms
 /// to 10 s (with the reason logged once per outage and once at its end) while the store is away. Survives any outage:
-/// the journal keeps what is not shipped. A journal that ends before what the store already has of its gateway (an old
-/// copy was put back) is not shipped and says so in last_error(): its new events carry sequences that are taken.
+/// the journal keeps what is not shipped. A record that the
+/// store refuses is parked, with an error in the log. A journal that ends before what the store already has of its
+/// gateway (an old copy was put back) is not shipped and says so in last_error(): its new events carry sequences that
+/// are taken.
 class Shipper {
 public:
     static std::unique_ptr<Shipper> start(Journal& journal, Store& store, const base::Clock& clock);

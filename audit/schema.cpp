@@ -96,13 +96,35 @@ constexpr std::string_view version_two =
     "CREATE TABLE retention_turn (id BIGINT PRIMARY KEY, turn BIGINT NOT NULL);\n"
     "INSERT INTO retention_turn (id, turn) VALUES (1, 0)";
 
+/// What the database refused to take into the tables above, as it came and why. Its own columns are such that nothing
+/// can be refused.
+std::string version_three(bool postgresql) {
+    return std::string(
+               "CREATE TABLE audit_parked (\n"
+               "    gateway_id TEXT NOT NULL,\n"
+               "    sequence BIGINT NOT NULL,\n"
+               "    type BIGINT NOT NULL,\n"
+               "    recorded_at BIGINT NOT NULL,\n"
+               "    access_id TEXT NOT NULL,\n"
+               "    payload ") +
+           (postgresql ? "BYTEA" : "BLOB") +
+           " NOT NULL,\n"
+           "    error TEXT NOT NULL,\n"
+           "    PRIMARY KEY (gateway_id, sequence)\n"
+           ")";
+}
+
 }  // namespace
 
 std::span<const base::sql::Migration> store_migrations() {
     static const std::string sqlite = version_one(false);
     static const std::string postgresql = version_one(true);
+    static const std::string parked_sqlite = version_three(false);
+    static const std::string parked_postgresql = version_three(true);
     static const std::vector<base::sql::Migration> all{
-        {100, "audit events, accesses and the watermark", sqlite, postgresql}, {101, "retention", version_two, {}}};
+        {100, "audit events, accesses and the watermark", sqlite, postgresql},
+        {101, "retention", version_two, {}},
+        {102, "parked records", parked_sqlite, parked_postgresql}};
     return all;
 }
 

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "audit/audit.hpp"
@@ -14,13 +15,18 @@ namespace {
 constexpr base::Microseconds backoff_first{100'000};
 constexpr base::Microseconds backoff_last{10'000'000};
 constexpr base::Microseconds idle_wait{500'000};
+constexpr base::Microseconds parked_alarm_interval{10'000'000};
 /// A transaction costs the same for one record as for a hundred, its syncs keep the journal's waiting, and an access
 /// whose end comes within the same one is written once: so a batch that was not full gives the next one time.
 constexpr base::Microseconds gathering{500'000};
 
 class RunningShipper final : public Shipper {
 public:
-    RunningShipper(Journal& journal, Store& store) : journal_(journal), shipment_(journal, store) {
+    RunningShipper(Journal& journal, Store& store, const base::Clock& clock)
+        : journal_(journal),
+          clock_(clock),
+          shipment_(journal, store,
+                    [this](const JournalRecord& record, const base::Error& why) { parked(record, why); }) {
         thread_ = std::thread([this] { run(); });
     }
     ~RunningShipper() override {
@@ -81,6 +87,21 @@ private:
         error_ = error.message;
     }
 
+    /// An alarm each, but no flood of them: one that is held back is in the next one's count.
+    void parked(const JournalRecord& record, const base::Error& why) {
+        ++parked_untold_;
+        if (parked_told_at_ && clock_.mono() - *parked_told_at_ < parked_alarm_interval) return;
+        base::log_error(
+            "the store refuses an audit record; it is parked, and the others go on: look at 'usherctl audit parked "
+            "list', mend the cause, then 'usherctl audit parked retry'",
+            {{"gateway_id", journal_.gateway_id().to_string()},
+             {"sequence", record.sequence},
+             {"parked", parked_untold_},
+             {"error", why.message}});
+        parked_told_at_ = clock_.mono();
+        parked_untold_ = 0;
+    }
+
     void recovered() {
         std::lock_guard lock(mutex_);
         if (!error_.empty()) base::log_info("audit events are shipped to the store again");
@@ -101,12 +122,18 @@ private:
             }
             backoff = backoff_first;
             if (*shipped == 0) journal_.wait_beyond(shipped_.load(), idle_wait);
-            if (*shipped > 0 && *shipped < Shipment::batch_records && gather()) return;
+            const bool all_there_was = *shipped < Shipment::batch_records && !shipment_.cut_short();
+            if (*shipped > 0 && all_there_was && gather()) return;
         }
     }
 
     Journal& journal_;
-    Shipment shipment_;  // the thread's own
+    const base::Clock& clock_;
+    // The thread's own:
+    std::optional<base::MonoTime> parked_told_at_;
+    std::uint64_t parked_untold_ = 0;
+    Shipment shipment_;
+
     mutable std::mutex mutex_;
     std::condition_variable wake_, progressed_;
     std::atomic<std::uint64_t> shipped_{0};
@@ -118,8 +145,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Shipper> Shipper::start(Journal& journal, Store& store, const base::Clock&) {
-    return std::make_unique<RunningShipper>(journal, store);
+std::unique_ptr<Shipper> Shipper::start(Journal& journal, Store& store, const base::Clock& clock) {
+    return std::make_unique<RunningShipper>(journal, store, clock);
 }
 
 ShippingLag shipping_lag(const Journal& journal, const Shipper& shipper, base::UtcTime now) {

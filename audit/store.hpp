@@ -19,7 +19,8 @@ std::span<const base::sql::Migration> store_migrations();
 
 /// The queryable database that the journal is shipped to. One row an event in audit_events (gateway_id, sequence, type,
 /// recorded_at, access_id, payload), one row an access in accesses (the columns are the record's fields; latest event
-/// wins by sequence), one row a gateway in audit_shipping (the watermark). Blocking; thread-safe as the Database is.
+/// wins by sequence), one row a gateway in audit_shipping (the watermark); what the
+/// database refused is in audit_parked, as it came. Blocking; thread-safe as the Database is.
 class Store final : public Destination {
 public:
     explicit Store(base::sql::Database& database) : database_(database) {}
@@ -31,9 +32,28 @@ public:
     /// skipped, so a batch may be sent again; a batch that would leave a gap behind the watermark is
     /// failed_precondition.
     base::Result<void> ingest(const base::Uuid& gateway, std::span<const JournalRecord> records) override;
+    base::Result<void> park(const base::Uuid& gateway, const JournalRecord& record, const base::Error& why) override;
 
-    /// Events of `gateway` with sequence > `after`, in order: at most `max_records`, and as many as `max_bytes` of
-    /// payloads hold, but one at least.
+    /// A record that the database refused.
+    struct Parked {
+        base::Uuid gateway;
+        JournalRecord record;
+        std::string error;  ///< why, as the database said it
+    };
+    /// By (gateway, sequence), behind the place of `after`. No more than `limit`.
+    base::Result<std::vector<Parked>> list_parked(const base::Uuid& after_gateway, std::uint64_t after_sequence,
+                                                  std::size_t limit);
+    /// not_found where there is none.
+    base::Result<Parked> find_parked(const base::Uuid& gateway, std::uint64_t sequence);
+    /// Of all gateways; counts no further than parked_counted_max.
+    base::Result<std::uint64_t> count_parked();
+    static constexpr std::int64_t parked_counted_max = 100'000;
+    /// Brings a parked record to its place, as ingest() would have, and forgets that it was parked. not_found where
+    /// there is none; an error that is_refusal() where the database still refuses it: then it stays parked.
+    base::Result<void> retry_parked(const base::Uuid& gateway, std::uint64_t sequence);
+
+    /// Events of `gateway` with sequence > `after`, parked ones with them, in order: at most `max_records`, and as many
+    /// as `max_bytes` of payloads hold, but one at least.
     base::Result<std::vector<JournalRecord>> read_events(const base::Uuid& gateway, std::uint64_t after,
                                                          std::size_t max_records,
                                                          std::size_t max_bytes = std::size_t{64} << 20);

@@ -20,6 +20,8 @@ using namespace std::chrono_literals;
 constexpr auto maintenance_interval = 1s;
 /// How often two processes of one gateway look at what the other one wrote about sessions.
 constexpr auto refresh_interval = 5s;
+/// Between counts of what the store refused.
+constexpr auto count_interval = 5s;
 constexpr base::Microseconds ship_limit_at_stop{5'000'000};
 constexpr base::Microseconds control_stop_limit{2'000'000};
 
@@ -267,6 +269,7 @@ void RunningDaemon::watch_clock() {
 
 void RunningDaemon::maintain() {
     base::MonoTime refreshed_at = clock_.mono() - refresh_interval;
+    base::MonoTime counted_at = clock_.mono() - count_interval;
     std::unique_lock lock(mutex_);
     while (!halting_) {
         wake_.wait_for(lock, maintenance_interval);
@@ -291,6 +294,13 @@ void RunningDaemon::maintain() {
         // What another gateway, or a commit whose answer was lost, made of the directory. The listener enforces it.
         if (auto r = directory_->refresh(); !r) database = r.error();
         if (whole && database) control_age_.current_at(from);
+        if (clock_.mono() - counted_at >= count_interval) {
+            counted_at = clock_.mono();
+            if (auto parked = store_->count_parked())
+                metrics_.audit_parked_records.Set(static_cast<double>(*parked));
+            else
+                database = parked.error();
+        }
         if (!database && !database_failing_)
             base::log_warning("sessions and directory could not be brought up to date with the database",
                               {{"error", database.error().message}});

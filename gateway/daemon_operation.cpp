@@ -94,8 +94,10 @@ std::string RunningDaemon::expose() {
     metrics_.journal_durable_sequence.Set(static_cast<double>(status.durable_sequence));
     const auto shipped = shipper_->shipped_sequence();
     metrics_.journal_shipped_sequence.Set(static_cast<double>(shipped));
-    metrics_.journal_unshipped_events.Set(
-        static_cast<double>(status.durable_sequence - std::min(status.durable_sequence, shipped)));
+    const auto lag = audit::shipping_lag(*journal_, *shipper_, clock_.utc());
+    metrics_.journal_unshipped_events.Set(static_cast<double>(lag.events));
+    metrics_.journal_shipping_lag_seconds.Set(static_cast<double>(lag.age.value_or(base::Microseconds{0}).count()) /
+                                              1e6);
     metrics_.journal_queue_events.Set(static_cast<double>(status.queued));
     metrics_.hashing_queue.Set(static_cast<double>(hashing_->queued()));
     metrics_.background_queue.Set(static_cast<double>(background_.queued()));

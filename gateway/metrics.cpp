@@ -49,6 +49,10 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> r)
       journal_healthy(gauge(*r, "usher_journal_healthy", "1 while the journal takes new accesses.")),
       journal_unshipped_events(
           gauge(*r, "usher_journal_unshipped_events", "Audit events on disk that are not in the store yet.")),
+      journal_shipping_lag_seconds(gauge(*r, "usher_journal_shipping_lag_seconds",
+                                         "How long the oldest audit event that is not in the store has been on disk.")),
+      audit_parked_records(
+          gauge(*r, "usher_audit_parked_records", "Audit records that the store refused, of all gateways.")),
       journal_queue_events(gauge(*r, "usher_journal_queue_events", "Audit events that are not on disk yet.")),
       hashing_queue(gauge(*r, "usher_hashing_queue_passwords", "Passwords that wait to be hashed.")),
       background_queue(gauge(*r, "usher_background_queue_tasks", "Tasks that wait for a database thread.")),

@@ -33,6 +33,8 @@ public:
     prometheus::Gauge& journal_shipped_sequence;
     prometheus::Gauge& journal_healthy;
     prometheus::Gauge& journal_unshipped_events;
+    prometheus::Gauge& journal_shipping_lag_seconds;
+    prometheus::Gauge& audit_parked_records;
     prometheus::Gauge& journal_queue_events;
     prometheus::Gauge& hashing_queue;
     prometheus::Gauge& background_queue;

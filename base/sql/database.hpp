@@ -57,10 +57,10 @@ public:
     virtual ~Transaction() = default;
     /// Runs one statement, for at most 30 s (PostgreSQL), giving at most 1,000,000 rows. `sql` is a literal with
     /// $1..$n; every value is bound, none is ever pasted into the text. Prepared once per connection. Throws SqlError:
-    /// unique violations are already_exists, foreign keys failed_precondition, other constraints and values that are no
-    /// valid text invalid_argument, a lost connection unavailable, a full disk resource_exhausted, damaged files
-    /// data_loss, writing in read() failed_precondition. The first failure dooms the transaction: it cannot be
-    /// committed any more, even if the body swallows the error.
+    /// unique violations are already_exists, foreign keys failed_precondition, other constraints, values that are no
+    /// valid text and rows that are too large invalid_argument, a lost connection unavailable, a full disk
+    /// resource_exhausted, damaged files data_loss, writing in read() failed_precondition. The first failure dooms the
+    /// transaction: it cannot be committed any more, even if the body swallows the error.
     virtual Rows execute(std::string_view sql, std::span<const Value> parameters) = 0;
     Rows execute(std::string_view sql, std::initializer_list<Value> parameters = {}) {
         return execute(sql, std::span<const Value>(parameters.begin(), parameters.size()));

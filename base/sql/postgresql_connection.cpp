@@ -82,7 +82,8 @@ Meaning meaning_of(std::string_view state) noexcept {
     if (state == "42501") return {Errc::permission_denied, "; grant it to the gateway's role"};
     if (state == "53300") return {Errc::unavailable, "; raise max_connections, or try again"};
     if (state == "53100") return {Errc::resource_exhausted, "; make room on the database server's disk"};
-    if (in("53") || in("54")) return {Errc::resource_exhausted, ""};
+    if (in("53")) return {Errc::resource_exhausted, ""};
+    if (in("54")) return {Errc::invalid_argument, ""};  // a row or an index entry that is too large stays so
     if (state == "55P03") return {Errc::unavailable, "; another transaction holds a lock for long, try again"};
     if (state == "57014") return {Errc::deadline_exceeded, ""};
     if (in("57") || in("58") || (in("08") && state != "08P01")) return {Errc::unavailable, "; try again"};

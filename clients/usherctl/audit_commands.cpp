@@ -34,6 +34,9 @@ void show_status(const Settings& settings, const std::string& format) {
     rows.add("in the store up to", std::to_string(status.shipped_sequence()));
     rows.add("not in the store yet", behind(status));
     rows.add("store", status.store_error().empty() ? "in order" : status.store_error());
+    if (status.parked_records() > 0)
+        rows.add("parked", std::to_string(status.parked_records()) +
+                               " records that the store refused; see 'usherctl audit parked list'");
     rows.add("open accesses", std::to_string(status.open_accesses()));
     print(rows.render());
 }
@@ -86,6 +89,7 @@ void add_audit_commands(CLI::App& app, const Settings& settings) {
         command->footer(examples({"usherctl audit status"}));
         command->callback([=, &settings] { show_status(settings, *format); });
     }
+    add_parked_commands(*group, settings);
 }
 
 }  // namespace usher::clients::control

@@ -21,6 +21,7 @@ void add_session_commands(CLI::App& app, const Settings& settings);
 void add_resource_commands(CLI::App& app, const Settings& settings);
 void add_policy_commands(CLI::App& app, const Settings& settings);
 void add_audit_commands(CLI::App& app, const Settings& settings);
+void add_parked_commands(CLI::App& audit, const Settings& settings);  ///< part of the audit commands
 void add_gateway_commands(CLI::App& app, const Settings& settings);
 void add_retention_commands(CLI::App& app, const Settings& settings);
 void add_journal_commands(CLI::App& app);

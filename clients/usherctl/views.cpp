@@ -170,6 +170,12 @@ std::vector<std::string> cells_of(const v1::Session& session) {
             device_text(session.device())};
 }
 
+std::vector<Column> columns_of(const v1::ParkedRecord&) { return {{"RECORD"}, {"RECORDED"}, {"EVENT"}, {"ERROR"}}; }
+std::vector<std::string> cells_of(const v1::ParkedRecord& parked) {
+    return {parked.record(), shown_time(parked.has_recorded_at(), parked.recorded_at()), parked.event(),
+            parked.error()};
+}
+
 std::vector<Column> columns_of(const v1::AccessRecord&) {
     return {{"OPENED"},   {"EVENT"},      {"USER"},           {"APP"},     {"DESTINATION"},
             {"UP", true}, {"DOWN", true}, {"DURATION", true}, {"VERDICT"}, {"REASON"}};

@@ -26,6 +26,8 @@ std::vector<Column> columns_of(const usher::v1::Hold&);
 std::vector<std::string> cells_of(const usher::v1::Hold& hold);
 std::vector<Column> columns_of(const usher::v1::Session&);
 std::vector<std::string> cells_of(const usher::v1::Session& session);
+std::vector<Column> columns_of(const usher::v1::ParkedRecord&);
+std::vector<std::string> cells_of(const usher::v1::ParkedRecord& parked);
 std::vector<Column> columns_of(const usher::v1::AccessRecord&);
 std::vector<std::string> cells_of(const usher::v1::AccessRecord& record);
 

@@ -1,6 +1,8 @@
 #include "base/text.hpp"
+#include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/parked_records.hpp"
 #include "gateway/control/services.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
@@ -93,12 +95,43 @@ public:
                          const auto lag = audit::shipping_lag(context_.gateway.journal, context_.gateway.shipper,
                                                               context_.gateway.clock.utc());
                          response->set_unshipped_events(lag.events);
+                         // While the database is away the rest is still worth an answer; store_error tells it.
+                         const auto parked = context_.gateway.store.count_parked();
+                         if (parked)
+                             response->set_parked_records(*parked);
+                         else if (parked.error().code != Errc::unavailable)
+                             return parked.error();
                          if (lag.age) {
                              response->mutable_shipping_lag()->set_seconds(lag.age->count() / 1'000'000);
                              response->mutable_shipping_lag()->set_nanos(
                                  static_cast<std::int32_t>(lag.age->count() % 1'000'000 * 1'000));
                          }
                          return {};
+                     });
+    }
+
+    Reactor* ListParkedRecords(Call* call, const v1::ListParkedRecordsRequest* request,
+                               v1::ListParkedRecordsResponse* response) override {
+        return unary(context_, call, {"parked_record.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         return list_parked(context_.gateway.store, *request, *response);
+                     });
+    }
+
+    Reactor* GetParkedRecord(Call* call, const v1::GetParkedRecordRequest* request,
+                             v1::ParkedRecord* response) override {
+        return unary(context_, call, {"parked_record.get", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         return get_parked(context_.gateway.store, *request, *response);
+                     });
+    }
+
+    Reactor* RetryParkedRecords(Call* call, const v1::RetryParkedRecordsRequest* request,
+                                v1::RetryParkedRecordsResponse* response) override {
+        return unary(context_, call, {"parked_record.retry", Need::administrator}, request->record(),
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         return retry_parked(context_.gateway.store, recorder, *request, *response);
                      });
     }
 

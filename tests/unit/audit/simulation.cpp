@@ -53,6 +53,7 @@ public:
         if (!calm_ && random_.one_in(10)) return away();
         return mark_;
     }
+    Result<void> park(const base::Uuid&, const JournalRecord&, const base::Error& why) override { return why; }
     Result<void> ingest(const base::Uuid&, std::span<const JournalRecord> records) override {
         if (planted_ == Planted::watermark_before_commit && !records.empty()) {
             const auto before = mark_;
