@@ -145,6 +145,10 @@ const AccessField fields[] = {
 
 std::span<const AccessField> access_fields() { return fields; }
 
+std::int64_t opened_at_micros(const AccessRecord& access) {
+    return access.has_opened_at() ? micros(access.opened_at()) : 0;
+}
+
 std::span<const FilterField> filter_fields() {
     static const std::vector<FilterField> all = [] {
         std::vector<FilterField> out;

@@ -28,6 +28,8 @@ struct AccessField {
 };
 
 std::span<const AccessField> access_fields();
+/// As the column opened_at has it.
+std::int64_t opened_at_micros(const usher::v1::AccessRecord& access);
 /// The same fields as a filter sees them, in the same order, with `type` (the kind of event) behind them.
 std::span<const FilterField> filter_fields();
 /// The index of `type` in filter_fields().

@@ -47,6 +47,7 @@ bool has_nothing_to_do(const RetentionRun& run) {
 RetentionRunner::RetentionRunner(Journal& journal, base::sql::Database& database, const base::Clock& clock,
                                  Options options)
     : journal_(journal),
+      database_(database),
       store_(database),
       clock_(clock),
       options_(std::move(options)),
@@ -150,6 +151,14 @@ void RetentionRunner::look() {
         next_look_ = clock_.mono() + options_.retry;
     };
     next_look_ = clock_.mono() + options_.first_after;
+    if (const auto today = day_of(base::to_micros(now)); prepared_on_ != today) {
+        if (auto prepared = prepare_days(database_, now)) {
+            prepared_on_ = today;
+        } else {
+            // Nothing is lost by it: what has no day is among the strays until it has. The next look tries again.
+            base::log_warning("tables for the days to come could not be made", {{"error", prepared.error().message}});
+        }
+    }
     {
         // A run that is being planned or carried out is left alone.
         std::unique_lock planning(planning_, std::try_to_lock);
@@ -169,10 +178,41 @@ void RetentionRunner::look() {
     failing_ = false;
 }
 
+void RetentionRunner::count(RetentionRun& run, RetentionClass retention_class, std::uint64_t removed) {
+    for (auto& each : run.counts)
+        if (each.plan.retention_class == retention_class) each.removed += removed;
+    if (options_.on_removed && removed > 0) options_.on_removed(retention_class, removed);
+}
+
+/// What stays, for whatever reason, is left to the batches.
+void RetentionRunner::drop_days(RetentionRun& run) {
+    const auto days = store_.days_to_drop(run);
+    if (!days) {
+        base::log_warning("the days to drop are not known; their records go one by one",
+                          {{"run", run.run}, {"error", days.error().message}});
+        return;
+    }
+    for (const auto day : *days) {
+        if (stopping()) {
+            run.state = State::interrupted;
+            return;
+        }
+        const auto dropped = store_.drop_day(run, day);
+        if (!dropped) {
+            base::log_warning("a day could not be dropped; its records go one by one",
+                              {{"run", run.run}, {"day", day}, {"error", dropped.error().message}});
+            continue;
+        }
+        if (!*dropped) continue;
+        for (const auto& [retention_class, removed] : **dropped) count(run, retention_class, removed);
+    }
+}
+
 void RetentionRunner::carry_out(Job job) {
     auto& run = job.run;
     run.state = State::complete;
-    for (RetentionStore::Progress progress; !progress.done;) {
+    drop_days(run);
+    for (RetentionStore::Progress progress; run.state == State::complete && !progress.done;) {
         if (stopping()) {
             run.state = State::interrupted;
             break;
@@ -185,10 +225,7 @@ void RetentionRunner::carry_out(Job job) {
             base::log_error("a run of retention failed", {{"run", run.run}, {"error", removed.error().message}});
             break;
         }
-        for (auto& count : run.counts)
-            if (count.plan.retention_class == progress.retention_class) count.removed += progress.removed;
-        if (options_.on_removed && progress.removed > 0)
-            options_.on_removed(progress.retention_class, progress.removed);
+        if (!progress.done) count(run, progress.retention_class, progress.removed);
     }
     run.ended_at = clock_.utc();
     if (auto ok = on_record(job.actor, "retention.removed", run, run.state == State::failed); !ok)

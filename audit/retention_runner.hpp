@@ -62,11 +62,15 @@ private:
     void work();
     void look();
     void carry_out(Job job);
+    void drop_days(RetentionRun& run);
+    void count(RetentionRun& run, RetentionClass retention_class, std::uint64_t removed);
     base::Result<void> on_record(const RetentionActor& actor, std::string action, const RetentionRun& run, bool failed);
     bool stopping() const;
 
     Journal& journal_;
+    base::sql::Database& database_;
     RetentionStore store_;
+    std::optional<std::int64_t> prepared_on_;  ///< the day on which the days to come were made; work()'s own
     const base::Clock& clock_;
     const Options options_;
     std::mutex planning_;  ///< one plan at a time; taken before mutex_

@@ -1,11 +1,13 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "audit/days.hpp"
 #include "audit/hold.hpp"
 #include "audit/retention.hpp"
 #include "base/result.hpp"
@@ -41,6 +43,15 @@ struct RetentionRun {
     std::vector<Count> counts;  ///< one a class
     std::vector<Held> holds;    ///< what each would keep of what is past its ceiling; only of a plan that was just made
     std::string reason;
+
+    /// What of a plan lies where; only of one that was just made.
+    struct Share {
+        RecordType type{};
+        Part part;
+        std::uint64_t removable = 0, held = 0;
+    };
+    std::vector<Share> shares;
+    std::vector<Hold> planned_with;  ///< the holds that were asked
 };
 std::string_view to_word(RetentionRun::State state) noexcept;
 
@@ -90,7 +101,7 @@ public:
 
     /// Where the removal of one run has got to.
     struct Progress {
-        std::size_t type = 0;  ///< index into the types that end a record
+        std::size_t share = 0;  ///< index into the run's shares
         std::int64_t recorded_at = INT64_MIN;
         std::string gateway_id;
         std::int64_t sequence = 0;
@@ -98,12 +109,24 @@ public:
         std::uint64_t removed = 0;  ///< by the last batch
         RetentionClass retention_class{};
     };
+    /// The days that may be dropped whole: drop_day() looks closer. None on SQLite.
+    base::Result<std::vector<std::int64_t>> days_to_drop(const RetentionRun& run);
+    using Removed = std::map<RetentionClass, std::uint64_t>;
+    /// Drops the tables of a day and counts what was in them in the run, in one transaction, if every record in it may
+    /// go: over before its class's cut-off, no access still open, no hold that the plan found there or did not know.
+    /// nullopt: not so, remove() takes what may go. Inserts of that day alone wait while it is looked at; for the drop
+    /// itself they wait for no longer than 2 s, after which it is given up (unavailable).
+    base::Result<std::optional<Removed>> drop_day(const RetentionRun& run, std::int64_t day);
     /// Removes at most `batch_records` records with all their events and rows, in one transaction that also counts them
     /// in the run; looks at no more than so many. Killed before its commit it has done nothing, and the next run does
     /// the rest.
     base::Result<void> remove(const RetentionRun& run, std::size_t batch_records, Progress& progress);
 
 private:
+    base::Result<void> plan_share(RetentionRun& run, RetentionRun::Share& share, ClassPlan& plan,
+                                  const std::function<bool()>& stopping);
+    base::Result<Volume> volume(RetentionClass retention_class, const std::vector<RetentionRun::Share>& shares);
+
     base::sql::Database& database_;
 };
 

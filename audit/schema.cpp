@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "audit/access_fields.hpp"
+#include "audit/schema_days.hpp"
 #include "audit/store.hpp"
 
 namespace usher::audit {
@@ -9,17 +10,27 @@ namespace {
 
 /// The columns of `accesses` are the record's fields, so that an auditor reads them with plain SQL; `payload` is the
 /// record as it was written. Texts compare byte by byte on both databases.
-std::string accesses_table(bool postgresql) {
+std::string accesses_columns(bool postgresql, bool key) {
     const std::string text = postgresql ? "TEXT COLLATE \"C\" NOT NULL" : "TEXT NOT NULL";
-    std::string sql = "CREATE TABLE accesses (\n";
+    std::string sql;
     for (const auto& field : access_fields()) {
         const bool number = field.filter.type == FieldType::integer || field.filter.type == FieldType::time ||
                             field.filter.type == FieldType::boolean;
         sql += "    " + std::string(field.column) + " " + (number ? std::string("BIGINT NOT NULL") : text);
-        sql += field.column == "access_id" ? " PRIMARY KEY,\n" : ",\n";
+        sql += key && field.column == "access_id" ? " PRIMARY KEY,\n" : ",\n";
     }
-    sql += std::string("    payload ") + (postgresql ? "BYTEA" : "BLOB") + " NOT NULL\n)";
     return sql;
+}
+
+std::string accesses_table(bool postgresql) {
+    return "CREATE TABLE accesses (\n" + accesses_columns(postgresql, true) + "    payload " +
+           (postgresql ? "BYTEA" : "BLOB") + " NOT NULL\n)";
+}
+
+std::string accesses_names() {
+    std::string names;
+    for (const auto& field : access_fields()) names += std::string(field.column) + ", ";
+    return names;
 }
 
 std::string version_one(bool postgresql) {
@@ -53,8 +64,7 @@ std::string version_one(bool postgresql) {
     return sql;
 }
 
-/// The two indexes find what is past its ceiling, and all events of one access. PostgreSQL's partitions can come later:
-/// nothing refers to a row of audit_events or accesses, and every removal says which times it is about.
+/// The two indexes find what is past its ceiling, and all events of one access.
 constexpr std::string_view version_two =
     "CREATE INDEX audit_events_type ON audit_events (type, recorded_at);\n"
     "CREATE INDEX audit_events_access ON audit_events (access_id) WHERE access_id <> '';\n"
@@ -121,10 +131,12 @@ std::span<const base::sql::Migration> store_migrations() {
     static const std::string postgresql = version_one(true);
     static const std::string parked_sqlite = version_three(false);
     static const std::string parked_postgresql = version_three(true);
+    static const std::string days = days_on_postgresql(accesses_columns(true, false), accesses_names());
     static const std::vector<base::sql::Migration> all{
         {100, "audit events, accesses and the watermark", sqlite, postgresql},
         {101, "retention", version_two, {}},
-        {102, "parked records", parked_sqlite, parked_postgresql}};
+        {102, "parked records", parked_sqlite, parked_postgresql},
+        {103, "days", days_on_sqlite, days}};
     return all;
 }
 

@@ -99,8 +99,12 @@ Result<void> Store::retry_parked(const base::Uuid& gateway, std::uint64_t sequen
         if (rows.empty())
             return {Errc::not_found, "no such record is parked; 'usherctl audit parked list' shows those that are"};
         const JournalRecord record = to_record(rows[0]);
-        insert_event(tx, id, record);
-        if (is_access(record.type)) upsert_access(tx, id, record);
+        const Entry entry = to_entry(id, record);
+        insert_event(tx, entry);
+        if (entry.access) upsert_access(tx, database_.dialect(), entry);
+        DaySequences days;
+        days.add(entry);
+        days.write(tx, database_.dialect(), id);
         tx.execute("DELETE FROM audit_parked WHERE gateway_id = $1 AND sequence = $2", {id, number});
         return {};
     });

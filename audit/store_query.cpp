@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "audit/days.hpp"
 #include "audit/store.hpp"
 #include "base/crc32c.hpp"
 #include "base/text.hpp"
@@ -72,24 +73,47 @@ base::Result<Store::Page> Store::list_accesses(const Filter& filter, bool oldest
                 beyond + id + "))";
     }
     page_size = std::clamp<std::size_t>(page_size, 1, 1000);
-    parameters.emplace_back(static_cast<std::int64_t>(page_size + 1));
+    const std::size_t count = parameters.size();
     const std::string order = oldest_first ? "ASC" : "DESC";
-    const std::string sql = "SELECT opened_at, access_id, payload FROM accesses WHERE " + where +
-                            " ORDER BY opened_at " + order + ", access_id " + order + " LIMIT $" +
-                            std::to_string(parameters.size());
-    Page page;
+    const std::string sql = "SELECT opened_at, access_id, payload FROM accesses WHERE (" + where +
+                            ") AND opened_at >= $" + std::to_string(count + 1) + " AND opened_at < $" +
+                            std::to_string(count + 2) + " ORDER BY opened_at " + order + ", access_id " + order +
+                            " LIMIT $" + std::to_string(count + 3);
+    std::vector<Stretch> all;
     auto result = database_.read([&](Transaction& tx) -> base::Result<void> {
-        page = Page{};
-        const auto rows = tx.execute(sql, parameters);
-        for (std::size_t i = 0; i < rows.size() && i < page_size; ++i) {
-            if (!page.accesses.emplace_back().ParseFromString(rows[i].blob(2)))
-                return Error{Errc::data_loss, "the access " + rows[i].text(1) + " in the store cannot be read"};
-        }
-        if (rows.size() > page_size)
-            page.next_page_token = to_token({rows[page_size - 1].integer(0), rows[page_size - 1].text(1)}, mark);
+        all = stretches(tx, database_.dialect());
         return {};
     });
     if (!result) return result.error();
+    if (!oldest_first) std::reverse(all.begin(), all.end());
+    Page page;
+    Position last;
+    for (const auto& stretch : all) {
+        // A page ends within one stretch and goes on in the next. Each has a transaction of its own, so that locks do
+        // not add up; whatever happens between them, the order of the rows is that of their keys.
+        auto values = parameters;
+        values.emplace_back(stretch.from);
+        values.emplace_back(stretch.until);
+        values.emplace_back(static_cast<std::int64_t>(page_size + 1 - page.accesses.size()));
+        const std::size_t before = page.accesses.size();
+        result = database_.read([&](Transaction& tx) -> base::Result<void> {
+            page.accesses.resize(before);
+            page.next_page_token.clear();
+            plan_by_values(tx, database_.dialect());
+            for (const auto& row : tx.execute(sql, values)) {
+                if (page.accesses.size() == page_size) {
+                    page.next_page_token = to_token(last, mark);
+                    break;
+                }
+                if (!page.accesses.emplace_back().ParseFromString(row.blob(2)))
+                    return Error{Errc::data_loss, "the access " + row.text(1) + " in the store cannot be read"};
+                last = {row.integer(0), row.text(1)};
+            }
+            return {};
+        });
+        if (!result) return result.error();
+        if (!page.next_page_token.empty()) break;
+    }
     return page;
 }
 

@@ -1,8 +1,10 @@
 #include "audit/store_rows.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "audit/access_fields.hpp"
+#include "audit/days.hpp"
 #include "base/log.hpp"
 
 namespace usher::audit {
@@ -13,22 +15,19 @@ using base::sql::Value;
 
 namespace {
 
-const std::string& upsert_text() {
-    static const std::string sql = [] {
-        std::string columns, values, updates;
-        std::size_t n = 0;
-        for (const auto& field : access_fields()) {
-            const std::string column(field.column);
-            columns += column + ", ";
-            values += "$" + std::to_string(++n) + ", ";
-            if (column != "access_id") updates += column + " = excluded." + column + ", ";
-        }
-        return "INSERT INTO accesses (" + columns + "payload) VALUES (" + values + "$" + std::to_string(n + 1) +
-               ") ON CONFLICT (access_id) DO UPDATE SET " + updates +
-               "payload = excluded.payload WHERE excluded.gateway_id = accesses.gateway_id AND excluded.sequence > "
-               "accesses.sequence";
-    }();
-    return sql;
+std::string upsert_text(const std::string& key) {
+    std::string columns, values, updates;
+    std::size_t n = 0;
+    for (const auto& field : access_fields()) {
+        const std::string column(field.column);
+        columns += column + ", ";
+        values += "$" + std::to_string(++n) + ", ";
+        if (column != "access_id") updates += column + " = excluded." + column + ", ";
+    }
+    return "INSERT INTO accesses (" + columns + "payload) VALUES (" + values + "$" + std::to_string(n + 1) +
+           ") ON CONFLICT (" + key + ") DO UPDATE SET " + updates +
+           "payload = excluded.payload WHERE excluded.gateway_id = accesses.gateway_id AND excluded.sequence > "
+           "accesses.sequence";
 }
 
 }  // namespace
@@ -67,25 +66,35 @@ JournalRecord to_record(const base::sql::Row& row) {
     return record;
 }
 
-void insert_event(Transaction& tx, const std::string& gateway, const JournalRecord& record) {
-    tx.execute(
-        "INSERT INTO audit_events (gateway_id, sequence, type, recorded_at, access_id, payload) VALUES ($1, $2, $3, "
-        "$4, $5, $6) ON CONFLICT (gateway_id, sequence) DO NOTHING",
-        {gateway, static_cast<std::int64_t>(record.sequence), static_cast<std::int64_t>(record.type),
-         base::to_micros(record.recorded_at), record.access_id.is_nil() ? std::string() : record.access_id.to_string(),
-         Blob{record.payload}});
-}
-
-bool upsert_access(Transaction& tx, const std::string& gateway, const JournalRecord& record) {
+Entry to_entry(const std::string& gateway, const JournalRecord& record) {
+    Entry entry{gateway, &record, std::nullopt, base::to_micros(record.recorded_at)};
+    if (!is_access(record.type)) return entry;
     usher::v1::AccessRecord access;
     if (!access.ParseFromString(record.payload) || !base::Uuid::parse(access.access_id())) {
         // Without its fields there is no row to make.
         base::log_error("an access record cannot be read; its event is stored as it is",
                         {{"gateway_id", gateway}, {"sequence", record.sequence}});
-        return false;
+        return entry;
     }
     access.set_gateway_id(gateway);
     access.set_sequence(record.sequence);
+    entry.started_at = opened_at_micros(access);
+    entry.access = std::move(access);
+    return entry;
+}
+
+void insert_event(Transaction& tx, const Entry& entry) {
+    const JournalRecord& record = *entry.record;
+    tx.execute(
+        "INSERT INTO audit_events (gateway_id, sequence, type, recorded_at, access_id, payload, started_at) VALUES "
+        "($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        {entry.gateway, static_cast<std::int64_t>(record.sequence), static_cast<std::int64_t>(record.type),
+         base::to_micros(record.recorded_at), record.access_id.is_nil() ? std::string() : record.access_id.to_string(),
+         Blob{record.payload}, entry.started_at});
+}
+
+void upsert_access(Transaction& tx, base::sql::Dialect dialect, const Entry& entry) {
+    const auto& access = *entry.access;
     std::vector<Value> values;
     values.reserve(access_fields().size() + 1);
     for (const auto& field : access_fields()) {
@@ -96,8 +105,25 @@ bool upsert_access(Transaction& tx, const std::string& gateway, const JournalRec
             values.emplace_back(std::get<std::int64_t>(value));
     }
     values.emplace_back(Blob{access.SerializeAsString()});
-    tx.execute(upsert_text(), values);
-    return true;
+    static const std::string sqlite = upsert_text("access_id"), postgresql = upsert_text("access_id, opened_at");
+    tx.execute(dialect == base::sql::Dialect::sqlite ? sqlite : postgresql, values);
+}
+
+void DaySequences::add(const Entry& entry) {
+    const auto sequence = entry.record->sequence;
+    auto [found, is_new] = days_.try_emplace(day_of(entry.started_at), Sequences{sequence, sequence});
+    found->second.first = std::min(found->second.first, sequence);
+    found->second.last = std::max(found->second.last, sequence);
+}
+
+void DaySequences::write(Transaction& tx, base::sql::Dialect dialect, const std::string& gateway) const {
+    if (dialect == base::sql::Dialect::sqlite) return;
+    for (const auto& [day, sequences] : days_)
+        tx.execute(
+            "INSERT INTO audit_days (gateway_id, day, first_sequence, last_sequence) VALUES ($1, $2, $3, $4) ON "
+            "CONFLICT (gateway_id, day) DO UPDATE SET first_sequence = LEAST(audit_days.first_sequence, "
+            "excluded.first_sequence), last_sequence = GREATEST(audit_days.last_sequence, excluded.last_sequence)",
+            {gateway, day, static_cast<std::int64_t>(sequences.first), static_cast<std::int64_t>(sequences.last)});
 }
 
 }  // namespace usher::audit

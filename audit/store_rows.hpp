@@ -1,10 +1,13 @@
 #pragma once
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "audit/journal/journal.hpp"
 #include "base/result.hpp"
 #include "base/sql/database.hpp"
+#include "usher/v1/access.pb.h"
 
 /// The rows of a record, written inside of a transaction. Used by the store's parts.
 namespace usher::audit {
@@ -22,11 +25,36 @@ base::Error missing_before(const std::string& gateway, std::uint64_t shipped, st
 /// A row of (sequence, type, recorded_at, access_id, payload).
 JournalRecord to_record(const base::sql::Row& row);
 
-/// The event as it came. An event that is there already is left as it is.
-void insert_event(base::sql::Transaction& tx, const std::string& gateway, const JournalRecord& record);
+/// What a record is written as.
+struct Entry {
+    std::string gateway;
+    const JournalRecord* record = nullptr;
+    std::optional<usher::v1::AccessRecord> access;  ///< of an event of an access that can be read
+    /// When the access was opened, as its row says it; for everything else when it was recorded. An access's events all
+    /// say the same, so that they lie in one day.
+    std::int64_t started_at = 0;
+};
+/// Refers to `record`. What of an access cannot be read is said in the log.
+Entry to_entry(const std::string& gateway, const JournalRecord& record);
 
-/// The access's row, from this event of it; a later event replaces an earlier one, never the other way round. False
-/// when the record cannot be read: then the event alone is kept, and the log says so.
-bool upsert_access(base::sql::Transaction& tx, const std::string& gateway, const JournalRecord& record);
+/// The event as it came. An event that is there already is left as it is.
+void insert_event(base::sql::Transaction& tx, const Entry& entry);
+
+/// The access's row, from this event of it, which can be read; a later event replaces an earlier one, never the other
+/// way round.
+void upsert_access(base::sql::Transaction& tx, base::sql::Dialect dialect, const Entry& entry);
+
+/// Keeps in which days the sequences of a gateway lie; on PostgreSQL, where it is asked for.
+class DaySequences {
+public:
+    void add(const Entry& entry);
+    void write(base::sql::Transaction& tx, base::sql::Dialect dialect, const std::string& gateway) const;
+
+private:
+    struct Sequences {
+        std::uint64_t first = 0, last = 0;
+    };
+    std::map<std::int64_t, Sequences> days_;
+};
 
 }  // namespace usher::audit

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "audit/days.hpp"
 #include "base/log.hpp"
 #include "base/notify.hpp"
 #include "base/text.hpp"
@@ -99,6 +100,9 @@ base::Result<void> RunningDaemon::open_database(const std::string& data_dir) {
     for (const auto& m : auth::Directory::migrations()) migrations.push_back(m);
     for (const auto& m : audit::store_migrations()) migrations.push_back(m);
     if (auto r = database_->migrate(migrations); !r) return Error{r.error().code, "'database': " + r.error().message};
+    if (auto r = audit::prepare_days(*database_, clock_.utc()); !r)
+        base::log_warning("tables for the days to come could not be made; it is tried again",
+                          {{"error", r.error().message}});
     store_ = std::make_unique<audit::Store>(*database_);
     return {};
 }

@@ -45,7 +45,9 @@ def fill(gateway, accesses, access_id):
         columns = [column for column in columns if column != "SET"]
         numbers = f"generate_series(1, {accesses}) AS s(i)"
         made = "'01900000-0000-7000-8000-' || lpad(to_hex(i), 12, '0')"
-    values = ", ".join(made if column == "access_id" else column for column in columns)
+        execute(gateway, f"SELECT make_audit_day((opened_at - {400 * DAY}) / {DAY}) FROM accesses WHERE access_id = '{access_id}'")
+    moved = {"access_id": made, "opened_at": f"opened_at - {400 * DAY}", "closed_at": f"closed_at - {400 * DAY}"}
+    values = ", ".join(moved.get(column, column) for column in columns)
     execute(
         gateway,
         f"INSERT INTO accesses ({', '.join(columns)}) SELECT {values} FROM accesses, {numbers} WHERE access_id = '{access_id}'",
@@ -53,8 +55,8 @@ def fill(gateway, accesses, access_id):
     for type_, offset in ((1, 1_000_000_000), (3, 2_000_000_000)):
         execute(
             gateway,
-            "INSERT INTO audit_events (gateway_id, sequence, type, recorded_at, access_id, payload) "
-            f"SELECT 'copies', {offset} + i, type, recorded_at - {400 * DAY} + i, {made}, payload FROM audit_events, {numbers} "
+            "INSERT INTO audit_events (gateway_id, sequence, type, recorded_at, access_id, payload, started_at) "
+            f"SELECT 'copies', {offset} + i, type, recorded_at - {400 * DAY} + i, {made}, payload, started_at - {400 * DAY} FROM audit_events, {numbers} "
             f"WHERE access_id = '{access_id}' AND type = {type_}",
         )
 
