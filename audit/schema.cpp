@@ -3,6 +3,7 @@
 
 #include "audit/access_fields.hpp"
 #include "audit/schema_days.hpp"
+#include "audit/schema_questions.hpp"
 #include "audit/store.hpp"
 
 namespace usher::audit {
@@ -132,11 +133,14 @@ std::span<const base::sql::Migration> store_migrations() {
     static const std::string parked_sqlite = version_three(false);
     static const std::string parked_postgresql = version_three(true);
     static const std::string days = days_on_postgresql(accesses_columns(true, false), accesses_names());
+    static const std::string questions_sqlite = questions(false, accesses_names());
+    static const std::string questions_postgresql = questions(true, accesses_names());
     static const std::vector<base::sql::Migration> all{
         {100, "audit events, accesses and the watermark", sqlite, postgresql},
         {101, "retention", version_two, {}},
         {102, "parked records", parked_sqlite, parked_postgresql},
-        {103, "days", days_on_sqlite, days}};
+        {103, "days", days_on_sqlite, days},
+        {104, "questions", questions_sqlite, questions_postgresql}};
     return all;
 }
 

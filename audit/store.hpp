@@ -17,9 +17,9 @@ namespace usher::audit {
 /// The schema of the audit store; gateway/main adds it to auth's migrations (numbers 100-199 are the audit's).
 std::span<const base::sql::Migration> store_migrations();
 
-/// The queryable database that the journal is shipped to. One row an event in audit_events (gateway_id, sequence, type,
-/// recorded_at, access_id, payload), one row an access in accesses (the columns are the record's fields; latest event
-/// wins by sequence), one row a gateway in audit_shipping (the watermark); what the
+/// The queryable database that the journal is shipped to (docs/store.md). One row an event in audit_events (gateway_id,
+/// sequence, type, recorded_at, access_id, payload, started_at), one row an access in accesses (the columns are the
+/// record's fields; latest event wins by sequence), one row a gateway in audit_shipping (the watermark); what the
 /// database refused is in audit_parked, as it came. Blocking; thread-safe as the Database is.
 class Store final : public Destination {
 public:
