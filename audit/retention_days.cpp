@@ -80,7 +80,7 @@ Result<std::vector<std::int64_t>> RetentionStore::days_to_drop(const RetentionRu
     return out;
 }
 
-Result<std::optional<RetentionStore::Removed>> RetentionStore::drop_day(const RetentionRun& run, std::int64_t day) {
+Result<std::optional<RetentionStore::Removed>> RetentionStore::drop_day(RetentionRun& run, std::int64_t day) {
     const Part part = part_of_day(day);
     std::optional<Removed> removed;
     auto done = database_.transaction([&](Transaction& tx) -> Result<void> {
@@ -105,6 +105,7 @@ Result<std::optional<RetentionStore::Removed>> RetentionStore::drop_day(const Re
         return {};
     });
     if (!done) return std::move(done).error();
+    if (removed) std::erase_if(run.shares, [&](const auto& share) { return share.part.day == day; });
     return removed;
 }
 

@@ -114,9 +114,10 @@ public:
     using Removed = std::map<RetentionClass, std::uint64_t>;
     /// Drops the tables of a day and counts what was in them in the run, in one transaction, if every record in it may
     /// go: over before its class's cut-off, no access still open, no hold that the plan found there or did not know.
-    /// nullopt: not so, remove() takes what may go. Inserts of that day alone wait while it is looked at; for the drop
-    /// itself they wait for no longer than 2 s, after which it is given up (unavailable).
-    base::Result<std::optional<Removed>> drop_day(const RetentionRun& run, std::int64_t day);
+    /// What has gone is taken out of the run's shares. nullopt: not so, remove() takes what may go. Inserts of that day
+    /// alone wait while it is looked at; for the drop itself they wait for no longer than 2 s, after which it is given
+    /// up (unavailable).
+    base::Result<std::optional<Removed>> drop_day(RetentionRun& run, std::int64_t day);
     /// Removes at most `batch_records` records with all their events and rows, in one transaction that also counts them
     /// in the run; looks at no more than so many. Killed before its commit it has done nothing, and the next run does
     /// the rest.

@@ -54,6 +54,7 @@ def test_who_is_signed_in_goes_on_and_nothing_is_lost(private_cluster, prepared)
         wait_for(lambda: shipping_stands_still(gateway), "the shipper to notice", timeout=LONG)
         (behind,) = gateway.ctl_json("audit", "status")
         assert int(behind["unshipped_events"]) >= 40 and float(behind["shipping_lag"].rstrip("s")) > 0
+        assert gateway.metric("usher_journal_shipping_lag_seconds") > 0 and gateway.metric("usher_journal_unshipped_events") >= 40
         shown = gateway.ctl("audit", "status").stdout
         assert " events, the oldest for " in shown
         status, session = gateway.request("GET", "/.usher/v1/sessions/current", token=token)

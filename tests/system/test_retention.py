@@ -181,3 +181,27 @@ def test_the_command_line(gateway):
     assert usage.returncode == 2
     assert gateway.ctl("retention", "status").stdout.rstrip().endswith("no run yet")
     assert "--confirm" in gateway.ctl("retention", "run", "--help").stdout
+
+
+def test_a_day_of_which_everything_may_go_is_dropped_whole(gateway):
+    if gateway.config["database"] == "sqlite":
+        pytest.skip("SQLite has no days")
+    old, young = access(gateway), access(gateway)
+    wait_for(gateway.shipped, "everything to be in the store")
+    ago = 400 * DAY
+    sql(gateway, f"UPDATE audit_events SET recorded_at = recorded_at - {ago}, started_at = started_at - {ago} WHERE access_id = '{old}'")
+    sql(gateway, f"UPDATE accesses SET opened_at = opened_at - {ago}, closed_at = closed_at - {ago} WHERE access_id = '{old}'")
+    ((day,),) = sql(gateway, f"SELECT opened_at / {DAY} FROM accesses WHERE access_id = '{old}'")
+    sql(gateway, f"SELECT make_audit_day({day})")
+    tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'usher'::regnamespace AND relkind = 'r' AND relname ~ '_[0-9]{8}$'"
+    ((before,),) = sql(gateway, tables)
+    assert int(before) == 2 * (9 + 1)  # made by the gateway: yesterday to a week ahead
+    gateway.apply(CEILING.format(days=365) + "---\nkind: retention_class\nname: denial\nmax_days: 365\n")
+    done = run(gateway, "--confirm")
+    assert done["state"] == "COMPLETE" and count_of(done) == {"removable": 1, "held": 0, "removed": 1}
+    ((after,),) = sql(gateway, tables)
+    assert int(after) == int(before) - 2
+    assert events_of(gateway, old) == 0 and young in ids(gateway)
+    assert "could not be dropped" not in gateway.log()
+    (removed,) = acts(gateway, "retention.removed")
+    assert '"removed":1' in removed["after_json"]

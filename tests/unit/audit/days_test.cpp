@@ -92,7 +92,7 @@ struct Days {
         return *plan;
     }
     /// Drops what can be; what each day gave, in order.
-    std::vector<std::optional<audit::RetentionStore::Removed>> drop(const RetentionRun& run) {
+    std::vector<std::optional<audit::RetentionStore::Removed>> drop(RetentionRun run) {
         const auto days = retention.days_to_drop(run);
         if (!days) FAIL(days.error().message);
         std::vector<std::optional<audit::RetentionStore::Removed>> out;
@@ -100,6 +100,11 @@ struct Days {
             auto dropped = retention.drop_day(run, each);
             if (!dropped) FAIL(dropped.error().message);
             out.push_back(*dropped);
+        }
+        // The batches do not look for what is not there any more.
+        if (std::all_of(out.begin(), out.end(), [](const auto& each) { return each.has_value(); })) {
+            audit::RetentionStore::Progress progress;
+            while (!progress.done) REQUIRE(retention.remove(run, 100, progress).ok());
         }
         return out;
     }
@@ -261,7 +266,7 @@ TEST_CASE("a day that somebody reads for long is not waited for; its records go 
         days.add_access(1, 400, 399);
         days.prepare();
         days.keep({year, half});
-        const auto run = days.begin();
+        auto run = days.begin();
         const auto listed = days.retention.days_to_drop(run);
         REQUIRE(listed.ok());
         REQUIRE(listed->size() == 1);
