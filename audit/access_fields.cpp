@@ -134,6 +134,8 @@ const AccessField fields[] = {
     USHER_TEXT("region", "region", r.region()),
     USHER_TEXT("retention_class", "retention_class", r.retention_class()),
     USHER_NUMBER("count", r.count()),
+    USHER_TEXT("enrolled_device_id", "enrolled_device_id", r.enrolled_device_id()),
+    USHER_TEXT("enrolled_device_name", "enrolled_device_name", r.enrolled_device_name()),
 };
 
 #undef USHER_TEXT

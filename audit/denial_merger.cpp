@@ -22,6 +22,8 @@ void keep_common(AccessRecord& merged, const AccessRecord& other) {
     if (merged.session_id() != other.session_id()) {
         merged.clear_session_id();
         merged.clear_device();
+        merged.clear_enrolled_device_id();
+        merged.clear_enrolled_device_name();
     }
     if (merged.account_id() != other.account_id()) {
         merged.clear_account_id();

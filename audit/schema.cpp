@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -9,12 +11,20 @@
 namespace usher::audit {
 namespace {
 
+/// What was added to the record behind the first version of the table.
+constexpr std::string_view later_columns[] = {"enrolled_device_id", "enrolled_device_name"};
+
+bool is_later(std::string_view column) {
+    return std::find(std::begin(later_columns), std::end(later_columns), column) != std::end(later_columns);
+}
+
 /// The columns of `accesses` are the record's fields, so that an auditor reads them with plain SQL; `payload` is the
 /// record as it was written. Texts compare byte by byte on both databases.
 std::string accesses_columns(bool postgresql, bool key) {
     const std::string text = postgresql ? "TEXT COLLATE \"C\" NOT NULL" : "TEXT NOT NULL";
     std::string sql;
     for (const auto& field : access_fields()) {
+        if (is_later(field.column)) continue;
         const bool number = field.filter.type == FieldType::integer || field.filter.type == FieldType::time ||
                             field.filter.type == FieldType::boolean;
         sql += "    " + std::string(field.column) + " " + (number ? std::string("BIGINT NOT NULL") : text);
@@ -30,7 +40,8 @@ std::string accesses_table(bool postgresql) {
 
 std::string accesses_names() {
     std::string names;
-    for (const auto& field : access_fields()) names += std::string(field.column) + ", ";
+    for (const auto& field : access_fields())
+        if (!is_later(field.column)) names += std::string(field.column) + ", ";
     return names;
 }
 
@@ -125,6 +136,17 @@ std::string version_three(bool postgresql) {
            ")";
 }
 
+/// What a record has learnt since: the device whose key was proved.
+std::string version_six(bool postgresql) {
+    const std::string type = postgresql ? "TEXT COLLATE \"C\" NOT NULL DEFAULT ''" : "TEXT NOT NULL DEFAULT ''";
+    std::string sql, names;
+    for (const auto column : later_columns) {
+        sql += "ALTER TABLE accesses ADD COLUMN " + std::string(column) + " " + type + ";\n";
+        names += ", " + std::string(column);
+    }
+    return sql + access_log_with(postgresql, accesses_names(), names);
+}
+
 }  // namespace
 
 std::span<const base::sql::Migration> store_migrations() {
@@ -135,12 +157,15 @@ std::span<const base::sql::Migration> store_migrations() {
     static const std::string days = days_on_postgresql(accesses_columns(true, false), accesses_names());
     static const std::string questions_sqlite = questions(false, accesses_names());
     static const std::string questions_postgresql = questions(true, accesses_names());
+    static const std::string devices_sqlite = version_six(false);
+    static const std::string devices_postgresql = version_six(true);
     static const std::vector<base::sql::Migration> all{
         {100, "audit events, accesses and the watermark", sqlite, postgresql},
         {101, "retention", version_two, {}},
         {102, "parked records", parked_sqlite, parked_postgresql},
         {103, "days", days_on_sqlite, days},
-        {104, "questions", questions_sqlite, questions_postgresql}};
+        {104, "questions", questions_sqlite, questions_postgresql},
+        {105, "enrolled devices", devices_sqlite, devices_postgresql}};
     return all;
 }
 

@@ -48,6 +48,13 @@ std::string time(bool postgresql, const std::string& column, const std::string& 
 
 }  // namespace
 
+std::string access_log_with(bool postgresql, const std::string& names, const std::string& more) {
+    // PostgreSQL keeps who may read a view that is replaced, and lets columns be added behind those that there are.
+    return std::string(postgresql ? "CREATE OR REPLACE VIEW" : "DROP VIEW access_log;\nCREATE VIEW") +
+           " access_log AS SELECT " + names + time(postgresql, "opened_at", "opened") + ", " +
+           time(postgresql, "closed_at", "closed") + more + " FROM accesses";
+}
+
 std::string questions(bool postgresql, const std::string& names) {
     std::string sql = indexes;
     if (postgresql) sql += std::string(brin) + micros_function;

@@ -8,4 +8,7 @@ namespace usher::audit {
 /// columns of accesses, each with a comma behind it.
 std::string questions(bool postgresql, const std::string& names);
 
+/// The view of accesses with further columns (", name" each) behind those it had.
+std::string access_log_with(bool postgresql, const std::string& names, const std::string& more);
+
 }  // namespace usher::audit

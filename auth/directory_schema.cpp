@@ -174,6 +174,37 @@ ALTER TABLE accounts ADD COLUMN password_is_short BIGINT NOT NULL DEFAULT 0 CHEC
          R"(ALTER TABLE apps ADD COLUMN on_control_loss TEXT NOT NULL DEFAULT 'continue'
 )",
          {}},
+        {9,
+         "devices and their authority",
+         R"(CREATE TABLE device_state (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    version BIGINT NOT NULL CHECK (version >= 0)
+);
+INSERT INTO device_state (id, version) VALUES (1, 0);
+CREATE TABLE device_authority (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    certificate BLOB NOT NULL,
+    key_id TEXT NOT NULL,
+    sealed_key BLOB NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE TABLE devices (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'active', 'locked', 'lost', 'unbound')),
+    public_key BLOB NOT NULL,
+    key_sha256 BLOB NOT NULL UNIQUE,
+    serial TEXT NOT NULL,
+    not_after BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    last_seen_at BIGINT
+);
+CREATE INDEX devices_by_account ON devices (account_id);
+ALTER TABLE sessions ADD COLUMN device_key_sha256 BLOB DEFAULT NULL
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

@@ -16,9 +16,21 @@ using base::sql::Transaction;
 
 namespace {
 
+std::string text_of(const DeviceKeyHash& hash) { return {hash.begin(), hash.end()}; }
+
+/// False when there is one of another length.
+bool read_device_key(const base::sql::Row& row, Session& session) {
+    constexpr std::size_t column = 14;
+    if (row.is_null(column)) return true;
+    const auto& hash = row.blob(column);
+    if (hash.size() != sizeof(DeviceKeyHash)) return false;
+    std::copy(hash.begin(), hash.end(), session.device_key.emplace().begin());
+    return true;
+}
+
 const std::string select_sessions =
     "SELECT id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, device_model, device_os, "
-    "device_language, created_at, expires_at, last_used_at, second_factor_at FROM sessions";
+    "device_language, created_at, expires_at, last_used_at, second_factor_at, device_key_sha256 FROM sessions";
 
 void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Rows& rows) {
     sessions.reserve(sessions.size() + rows.size());
@@ -34,10 +46,11 @@ void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Ro
         session->last_used_us = row.integer(12);
         session->stored_last_used_us = row.integer(12);
         session->second_factor_us = row.maybe_integer(13).value_or(0);
+        const bool bound = read_device_key(row, *session);
         const auto id = base::Uuid::parse(session->id);
-        const bool good = id && id->to_string() == session->id && hash.size() == session->token_sha256.size() &&
-                          session->created_at < session->expires_at && check_device(session->device).ok() &&
-                          check_text("client_ip", session->client_ip).ok();
+        const bool good = bound && id && id->to_string() == session->id &&
+                          hash.size() == session->token_sha256.size() && session->created_at < session->expires_at &&
+                          check_device(session->device).ok() && check_text("client_ip", session->client_ip).ok();
         if (!good) {
             throw SqlError({Errc::data_loss, "the database's row sessions '" + session->id +
                                                  "' is not valid; it was not written by this program"});
@@ -83,13 +96,13 @@ void insert(Transaction& transaction, const Session& session) {
     const auto& device = session.device;
     transaction.execute(
         "INSERT INTO sessions (id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, "
-        "device_model, device_os, device_language, created_at, expires_at, last_used_at, second_factor_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "device_model, device_os, device_language, created_at, expires_at, last_used_at, second_factor_at, "
+        "device_key_sha256) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         {session.id, session.account_id, Blob{hash}, session.client_ip, device.device_id, device.name, device.brand,
          device.model, device.os, device.language, base::to_micros(session.created_at),
          base::to_micros(session.expires_at), session.last_used_us.load(),
-         session.second_factor_us.load() == 0 ? base::sql::Value()
-                                              : base::sql::Value(session.second_factor_us.load())});
+         session.second_factor_us.load() == 0 ? base::sql::Value() : base::sql::Value(session.second_factor_us.load()),
+         session.device_key ? base::sql::Value(Blob{text_of(*session.device_key)}) : base::sql::Value()});
     transaction.notify(to_message({ChangeKind::session_begun, session.id}));
 }
 
@@ -105,6 +118,13 @@ void erase_unused_session(Transaction& transaction, const std::string& id, std::
 
 void erase_sessions_of(Transaction& transaction, const std::string& account_id) {
     transaction.execute("DELETE FROM sessions WHERE account_id = $1", {account_id});
+    if (transaction.changed_rows() > 0) transaction.notify(to_message({ChangeKind::sessions_of, account_id}));
+}
+
+void erase_sessions_of_device(Transaction& transaction, const std::string& account_id,
+                              const DeviceKeyHash& device_key) {
+    transaction.execute("DELETE FROM sessions WHERE account_id = $1 AND device_key_sha256 = $2",
+                        {account_id, Blob{text_of(device_key)}});
     if (transaction.changed_rows() > 0) transaction.notify(to_message({ChangeKind::sessions_of, account_id}));
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "auth/device_rows.hpp"
 #include "auth/ended_sessions.hpp"
 #include "auth/session_rows.hpp"
 #include "auth/session_table.hpp"
@@ -186,7 +187,7 @@ void Sessions::set_listener(std::function<void(const SessionPtr&, SessionEnd)> o
 }
 
 Result<Sessions::Created> Sessions::create(const Account& account, std::string_view client_ip, DeviceClaims device,
-                                           bool second_factor) {
+                                           bool second_factor, const std::optional<DeviceKeyHash>& device_key) {
     if (auto ok = check_device(device); !ok) return ok.error();
     if (auto ok = check_text("client_ip", client_ip); !ok) return ok.error();
 
@@ -200,6 +201,7 @@ Result<Sessions::Created> Sessions::create(const Account& account, std::string_v
     session->account_id = account.id;
     session->client_ip = std::string(client_ip);
     session->device = std::move(device);
+    session->device_key = device_key;
     session->token_sha256 = hash_of(token.reveal());
 
     Ended displaced;
@@ -226,6 +228,9 @@ Result<Sessions::Created> Sessions::create(const Account& account, std::string_v
                 return {Errc::failed_precondition,
                         "account '" + account.username + "' is gone, disabled or has changed during the sign-in"};
             }
+            if (device_key && !rows::device_may_sign_in(transaction, account.id, *device_key))
+                return {Errc::failed_precondition, "the device may not sign in any more"};
+            if (device_key) rows::update_last_seen(transaction, *device_key, session->created_at);
             rows::insert(transaction, *session);
             for (const auto& old : displaced) rows::erase_session(transaction, old->id);
             return {};
@@ -287,6 +292,10 @@ std::optional<base::Microseconds> Sessions::second_factor_age(const Session& ses
     return std::max(base::Microseconds{0}, impl_->clock.mono() - proved);
 }
 
+base::Microseconds Sessions::age(const Session& session) const noexcept {
+    return std::max(base::Microseconds{0}, impl_->limits.absolute - (session.expires_mono - impl_->clock.mono()));
+}
+
 bool Sessions::valid(const Session& session) const noexcept { return impl_->valid(session, impl_->clock.mono()); }
 
 base::UtcTime Sessions::expires_at(const Session& session) const noexcept {
@@ -325,6 +334,23 @@ Result<std::uint64_t> Sessions::end_account(std::string_view account_id, Session
         }
         ended = impl_->table.of_account(account);
         outcome = impl_->end_rows(ended, [&](Transaction& t) { rows::erase_sessions_of(t, account); });
+    }
+    impl_->notify(ended, why);
+    if (!outcome) return outcome.error();
+    return static_cast<std::uint64_t>(ended.size());
+}
+
+Result<std::uint64_t> Sessions::end_device(std::string_view account_id, const DeviceKeyHash& device_key,
+                                           SessionEnd why) {
+    const std::string account(account_id);
+    Ended ended;
+    Result<void> outcome;
+    {
+        std::lock_guard lock(impl_->lock_of(account));
+        ended = impl_->table.of_account(account);
+        std::erase_if(ended, [&](const SessionPtr& session) { return session->device_key != device_key; });
+        outcome =
+            impl_->end_rows(ended, [&](Transaction& t) { rows::erase_sessions_of_device(t, account, device_key); });
     }
     impl_->notify(ended, why);
     if (!outcome) return outcome.error();

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/device.hpp"
 #include "auth/model.hpp"
 #include "auth/shared_change.hpp"
 #include "base/clock.hpp"
@@ -39,6 +40,8 @@ struct Session {
     std::string account_id;
     std::string client_ip;
     DeviceClaims device;
+    /// The key that it is bound to: its token is worth nothing on a connection that has not proved this one.
+    std::optional<DeviceKeyHash> device_key;
     base::UtcTime created_at{};
     base::UtcTime expires_at{};                         ///< the absolute limit, by the wall clock of its start
     std::array<std::uint8_t, 32> token_sha256{};        ///< of the token's 43 characters
@@ -70,9 +73,10 @@ public:
     /// oldest one is displaced. failed_precondition when the account is not active, is gone, or has changed since
     /// `account` was read: a password that was verified against the old hash opens no session after the new one is in
     /// force. invalid_argument for device claims that are too long or malformed; resource_exhausted past the total.
-    /// `second_factor`: it was signed in with one just now.
+    /// `second_factor`: it was signed in with one just now. `device_key`: what the session is bound to;
+    /// failed_precondition unless it is the key of a device of the account that may sign in.
     base::Result<Created> create(const Account& account, std::string_view client_ip, DeviceClaims device,
-                                 bool second_factor = false);
+                                 bool second_factor = false, const std::optional<DeviceKeyHash>& device_key = {});
 
     /// The session of a token, when it is valid now; marks it used. nullptr for anything else, in the same time. No
     /// I/O.
@@ -86,6 +90,8 @@ public:
     base::Result<void> renew_second_factor(const Session& session);
     /// Since the session's last second factor; nullopt when it has none. No I/O.
     std::optional<base::Microseconds> second_factor_age(const Session& session) const noexcept;
+    /// Since it was signed in, or longer. No I/O.
+    base::Microseconds age(const Session& session) const noexcept;
     /// Whether the session still stands now (not ended, within both limits).
     bool valid(const Session& session) const noexcept;
     base::UtcTime expires_at(const Session& session) const noexcept;  ///< the earlier of both limits
@@ -99,6 +105,11 @@ public:
     /// All sessions of an account; returns how many.
     base::Result<std::uint64_t> end_account(std::string_view account_id, SessionEnd why,
                                             const std::function<base::Result<void>()>& record);
+
+    /// All sessions of the account that are bound to the key, as end_account() does; it is for whoever calls to put
+    /// that on record first.
+    base::Result<std::uint64_t> end_device(std::string_view account_id, const DeviceKeyHash& device_key,
+                                           SessionEnd why);
 
     SessionPtr find(std::string_view session_id) const;
     /// By id, at most `limit`, behind `after_id`; of one account when it is not empty.

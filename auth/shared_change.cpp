@@ -8,13 +8,16 @@
 namespace usher::auth {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ChangeKind>, 5> words{{
+constexpr std::array<std::pair<std::string_view, ChangeKind>, 6> words{{
     {"directory", ChangeKind::directory},
+    {"devices", ChangeKind::devices},
     {"session-begun", ChangeKind::session_begun},
     {"session-ended", ChangeKind::session_ended},
     {"session-proved", ChangeKind::session_proved},
     {"sessions-of", ChangeKind::sessions_of},
 }};
+
+bool stands_alone(ChangeKind kind) { return kind == ChangeKind::directory || kind == ChangeKind::devices; }
 
 }  // namespace
 
@@ -22,7 +25,7 @@ std::string to_message(const SharedChange& change) {
     std::string message;
     for (const auto& [word, kind] : words)
         if (kind == change.kind) message = word;
-    if (change.kind != ChangeKind::directory) message += " " + change.id;
+    if (!stands_alone(change.kind)) message += " " + change.id;
     return message;
 }
 
@@ -31,7 +34,7 @@ std::optional<SharedChange> parse_change(std::string_view message) {
     const auto first = message.substr(0, space);
     for (const auto& [word, kind] : words) {
         if (word != first) continue;
-        if (kind == ChangeKind::directory)
+        if (stands_alone(kind))
             return space == std::string_view::npos ? std::optional(SharedChange{kind, {}}) : std::nullopt;
         if (space == std::string_view::npos) return std::nullopt;
         const auto id = message.substr(space + 1);

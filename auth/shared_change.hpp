@@ -10,6 +10,7 @@ namespace usher::auth {
 /// mistake.
 enum class ChangeKind {
     directory,      ///< another version
+    devices,        ///< likewise
     session_begun,  ///< `id` of the session
     session_ended,
     session_proved,  ///< its second factor

@@ -2,6 +2,7 @@
 
 #include "base/secret.hpp"
 #include "base/text.hpp"
+#include "gateway/worker.hpp"
 #include "wire/http1/authorization.hpp"
 
 namespace usher::gateway {
@@ -48,6 +49,14 @@ Credential credential_of(const wire::http1::Request& request) {
     if (auto* bearer = std::get_if<wire::http1::Bearer>(&parsed)) return std::move(*bearer);
     // The API knows Bearer only (RFC 6750): a Basic password here would be an invitation to send real passwords.
     return std::monostate{};
+}
+
+std::optional<Gatekeeper::Subject> authenticate(Exchange& exchange, const wire::http1::Request& request) {
+    auto& gatekeeper = exchange.worker().services().gatekeeper;
+    auto outcome = gatekeeper.authenticate(credential_of(request), exchange.peer());
+    if (auto misused = gatekeeper.misuse_record(outcome, exchange.peer()))
+        exchange.worker().record_denial(std::move(*misused));
+    return std::move(outcome.subject);
 }
 
 asio::awaitable<std::optional<wire::http1::JsonObject>> read_form(Exchange& exchange,

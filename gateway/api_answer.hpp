@@ -29,6 +29,9 @@ wire::http1::Response success(const std::string& json, int status = 200);
 /// The bearer's token, or nothing: the API knows Bearer only.
 Credential credential_of(const wire::http1::Request& request);
 
+/// Who is signed in on this connection; a token that is shown without its device goes on record.
+std::optional<Gatekeeper::Subject> authenticate(Exchange& exchange, const wire::http1::Request& request);
+
 /// Reads a body that is one JSON object of at most 8 KiB. nullopt: it is not, which has been answered, and the
 /// connection ends.
 boost::asio::awaitable<std::optional<wire::http1::JsonObject>> read_form(Exchange& exchange,

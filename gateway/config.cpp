@@ -206,7 +206,8 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
                    {"tunnels_per_account", count(l.tunnels_per_account)},
                    {"tunnels_per_device", count(l.tunnels_per_device)},
                    {"sign_ins_per_minute", count(l.sign_ins_per_minute)},
-                   {"sign_ins_burst", count(l.sign_ins_burst)}});
+                   {"sign_ins_burst", count(l.sign_ins_burst)},
+                   {"devices_per_account", count(l.devices_per_account)}});
     };
     const auto hashing = [&](const YAML::Node& n, const std::string&) {
         r.mapping(n, "'hashing'",
@@ -224,6 +225,11 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
             r.fail(n.Mark(), "'sealing_keys' must be a list of 1 to 8 files");
         for (const auto& entry : n) c.sealing_keys.push_back(r.text(entry, k));
     };
+    const auto device_approval = [&](const YAML::Node& n, const std::string& k) {
+        const std::string found = r.text(n, k);
+        if (found != "required" && found != "none") r.fail(n.Mark(), "'device_approval' must be required or none");
+        c.device_approval = found == "required";
+    };
     r.mapping(root, "the top level",
               {{"listen", [&](auto& n, auto& k) { c.listen = r.listen(n, k); }},
                {"metrics", [&](auto& n, auto& k) { c.metrics = r.listen(n, k); }},
@@ -238,7 +244,8 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
                {"journal", journal},
                {"limits", limits},
                {"hashing", hashing},
-               {"sealing_keys", sealing_keys}});
+               {"sealing_keys", sealing_keys},
+               {"device_approval", device_approval}});
 }
 
 }  // namespace

@@ -68,9 +68,12 @@ struct Config {
         std::size_t tunnels_per_device = 1'024;
         unsigned sign_ins_per_minute = 30;  ///< that fail, by the same sources
         unsigned sign_ins_burst = 30;
+        std::size_t devices_per_account = 20;  ///< enrolled
     } limits;
 
     auth::HashCost hashing;
+
+    bool device_approval = false;  ///< a new device waits for an administrator
 
     std::vector<std::string> sealing_keys;  ///< files; the first one seals; empty: one is made in data_dir/keys
 };

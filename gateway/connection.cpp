@@ -82,6 +82,7 @@ asio::awaitable<void> Connection::run() {
         co_return;
     }
     services.metrics.handshakes_ok.Increment();
+    peer_.device_key = stream_.peer_key_sha256();
     if (stream_.protocol() == "h2") co_return co_await serve_http2();
     set_deadline(timeouts.header);
     while (co_await serve_one()) set_deadline(timeouts.keep_alive);

@@ -116,6 +116,7 @@ base::Result<void> ControlFeed::follow(base::sql::Listener& listener) {
 base::Result<void> ControlFeed::catch_up() {
     const auto from = parts_.clock.mono();
     if (auto directory = parts_.directory.refresh(); !directory) return directory.error();
+    if (auto devices = parts_.devices.refresh(); !devices) return devices.error();
     auto sessions = parts_.sessions.refresh();
     if (!sessions) return sessions.error();
     if (*sessions) parts_.enforce();
@@ -124,7 +125,7 @@ base::Result<void> ControlFeed::catch_up() {
 }
 
 base::Result<void> ControlFeed::take_in(const std::vector<std::string>& messages) {
-    bool directory = false;
+    bool directory = false, devices = false;
     std::vector<auth::SharedChange> changes;
     for (const auto& message : messages) {
         auto change = auth::parse_change(message);
@@ -132,12 +133,17 @@ base::Result<void> ControlFeed::take_in(const std::vector<std::string>& messages
         if (!change) continue;
         if (change->kind == auth::ChangeKind::directory)
             directory = true;
+        else if (change->kind == auth::ChangeKind::devices)
+            devices = true;
         else
             changes.push_back(std::move(*change));
     }
-    // A session stands on an account: of both, the account comes first.
+    // A session stands on an account and perhaps on a device: these come first.
     if (directory) {
         if (auto refreshed = parts_.directory.refresh(); !refreshed) return refreshed.error();
+    }
+    if (devices) {
+        if (auto refreshed = parts_.devices.refresh(); !refreshed) return refreshed.error();
     }
     auto changed = parts_.sessions.refresh(changes);
     if (!changed) return changed.error();

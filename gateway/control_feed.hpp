@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/sessions.hpp"
 #include "base/sql/database.hpp"
@@ -22,10 +23,12 @@ public:
     struct Parts {
         base::sql::Database& database;
         auth::Directory& directory;
+        auth::Devices& devices;
         auth::Sessions& sessions;
         const base::Clock& clock;
         ControlAge& age;
-        /// Sessions have changed: cuts what is no longer allowed. (A change of the directory calls its own listener.)
+        /// Sessions have changed: cuts what is no longer allowed. (A change of the directory or of
+        /// a device calls its own listener.)
         std::function<void()> enforce;
     };
     /// nullptr where there is nobody to follow (SQLite).

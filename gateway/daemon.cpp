@@ -33,8 +33,8 @@ base::Result<void> RunningDaemon::begin() {
     if (!dir) return dir.error();
     dir_ = std::move(*dir);
     if (auto r = open_database(dir_->path()); !r) return r;
-    if (auto r = load_certificates(dir_->path()); !r) return r;
     if (auto r = open_directory(); !r) return r;
+    if (auto r = load_certificates(dir_->path()); !r) return r;
     if (auto r = open_journal(); !r) return r;
     auto crashed = audit::close_crashed(*journal_);
     if (!crashed) return Error{crashed.error().code, "journal: " + crashed.error().message};
@@ -114,7 +114,8 @@ base::Result<void> RunningDaemon::load_certificates(const std::string& data_dir)
         if (!generated) return generated.error();
         files = std::move(*generated);
     }
-    auto context = tls::make_server_context(files);
+    // Before an upgrade has taken over there are no devices yet, and the files are looked at alone.
+    auto context = tls::make_server_context(files, devices_ ? devices_->authority().certificate() : std::string());
     if (!context) return Error{context.error().code, "'tls': " + context.error().message};
     tls_.set(std::move(*context));
     return {};
@@ -130,6 +131,7 @@ base::Result<void> RunningDaemon::open_directory() {
     sessions_ = std::move(*sessions);
     control_age_.current_at(from);
     if (auto r = open_second_factors(); !r) return r;
+    if (auto r = open_devices(); !r) return r;
     sessions_->set_listener([this](const auth::SessionPtr& session, auth::SessionEnd) {
         if (const auto before = predecessor()) before->session_ended(session->id);
     });
@@ -148,6 +150,19 @@ base::Result<void> RunningDaemon::open_second_factors() {
             "second factors are sealed with a key that is not in 'sealing_keys'; these accounts cannot "
             "sign in until it is given back, or their second factors are reset",
             {{"accounts", *lost}});
+    return {};
+}
+
+base::Result<void> RunningDaemon::open_devices() {
+    auto devices = auth::Devices::open(*database_, clock_, second_factors_->keys(),
+                                       {config_.limits.devices_per_account, config_.device_approval});
+    if (!devices) return Error{devices.error().code, "'database': " + devices.error().message};
+    devices_ = std::move(*devices);
+    // Those that are enrolled go on, so this is no reason not to start.
+    if (!devices_->authority().can_issue())
+        base::log_error(
+            "the devices' authority is sealed with a key that is not in 'sealing_keys'; no device can be enrolled "
+            "until it is given back");
     return {};
 }
 
@@ -179,20 +194,37 @@ base::Result<void> RunningDaemon::record_start(const std::string& detail) {
 
 base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     hashing_ = std::make_unique<auth::HashingWorker>(64, config_.hashing);
-    gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, clock_, control_age_);
+    gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, *devices_, clock_, control_age_);
     services_ = std::make_unique<Services>(
-        Services{config_, clock_, *directory_, *sessions_, *hashing_, throttle_, *second_factors_, *journal_,
-                 background_, metrics_, *gatekeeper_, connection_limits_, tunnel_limits_, descriptors_, tls_, phase_,
-                 [this](int fd) { return serve_control(fd); }, [this](const std::string& id) { return enforce(id); },
+        Services{config_,
+                 clock_,
+                 *directory_,
+                 *sessions_,
+                 *hashing_,
+                 throttle_,
+                 *second_factors_,
+                 *devices_,
+                 *journal_,
+                 background_,
+                 metrics_,
+                 *gatekeeper_,
+                 connection_limits_,
+                 tunnel_limits_,
+                 descriptors_,
+                 tls_,
+                 phase_,
+                 [this](int fd, const auth::SessionPtr& session) { return serve_control(fd, session); },
+                 [this](const std::string& id) { return enforce(id); },
                  [this](const std::string& id) { return count_accesses(id); }});
     if (auto r = workers_.create(*services_, std::move(listeners)); !r) return r;
     if (auto r = start_control(); !r) return r;
     if (auto r = start_metrics(); !r) return r;
     directory_->set_listener([this](const auth::Snapshot&) { enforce({}); });
+    devices_->set_listener([this] { enforce({}); });
     workers_.start();
     started_ = true;
-    control_feed_ =
-        ControlFeed::start({*database_, *directory_, *sessions_, clock_, control_age_, [this] { enforce({}); }});
+    control_feed_ = ControlFeed::start(
+        {*database_, *directory_, *devices_, *sessions_, clock_, control_age_, [this] { enforce({}); }});
     start_maintenance();
     if (const auto shortage = descriptors_.shortage(config_.limits.connections); !shortage.empty())
         base::log_warning("too few descriptors for all connections that are allowed", {{"reason", shortage}});
@@ -209,7 +241,7 @@ base::Result<void> RunningDaemon::start_control() {
         dir_->file("control.sock"),
         control::ControlDependencies{*directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_,
                                      *shipper_, clock_, [this](const std::string& id) { return count_accesses(id); },
-                                     [this] { return enforce({}); }, this, retention_.get()});
+                                     [this] { return enforce({}); }, this, retention_.get(), devices_.get()});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
     control_ = std::move(*control);
@@ -227,9 +259,9 @@ void RunningDaemon::stop_control() {
     retention_.reset();
 }
 
-base::Result<void> RunningDaemon::serve_control(int fd) {
+base::Result<void> RunningDaemon::serve_control(int fd, const auth::SessionPtr& session) {
     std::lock_guard lock(control_mutex_);
-    if (control_) return control_->serve_tunnel(fd);
+    if (control_) return control_->serve_tunnel(fd, session->device_key);
     ::close(fd);
     return Error{Errc::unavailable, "another process serves the control API"};
 }
@@ -297,6 +329,7 @@ void RunningDaemon::maintain() {
         if (auto r = departure_ ? sessions_->flush() : expire_sessions(); !r) database = r.error();
         // What another gateway, or a commit whose answer was lost, made of the directory. The listener enforces it.
         if (auto r = directory_->refresh(); !r) database = r.error();
+        if (auto r = devices_->refresh(); !r) database = r.error();
         if (whole && database) control_age_.current_at(from);
         if (clock_.mono() - counted_at >= count_interval) {
             counted_at = clock_.mono();
@@ -358,6 +391,7 @@ void RunningDaemon::halt() {
     workers_.clear();
     services_.reset();
     gatekeeper_.reset();
+    devices_.reset();
     store_.reset();
     second_factors_.reset();
     sessions_.reset();

@@ -136,10 +136,13 @@ Error RunningDaemon::resume(const Error& error) {
 
 std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::Enforce& asked) {
     for (const auto& id : asked.ended_sessions()) sessions_->end_here(id, auth::SessionEnd::revoked);
+    bool devices_known = false;
     // The change has been committed, so the database is there, or will be. An answer without it would be a lie.
     for (const auto until = clock_.mono() + directory_limit;
-         directory_->snapshot()->version() < asked.directory_version();) {
+         directory_->snapshot()->version() < asked.directory_version() || !devices_known;) {
         auto refreshed = directory_->refresh();
+        if (refreshed) refreshed = devices_->refresh();
+        devices_known = refreshed.ok();
         if (refreshed) continue;
         if (clock_.mono() < until) {
             std::this_thread::sleep_for(50ms);  // polling a database that is away
@@ -189,6 +192,8 @@ base::Result<void> RunningDaemon::take_over(std::unique_ptr<upgrade::Link>& link
         base::log_warning("'workers' changes with a restart only",
                           {{"configured", config_.workers}, {"workers", descriptors.size()}});
     if (auto r = open_directory(); !r) return r;
+    // Once more: which clients are asked for their certificates is in the database.
+    if (auto r = load_certificates(dir_->path()); !r) return r;
     if (auto r = open_journal(); !r) return r;
     auto open = journal_->take_open_accesses();
     if (auto r = record_start("took over from process " + std::to_string(older.process_id()) + ", usherd " +

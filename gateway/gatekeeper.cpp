@@ -19,6 +19,18 @@ std::string denial_detail(const auth::Decision& decision, const auth::Account& a
                                  : "a second factor is needed: usher second-factor enroll";
 }
 
+bool stands(const auth::Device* device, const auth::Session& session) {
+    return device != nullptr && device->account_id == session.account_id && auth::may_sign_in(device->state);
+}
+
+/// Why a session that is bound to a device is not served on this connection; empty when it is.
+std::string device_problem(const Gatekeeper::Subject& subject, const Peer& peer) {
+    if (!peer.device_key) return "device-key-missing";
+    if (*peer.device_key != *subject.session->device_key) return "device-key-wrong";
+    if (stands(subject.device, *subject.session)) return {};
+    return subject.device == nullptr ? "device-unknown" : "device-" + std::string(auth::to_word(subject.device->state));
+}
+
 }  // namespace
 
 bool is_control(const base::Destination& destination) {
@@ -29,19 +41,35 @@ auth::Context Gatekeeper::context(const auth::Session& session, const std::strin
     return {base::IpAddress::parse(client_ip), clock_.utc(), sessions_.second_factor_age(session)};
 }
 
-std::optional<Gatekeeper::Subject> Gatekeeper::authenticate(const Credential& credential) {
+Gatekeeper::Authentication Gatekeeper::authenticate(const Credential& credential, const Peer& peer) {
+    Authentication outcome;
     auto session = sessions_.authenticate(token_of(credential));
-    if (!session) return std::nullopt;
+    if (!session) return outcome;
     auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session->account_id);
-    if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return std::nullopt;
+    if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return outcome;
     if (const auto* basic = std::get_if<wire::http1::Basic>(&credential)) {
         // A token goes with one username; another one beside it is a mistake that must not reach the record as the
         // truth.
         const auto username = auth::canonical_username(basic->username);
-        if (!username || *username != account->username) return std::nullopt;
+        if (!username || *username != account->username) return outcome;
     }
-    return Subject{std::move(session), std::move(directory), account};
+    Subject subject{std::move(session), std::move(directory), account};
+    if (subject.session->device_key) {
+        subject.devices = devices_.snapshot();
+        subject.device = subject.devices->by_key(*subject.session->device_key);
+        outcome.reason = device_problem(subject, peer);
+    }
+    (outcome.reason.empty() ? outcome.subject : outcome.misused) = std::move(subject);
+    return outcome;
+}
+
+std::optional<AccessRecord> Gatekeeper::misuse_record(const Authentication& failed, const Peer& peer) const {
+    if (!failed.misused) return std::nullopt;
+    AccessRecord record = new_record(peer, clock_.utc());
+    set_subject(record, *failed.misused->account, *failed.misused->session);
+    deny(record, failed.reason);
+    return record;
 }
 
 std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential, const base::Destination& destination,
@@ -49,13 +77,19 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
     AccessRecord record = new_record(peer, clock_.utc());
     set_destination(record, destination);
 
-    const auto subject = authenticate(credential);
+    const auto authenticated = authenticate(credential, peer);
+    const auto& subject = authenticated.subject;
+    if (auto misused = misuse_record(authenticated, peer)) {
+        set_destination(*misused, destination);
+        return Refusal{407, "this session belongs to a device that has not proved itself here", std::move(*misused)};
+    }
     if (!subject) {
         const bool missing = std::holds_alternative<std::monostate>(credential);
         deny(record, missing ? "credential-missing" : "credential-invalid");
         return Refusal{407, "sign in first: usher login", std::move(record)};
     }
     set_subject(record, *subject->account, *subject->session);
+    set_device(record, subject->device);
 
     const bool control = is_control(destination);
     const auth::App* app = control ? nullptr : subject->directory->find_app(destination);
@@ -89,6 +123,8 @@ std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) co
     const auth::Session& session = *access.session();
     if (sessions_.expires_at(session) <= clock_.utc()) return CloseReason::SESSION_EXPIRED;
     if (session.ended.load(std::memory_order_acquire)) return CloseReason::REVOKED;
+    if (session.device_key && !stands(devices_.snapshot()->by_key(*session.device_key), session))
+        return CloseReason::REVOKED;
     const auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session.account_id);
     const auto known = context(session, access.record().client_ip());

@@ -4,6 +4,7 @@
 #include <variant>
 #include <vector>
 
+#include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/policy.hpp"
 #include "auth/sessions.hpp"
@@ -38,9 +39,9 @@ bool is_control(const base::Destination& destination);
 /// The one place where it is decided whether a connection may be. Thread-safe; memory only, no waiting.
 class Gatekeeper {
 public:
-    Gatekeeper(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock,
-               const ControlAge& control)
-        : directory_(directory), sessions_(sessions), clock_(clock), control_(control) {}
+    Gatekeeper(const auth::Directory& directory, auth::Sessions& sessions, const auth::Devices& devices,
+               const base::Clock& clock, const ControlAge& control)
+        : directory_(directory), sessions_(sessions), devices_(devices), clock_(clock), control_(control) {}
 
     /// Authenticates, finds the app and authorizes. A destination of no app and one that policy denies look the same
     /// from outside.
@@ -67,17 +68,29 @@ public:
     /// What is known of an attempt by the session from that address now.
     auth::Context context(const auth::Session& session, const std::string& client_ip) const;
 
-    /// The session and account of a credential; nullopt when either is not valid now.
+    /// The session and account of a credential, and the device that the session is bound to.
     struct Subject {
         auth::SessionPtr session;
         auth::Snapshot directory;
         const auth::Account* account;  ///< in `directory`
+        auth::DevicesNow devices{};
+        const auth::Device* device = nullptr;  ///< in `devices`; null for a session that is not bound
     };
-    std::optional<Subject> authenticate(const Credential& credential);
+    /// The subject, unless session or account is not valid now, or the session is bound to a device whose key the
+    /// connection has not proved or whose state does not allow it. `misused` is the subject of a good token that was
+    /// shown without its device, and `reason` what goes on record about that.
+    struct Authentication {
+        std::optional<Subject> subject{}, misused{};
+        std::string reason{};
+    };
+    Authentication authenticate(const Credential& credential, const Peer& peer);
+    /// The record of a token that was shown without its device; nullopt when that is not what went wrong.
+    std::optional<AccessRecord> misuse_record(const Authentication& failed, const Peer& peer) const;
 
 private:
     const auth::Directory& directory_;
     auth::Sessions& sessions_;
+    const auth::Devices& devices_;
     const base::Clock& clock_;
     const ControlAge& control_;
 };

@@ -10,10 +10,16 @@ using usher::v1::SessionRecord;
 
 namespace {
 
-/// Whether the account is signed in from there already. Then a stranger who tries passwords elsewhere does not keep its
-/// owner waiting.
+/// Whether the account is signed in from there already, or the connection is that of an enrolled device of it. Then a
+/// stranger who tries passwords elsewhere does not keep its owner waiting.
 bool is_known_here(Services& services, const Peer& peer, const Claim& claim) {
     if (claim.account == nullptr) return false;
+    if (peer.device_key) {
+        const auto devices = services.devices.snapshot();
+        const auth::Device* device = devices->by_key(*peer.device_key);
+        if (device != nullptr && device->account_id == claim.account->id && device->state == auth::DeviceState::active)
+            return true;
+    }
     constexpr std::size_t looked_at = 100;
     for (const auto& session : services.sessions.list(claim.account->id, "", looked_at))
         if (session->client_ip == peer.ip) return true;

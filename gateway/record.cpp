@@ -33,6 +33,12 @@ void set_subject(AccessRecord& record, const auth::Account& account, const auth:
     if (!(session.device == auth::DeviceClaims{})) *record.mutable_device() = to_proto(session.device);
 }
 
+void set_device(AccessRecord& record, const auth::Device* device) {
+    if (device == nullptr) return;
+    record.set_enrolled_device_id(device->id);
+    record.set_enrolled_device_name(device->name);
+}
+
 void set_destination(AccessRecord& record, const base::Destination& destination) {
     record.set_destination_host(destination.host);
     record.set_destination_port(destination.port);

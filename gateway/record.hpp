@@ -1,6 +1,7 @@
 #pragma once
 #include <google/protobuf/timestamp.pb.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,7 @@ namespace usher::gateway {
 struct Peer {
     std::string ip;
     std::uint16_t port = 0;
+    std::optional<auth::DeviceKeyHash> device_key{};  ///< that the connection has proved the possession of
 };
 
 void set_time(google::protobuf::Timestamp& into, base::UtcTime time);
@@ -24,6 +26,8 @@ base::UtcTime get_time(const google::protobuf::Timestamp& from);
 usher::v1::AccessRecord new_record(const Peer& peer, base::UtcTime now);
 /// Who asks.
 void set_subject(usher::v1::AccessRecord& record, const auth::Account& account, const auth::Session& session);
+/// The enrolled device that it came from, proved by its key; nothing where there is none.
+void set_device(usher::v1::AccessRecord& record, const auth::Device* device);
 void set_destination(usher::v1::AccessRecord& record, const base::Destination& destination);
 /// Makes it a denial for a reason whose first word is machine-readable.
 void deny(usher::v1::AccessRecord& record, std::string_view reason);

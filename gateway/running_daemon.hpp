@@ -11,6 +11,7 @@
 #include "audit/audit.hpp"
 #include "audit/retention_runner.hpp"
 #include "audit/store.hpp"
+#include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/second_factor.hpp"
 #include "base/sql/database.hpp"
@@ -70,6 +71,7 @@ private:
     base::Result<void> load_certificates(const std::string& data_dir);
     base::Result<void> open_directory();
     base::Result<void> open_second_factors();
+    base::Result<void> open_devices();
     audit::JournalOptions journal_options();
     base::Result<void> open_journal();
     base::Result<void> record_start(const std::string& detail);
@@ -78,7 +80,7 @@ private:
     /// The control API and what it stands on beside the directory.
     base::Result<void> start_control();
     void stop_control();
-    base::Result<void> serve_control(int fd);
+    base::Result<void> serve_control(int fd, const auth::SessionPtr& session);
     base::Result<void> start_metrics();
 
     // -- upgrade: the older process
@@ -158,6 +160,7 @@ private:
     std::unique_ptr<audit::RetentionRunner> retention_;
     std::unique_ptr<auth::HashingWorker> hashing_;
     std::unique_ptr<auth::SecondFactors> second_factors_;
+    std::unique_ptr<auth::Devices> devices_;
     std::unique_ptr<Gatekeeper> gatekeeper_;
     std::unique_ptr<Services> services_;
     WorkerPool workers_;

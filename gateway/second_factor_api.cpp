@@ -169,7 +169,7 @@ std::optional<SecondFactorRequest> second_factor_request(std::string_view path) 
 asio::awaitable<bool> serve_second_factor(Exchange& exchange, wire::http1::Request& request, SecondFactorRequest what,
                                           bool keep) {
     auto& services = exchange.worker().services();
-    const auto subject = services.gatekeeper.authenticate(credential_of(request));
+    const auto subject = authenticate(exchange, request);
     // The body was not read, so the connection ends.
     if (!subject) co_return co_await fail(exchange, 401, "not-signed-in", false);
     if (services.phase.load(std::memory_order_relaxed) == Phase::draining)

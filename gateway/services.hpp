@@ -6,6 +6,7 @@
 #include <string>
 
 #include "audit/journal/journal.hpp"
+#include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/password.hpp"
 #include "auth/second_factor.hpp"
@@ -55,6 +56,7 @@ struct Services {
     auth::HashingWorker& hashing;
     auth::SignInThrottle& throttle;
     auth::SecondFactors& second_factors;
+    auth::Devices& devices;
     audit::Journal& journal;
     Background& background;
     Metrics& metrics;
@@ -64,8 +66,8 @@ struct Services {
     const limits::Descriptors descriptors;
     CurrentContext& tls;
     const std::atomic<Phase>& phase;
-    /// Hands one end of a socketpair to the control API.
-    std::function<base::Result<void>(int fd)> serve_control;
+    /// Hands one end of a socketpair to the control API, for the tunnel of that session.
+    std::function<base::Result<void>(int fd, const auth::SessionPtr& session)> serve_control;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were. Blocks; never from a
     /// worker. Accesses of the session `signed_out` end as SIGNED_OUT.
     std::function<std::uint64_t(const std::string& signed_out)> enforce;

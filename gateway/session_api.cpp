@@ -4,6 +4,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "gateway/api_answer.hpp"
+#include "gateway/device_api.hpp"
 #include "gateway/second_factor_api.hpp"
 #include "gateway/sign_in.hpp"
 #include "wire/http1/authorization.hpp"
@@ -36,6 +37,7 @@ asio::awaitable<bool> sign_in(Exchange& exchange, wire::http1::Request& request,
         case 429:
             co_return co_await fail_throttled(exchange, outcome.retry_after_seconds, keep);
         case 403:
+            if (!outcome.device_refused.empty()) co_return co_await fail(exchange, 403, outcome.device_refused, keep);
             co_return co_await fail(exchange, 403, "password-change-required", keep);
         case 422: {
             Response response(422);
@@ -65,6 +67,9 @@ asio::awaitable<bool> current_session(Exchange& exchange, const Gatekeeper::Subj
     json += std::string(",\"second_factor\":") + (subject.account->second_factor ? "true" : "false");
     if (const auto proved = subject.session->second_factor_us.load(); proved != 0)
         json += ",\"second_factor_at\":" + base::json_quote(base::format_rfc3339(base::from_micros(proved)));
+    if (subject.device != nullptr)
+        json += ",\"device_id\":" + base::json_quote(subject.device->id) +
+                ",\"device_state\":" + base::json_quote(auth::to_word(subject.device->state));
     if (open) json += ",\"open_accesses\":" + std::to_string(*open);
     json += "}";
     co_return co_await answer(exchange, success(json), keep);
@@ -128,24 +133,27 @@ asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request
     const bool current = path == "/.usher/v1/sessions/current";
     const bool apps = path == "/.usher/v1/apps";
     const auto factor = second_factor_request(path);
-    if (!sessions && !current && !apps && !factor) co_return co_await fail(exchange, 404, "not-found", false);
+    const auto device = device_request(path);
+    if (!sessions && !current && !apps && !factor && !device)
+        co_return co_await fail(exchange, 404, "not-found", false);
 
     if (sessions && request.method == "POST") {
         if (phase == Phase::draining) co_return co_await fail(exchange, 503, "shutting-down", false);
         co_return co_await sign_in(exchange, request, keep);
     }
     if (factor && request.method == "POST") co_return co_await serve_second_factor(exchange, request, *factor, keep);
+    if (device && request.method == "POST") co_return co_await serve_device(exchange, request, *device, keep);
     const bool known =
         (current && (request.method == "GET" || request.method == "DELETE")) || (apps && request.method == "GET");
     if (!known) {
         Response response = failure(405, "method-not-allowed");
-        response.field("allow", sessions || factor ? "POST" : current ? "GET, DELETE" : "GET");
+        response.field("allow", sessions || factor || device ? "POST" : current ? "GET, DELETE" : "GET");
         co_return co_await answer(exchange, std::move(response), false);
     }
     if (request.content_length != 0) co_return co_await fail(exchange, 400, "unexpected-body", false);
     exchange.clear_deadline();
 
-    const auto subject = services.gatekeeper.authenticate(credential_of(request));
+    const auto subject = authenticate(exchange, request);
     if (!subject && current && request.method == "GET")
         co_return co_await answer(exchange, not_signed_in(services, request), keep);
     if (!subject) co_return co_await fail(exchange, 401, "not-signed-in", keep);

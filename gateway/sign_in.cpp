@@ -62,6 +62,16 @@ std::string refused_password(const auth::Account& account, const Claim& claim,
     return new_password->equals(claim.password->reveal()) ? "password: is the old one" : "";
 }
 
+/// Why whoever has proved to be `account` does not sign in on a connection of that key; empty when they do.
+std::string refused_device(Services& services, const auth::Account& account, const Peer& peer) {
+    if (!peer.device_key) return {};
+    const auto devices = services.devices.snapshot();
+    const auth::Device* device = devices->by_key(*peer.device_key);
+    if (device == nullptr) return "device-unknown";
+    if (device->account_id != account.id) return "device-of-another-account";
+    return auth::may_sign_in(device->state) ? "" : "device-" + std::string(auth::to_word(device->state));
+}
+
 /// Hashes and sets the new password, on record, and ends the sessions that stand on the old one. Gives the account as
 /// it is then; failed_precondition when it has changed meanwhile.
 asio::awaitable<base::Result<auth::Account>> change_password(Services& services, Peer peer, auth::Account account,
@@ -126,7 +136,14 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     auto proof = co_await prove(services, worker, peer, claim);
     if (proof.status == 200) {
         // Before the code is used up, so that it is good for the next try.
-        outcome.password_refused = refused_password(*account, claim, form.new_password);
+        outcome.device_refused = refused_device(services, *account, peer);
+        if (outcome.device_refused.empty())
+            outcome.password_refused = refused_password(*account, claim, form.new_password);
+        if (!outcome.device_refused.empty()) {
+            give_back_try(services, peer, claim, proof);
+            proof.status = 403;
+            proof.reason = outcome.device_refused.c_str();
+        }
         if (!outcome.password_refused.empty()) {
             give_back_try(services, peer, claim, proof);
             proof.status = form.new_password ? 422 : 403;
@@ -166,9 +183,8 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     // The account as it was read before its hash: when it was disabled or got another password while the old one was
     // being hashed, the session is refused.
     auto create = [&services, as_read = current, ip = peer.ip, device = form.device,
-                   second_factor = proof.second_factor.has_value()] {
-        return services.sessions.create(as_read, ip, device, second_factor);
-    };
+                   second_factor = proof.second_factor.has_value(),
+                   key = peer.device_key] { return services.sessions.create(as_read, ip, device, second_factor, key); };
     auto created = co_await services.background.run<auth::Sessions::Created>(std::move(create));
     if (!created) {
         outcome.status = created.error().code == base::Errc::failed_precondition ? 401 : 503;

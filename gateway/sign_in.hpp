@@ -25,7 +25,9 @@ inline constexpr std::size_t second_factor_bytes_max = 64;
 base::Result<SignInForm> read_sign_in_form(wire::http1::JsonObject form);
 
 struct SignInOutcome {
-    int status = 401;  ///< 201, 401, 403 (the password has to be changed), 422 (the new one is refused), 429 or 503
+    int status = 401;  ///< 201, 401, 403 (the password has to be changed, or the device may not), 422 (the new one is
+                       ///< refused), 429 or 503
+    std::string device_refused;    ///< of 403: the word for why the device that was shown may not sign in
     std::string password_refused;  ///< of 403 and 422: why, for whoever has proved who they are
     base::Secret token;
     auth::SessionPtr session;

@@ -3,6 +3,7 @@
 #include <linux/sockios.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -237,6 +238,18 @@ std::string_view TlsRecords::protocol() const noexcept {
     unsigned length = 0;
     SSL_get0_alpn_selected(ssl_, &name, &length);
     return {reinterpret_cast<const char*>(name), length};
+}
+
+std::optional<std::array<std::uint8_t, 32>> TlsRecords::peer_key_sha256() const {
+    X509* cert = SSL_get0_peer_certificate(ssl_);
+    if (cert == nullptr || SSL_get_verify_result(ssl_) != X509_V_OK) return std::nullopt;
+    unsigned char* der = nullptr;
+    const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
+    if (length <= 0) return std::nullopt;
+    std::array<std::uint8_t, 32> hash{};
+    SHA256(der, static_cast<std::size_t>(length), hash.data());
+    OPENSSL_free(der);
+    return hash;
 }
 
 std::string TlsRecords::verification_error() const {

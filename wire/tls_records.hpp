@@ -1,8 +1,10 @@
 #pragma once
 #include <openssl/ssl.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +45,9 @@ public:
 
     /// The protocol that ALPN chose; empty when the client offered none. After the handshake.
     std::string_view protocol() const noexcept;
+    /// SHA-256 of the public key (SubjectPublicKeyInfo, DER) of the certificate that the peer has shown and proved, and
+    /// the context has verified; nullopt without one. After the handshake.
+    std::optional<std::array<std::uint8_t, 32>> peer_key_sha256() const;
     /// Bytes given to encrypt() that the peer's host has not acknowledged: the wire's, without the alert that a failure
     /// to read made, less the mean overhead of this stream; 0 when detached.
     std::size_t unacknowledged() const noexcept;

@@ -56,6 +56,7 @@ public:
     std::uint64_t encrypted() const noexcept { return records_.encrypted(); }
     std::string last_error() const { return records_.last_error(); }
     std::string verification_error() const { return records_.verification_error(); }
+    std::optional<std::array<std::uint8_t, 32>> peer_key_sha256() const { return records_.peer_key_sha256(); }
     bool aborted() const noexcept { return !socket_.is_open(); }
     /// Whether the peer has reset the connection, as the kernel knows without a read. One system call.
     bool broken() noexcept;

@@ -40,7 +40,8 @@ void add_secret_options(CLI::App* command, LoginOptions& options) {
                       "As --change-password, and read it from a line of standard input, behind the other lines");
 }
 
-SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file) {
+SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file,
+                    const std::optional<DeviceIdentity>& device_identity) {
     auto gateway = parse_endpoint(options.gateway);
     if (!gateway) throw Failure{"--gateway: " + gateway.error().message, exit_usage};
     std::string ca_file;
@@ -50,7 +51,8 @@ SavedSession log_in(const LoginOptions& options, const std::string& session_file
         ca_file = std::filesystem::absolute(options.ca_file, error);
         if (error) throw Failure{"--ca: " + error.message()};
     }
-    const TlsTrust trust = must(TlsTrust::load(ca_file));
+    TlsTrust trust = must(TlsTrust::load(ca_file));
+    if (device_identity) trust.present(*device_identity);
     const std::string shown = base::escape_for_terminal(options.username, 100);
     SignInSecrets secrets;
     secrets.password = must(
@@ -71,7 +73,8 @@ SavedSession log_in(const LoginOptions& options, const std::string& session_file
     return session;
 }
 
-std::string log_out(const std::string& program, const std::string& session_file, bool forget) {
+std::string log_out(const std::string& program, const std::string& session_file, bool forget,
+                    const std::optional<DeviceIdentity>& device) {
     auto session = load_session(session_file);
     if (!session && forget) {
         must(remove_private_file(session_file));
@@ -82,6 +85,7 @@ std::string log_out(const std::string& program, const std::string& session_file,
     auto ended = [&]() -> base::Result<void> {
         auto trust = TlsTrust::load((*session)->ca_file);
         if (!trust) return std::move(trust).error();
+        if (device) trust->present(*device);
         return sign_out(*trust, **session);
     }();
     if (!ended && !forget)

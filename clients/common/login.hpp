@@ -1,7 +1,9 @@
 #pragma once
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 
+#include "clients/common/device_key.hpp"
 #include "clients/common/saved_session.hpp"
 
 namespace usher::clients {
@@ -23,10 +25,13 @@ void add_secret_options(CLI::App* command, LoginOptions& options);
 
 /// Asks for what is missing (the password always, a new one where it has to be changed), signs in and keeps the session
 /// in `session_file`. Throws Failure.
-SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file);
+/// `device`: what is shown to a gateway that asks for it.
+SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file,
+                    const std::optional<DeviceIdentity>& device = {});
 
 /// Ends the session of `session_file` at the gateway and removes the file. `forget`: removes the file even when the
 /// gateway cannot be reached. Gives the line to print.
-std::string log_out(const std::string& program, const std::string& session_file, bool forget);
+std::string log_out(const std::string& program, const std::string& session_file, bool forget,
+                    const std::optional<DeviceIdentity>& device = {});
 
 }  // namespace usher::clients

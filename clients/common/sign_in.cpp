@@ -156,6 +156,13 @@ Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std
                 "sign-in failed: the gateway does not accept this username and password" +
                     std::string(secrets.second_factor.empty() ? " (if you have a second factor, its code is needed too)"
                                                               : " with this code (a code is good once)")};
+    if (answer->head.status == 403) {
+        const auto refused = parse_json_object(answer->body);
+        const auto why = refused ? json_text(*refused, "error") : std::nullopt;
+        if (why && why->starts_with("device-"))
+            return {Errc::permission_denied,
+                    "this device may not sign in (" + base::escape_for_terminal(*why, 100) + "); ask an administrator"};
+    }
     if (answer->head.status == 403) return {Errc::failed_precondition, "your password has to be changed"};
     if (answer->head.status == 422) {
         const auto refused = parse_json_object(answer->body);

@@ -35,8 +35,9 @@ struct SignInSecrets {
 };
 
 /// Signs in. failed_precondition: all of it is right, and the password has to be changed (no session was made and the
-/// code was not used up); invalid_argument: the new password is refused, likewise; unauthenticated: name, password or
-/// code is wrong (the gateway says no more); resource_exhausted: too many tries.
+/// code was not used up); permission_denied: the device that was shown may not sign in, likewise; invalid_argument: the
+/// new password is refused, likewise; unauthenticated: name, password or code is wrong (the gateway says no more);
+/// resource_exhausted: too many tries.
 base::Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std::string_view username,
                                    const SignInSecrets& secrets, const DeviceClaims& device);
 /// Signs out. A session that the gateway no longer knows is no error.

@@ -13,6 +13,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "base/net.hpp"
 #include "base/text.hpp"
@@ -72,7 +74,33 @@ Result<base::UniqueFd> connect_to(const addrinfo& address, Deadline deadline, co
     return fd;
 }
 
+/// OpenSSL's question for a client certificate. An answer of 1 without one goes on without.
+int show_device(SSL* ssl, void* argument) {
+    const auto& identity = *static_cast<const DeviceIdentity*>(argument);
+    const X509_NAME* issuer = X509_get_issuer_name(identity.certificate.get());
+    const STACK_OF(X509_NAME)* asked = SSL_get0_peer_CA_list(ssl);
+    for (int i = 0; i < sk_X509_NAME_num(asked); ++i) {
+        if (X509_NAME_cmp(sk_X509_NAME_value(asked, i), issuer) != 0) continue;
+        return SSL_use_certificate(ssl, identity.certificate.get()) == 1 &&
+               SSL_use_PrivateKey(ssl, identity.key.get()) == 1;
+    }
+    return 1;
+}
+
 }  // namespace
+
+void TlsTrust::present(DeviceIdentity identity) {
+    // A connection that outlives this object keeps the context, and the context keeps what its callback reads.
+    struct Held {
+        static void free(void*, void* held, CRYPTO_EX_DATA*, int, long, void*) {
+            delete static_cast<DeviceIdentity*>(held);
+        }
+    };
+    static const int place = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, &Held::free);
+    auto held = std::make_unique<DeviceIdentity>(std::move(identity));
+    if (place < 0 || SSL_CTX_set_ex_data(context_.get(), place, held.get()) != 1) throw std::bad_alloc();
+    SSL_CTX_set_cert_cb(context_.get(), show_device, held.release());
+}
 
 Result<TlsTrust> TlsTrust::load(const std::string& ca_file) {
     TlsTrust trust;

@@ -10,6 +10,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "clients/common/device_key.hpp"
 #include "clients/common/endpoint.hpp"
 #include "clients/common/stop_signal.hpp"
 
@@ -23,6 +24,9 @@ class TlsTrust {
 public:
     /// `ca_file` empty: the system's store. Fails when the file cannot be read or holds no certificate.
     static base::Result<TlsTrust> load(const std::string& ca_file);
+    /// From now on connections show the device's certificate, to a gateway that asks for one of its authority by name
+    /// and to nobody else.
+    void present(DeviceIdentity identity);
     SSL_CTX* context() const noexcept { return context_.get(); }
     const std::string& ca_file() const noexcept { return ca_file_; }
 

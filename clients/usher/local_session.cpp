@@ -18,7 +18,20 @@ SavedSession current_session() {
     return std::move(*session);
 }
 
-TlsTrust trust_of(const SavedSession& session) { return must(TlsTrust::load(session.ca_file)); }
+DeviceStore device_store() { return DeviceStore(must(config_directory("usher"))); }
+
+std::optional<DeviceIdentity> device_identity() {
+    auto identity = must(device_store().load());
+    if (!identity || !identity->expired(base::SystemClock{}.utc())) return identity;
+    complain("usher", "the certificate of this device has expired; enrol it anew with: usher enroll --replace");
+    return std::nullopt;
+}
+
+TlsTrust trust_of(const SavedSession& session) {
+    auto trust = must(TlsTrust::load(session.ca_file));
+    if (auto identity = device_identity()) trust.present(std::move(*identity));
+    return trust;
+}
 
 void fail_with(const base::Error& error) {
     if (error.code == base::Errc::unauthenticated) throw Failure{error.message + "; sign in again with: usher login"};

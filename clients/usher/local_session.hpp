@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 
 #include "clients/common/saved_session.hpp"
@@ -11,6 +12,10 @@ std::string device_id_file();
 
 /// The session of this machine. Throws Failure when nobody signed in or its time is over.
 SavedSession current_session();
+DeviceStore device_store();
+/// What this device shows, where it is enrolled and its certificate is good; complains of one that has expired.
+std::optional<DeviceIdentity> device_identity();
+/// With what the device shows.
 TlsTrust trust_of(const SavedSession& session);
 
 /// Throws Failure for an error of the gateway; says how to sign in again where it wants that.

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
                          "usher forward 127.0.0.1:5432=db.corp.example:5432"}));
     agent::add_session_commands(app);
     agent::add_second_factor_commands(app);
+    agent::add_device_commands(app);
     agent::add_tunnel_commands(app);
     agent::add_up_command(app);
     add_completion_command(app, "usher");

@@ -11,6 +11,7 @@
 #include "clients/common/sign_in.hpp"
 #include "clients/common/table.hpp"
 #include "clients/usher/commands.hpp"
+#include "clients/usher/device_commands.hpp"
 #include "clients/usher/local_session.hpp"
 #include "clients/usher/status_report.hpp"
 #include "clients/usher/up/through_agent.hpp"
@@ -40,8 +41,9 @@ json::object ask(const SavedSession& session, std::string_view path) {
 
 /// Asks the gateway what it knows of the session.
 GatewayWord ask_about(const SavedSession& session) {
-    const auto trust = TlsTrust::load(session.ca_file);
+    auto trust = TlsTrust::load(session.ca_file);
     if (!trust) return {GatewayWord::Kind::unreachable, {}, trust.error().message};
+    if (auto identity = device_identity()) trust->present(std::move(*identity));
     const auto answer =
         call_gateway(*trust, session.gateway, {"GET", "/.usher/v1/sessions/current", &session.token, {}});
     if (!answer) return {GatewayWord::Kind::unreachable, {}, answer.error().message};
@@ -112,7 +114,8 @@ void add_session_commands(CLI::App& app) {
              "usher login --gateway 127.0.0.1:8443 --ca data/tls/ca.pem --username alice --password-stdin < file",
              "usher login --gateway gate.corp.example:8443 --username alice --code 287082"}));
         command->callback([options] {
-            const auto session = log_in(*options, session_file(), device_id_file());
+            const auto session = log_in(*options, session_file(), device_id_file(), device_identity());
+            renew_device(session);
             print("signed in as " + base::escape_for_terminal(session.username, 100) + " at " +
                   session.gateway.to_string() + " until " + short_time(session.expires_at) + "\n");
         });
@@ -123,7 +126,7 @@ void add_session_commands(CLI::App& app) {
         command->add_flag("--forget", *forget,
                           "Drop the session from this machine even when the gateway cannot be reached");
         command->footer(examples({"usher logout"}));
-        command->callback([forget] { print(log_out("usher", session_file(), *forget)); });
+        command->callback([forget] { print(log_out("usher", session_file(), *forget, device_identity())); });
     }
     {
         auto* command = app.add_subcommand("token", "Print the session's token, for scripts; whoever has it is you");

@@ -18,6 +18,7 @@ namespace usher::clients::control {
 void add_login_commands(CLI::App& app, const Settings& settings);
 void add_account_commands(CLI::App& app, const Settings& settings);
 void add_session_commands(CLI::App& app, const Settings& settings);
+void add_device_commands(CLI::App& app, const Settings& settings);
 void add_resource_commands(CLI::App& app, const Settings& settings);
 void add_policy_commands(CLI::App& app, const Settings& settings);
 void add_audit_commands(CLI::App& app, const Settings& settings);

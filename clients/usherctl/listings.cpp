@@ -5,6 +5,7 @@
 #include "clients/usherctl/commands.hpp"
 #include "usher/v1/account.grpc.pb.h"
 #include "usher/v1/audit.grpc.pb.h"
+#include "usher/v1/device.grpc.pb.h"
 #include "usher/v1/resource.grpc.pb.h"
 #include "usher/v1/retention.grpc.pb.h"
 #include "usher/v1/session.grpc.pb.h"
@@ -88,6 +89,17 @@ void list_sessions(const Settings& settings, const std::string& account, const s
     list_all<v1::Session>(format, 0, [&](const std::string& token, std::vector<v1::Session>& page) {
         return fetch(*channel, *stub, &v1::SessionService::Stub::ListSessions, request,
                      &v1::ListSessionsResponse::sessions, token, page);
+    });
+}
+
+void list_devices(const Settings& settings, const std::string& account, const std::string& format) {
+    const auto channel = open_channel(settings);
+    const auto stub = v1::DeviceService::NewStub(channel->channel());
+    v1::ListDevicesRequest request;
+    request.set_account(account);
+    list_all<v1::EnrolledDevice>(format, 0, [&](const std::string& token, std::vector<v1::EnrolledDevice>& page) {
+        return fetch(*channel, *stub, &v1::DeviceService::Stub::ListDevices, request, &v1::ListDevicesResponse::devices,
+                     token, page);
     });
 }
 

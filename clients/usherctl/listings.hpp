@@ -14,6 +14,7 @@ void list_policies(const Settings& settings, const std::string& format);
 void list_retention_classes(const Settings& settings, const std::string& format);
 void list_holds(const Settings& settings, const std::string& format);
 void list_sessions(const Settings& settings, const std::string& account, const std::string& format);
+void list_devices(const Settings& settings, const std::string& account, const std::string& format);
 
 struct AccessQuery {
     std::string filter;

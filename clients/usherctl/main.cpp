@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
     control::add_login_commands(app, settings);
     control::add_account_commands(app, settings);
     control::add_session_commands(app, settings);
+    control::add_device_commands(app, settings);
     control::add_resource_commands(app, settings);
     control::add_policy_commands(app, settings);
     control::add_audit_commands(app, settings);

@@ -176,6 +176,18 @@ std::vector<std::string> cells_of(const v1::ParkedRecord& parked) {
             parked.error()};
 }
 
+std::vector<Column> columns_of(const v1::EnrolledDevice&) {
+    return {{"DEVICE"}, {"USERNAME"}, {"STATE"}, {"LAST SEEN"}, {"CERTIFICATE UNTIL"}, {"NAME"}};
+}
+std::vector<std::string> cells_of(const v1::EnrolledDevice& device) {
+    return {device.device_id(),
+            device.username(),
+            base::to_lower(v1::EnrolledDevice::State::Value_Name(device.state())),
+            shown_time(device.has_last_seen_at(), device.last_seen_at()),
+            shown_time(device.has_not_after(), device.not_after()),
+            device.display_name()};
+}
+
 std::vector<Column> columns_of(const v1::AccessRecord&) {
     return {{"OPENED"},   {"EVENT"},      {"USER"},           {"APP"},     {"DESTINATION"},
             {"UP", true}, {"DOWN", true}, {"DURATION", true}, {"VERDICT"}, {"REASON"}};

@@ -6,6 +6,7 @@
 #include "usher/v1/access.pb.h"
 #include "usher/v1/account.pb.h"
 #include "usher/v1/audit.pb.h"
+#include "usher/v1/device.pb.h"
 #include "usher/v1/resource.pb.h"
 #include "usher/v1/retention.pb.h"
 #include "usher/v1/session.pb.h"
@@ -28,6 +29,8 @@ std::vector<Column> columns_of(const usher::v1::Session&);
 std::vector<std::string> cells_of(const usher::v1::Session& session);
 std::vector<Column> columns_of(const usher::v1::ParkedRecord&);
 std::vector<std::string> cells_of(const usher::v1::ParkedRecord& parked);
+std::vector<Column> columns_of(const usher::v1::EnrolledDevice&);
+std::vector<std::string> cells_of(const usher::v1::EnrolledDevice& device);
 std::vector<Column> columns_of(const usher::v1::AccessRecord&);
 std::vector<std::string> cells_of(const usher::v1::AccessRecord& record);
 

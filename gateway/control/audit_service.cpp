@@ -44,7 +44,7 @@ public:
     explicit AuditServiceImpl(const ServiceContext& context) : context_(context) {}
 
     TailReactor* Tail(Call* call, const v1::TailRequest* request) override {
-        auto caller = context_.callers.identify(call->client_metadata());
+        auto caller = context_.callers.identify(call->client_metadata(), call->peer());
         if (!caller) return new Refused(unauthenticated());
         if (!satisfies(caller->role, Need::auditor)) return new Refused(permission_denied());
         auto start = read_start(*request);

@@ -2,6 +2,7 @@
 #include <grpcpp/support/string_ref.h>
 
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -32,8 +33,8 @@ using CallMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 class CallerPolicy {
 public:
     virtual ~CallerPolicy() = default;
-    /// nullopt: nobody that is known.
-    virtual std::optional<Caller> identify(const CallMetadata& metadata) const = 0;
+    /// nullopt: nobody that is known. `peer` is the call's, as gRPC names it.
+    virtual std::optional<Caller> identify(const CallMetadata& metadata, const std::string& peer) const = 0;
     /// The same caller as of now, with its present role; nullopt when it may no longer be here at all.
     virtual std::optional<Caller> again(const Caller& caller) const = 0;
 };
@@ -41,25 +42,33 @@ public:
 /// The control socket in data_dir: whoever may open the file (mode 0600) is the administrator of this machine.
 class LocalPolicy final : public CallerPolicy {
 public:
-    std::optional<Caller> identify(const CallMetadata& metadata) const override;
+    std::optional<Caller> identify(const CallMetadata& metadata, const std::string& peer) const override;
     std::optional<Caller> again(const Caller& caller) const override;
 };
 
 /// A tunnel: each call proves itself by exactly one "authorization: Bearer TOKEN" (RFC 6750 §2.1) of a session that is
-/// valid now, of an account that is active now.
+/// valid now, of an account that is active now. A session that is bound to a device is worth something on a tunnel of
+/// the same device only.
 class TunnelPolicy final : public CallerPolicy {
 public:
     TunnelPolicy(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock)
         : directory_(directory), sessions_(sessions), clock_(clock) {}
-    std::optional<Caller> identify(const CallMetadata& metadata) const override;
+    std::optional<Caller> identify(const CallMetadata& metadata, const std::string& peer) const override;
     std::optional<Caller> again(const Caller& caller) const override;
 
+    /// The server is about to serve this descriptor: a tunnel of a session that is bound to that key, or to none.
+    void opened(int fd, const std::optional<auth::DeviceKeyHash>& device_key);
+
 private:
+    std::optional<auth::DeviceKeyHash> key_of(const std::string& peer) const;
     std::optional<Caller> of(const auth::SessionPtr& session) const;
 
     const auth::Directory& directory_;
     auth::Sessions& sessions_;
     const base::Clock& clock_;
+    mutable std::mutex mutex_;
+    /// By what gRPC calls the peer of the descriptor. Bounded by how many descriptors there are.
+    std::map<std::string, auth::DeviceKeyHash, std::less<>> keys_;
 };
 
 }  // namespace usher::gateway::control

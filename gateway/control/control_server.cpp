@@ -99,7 +99,7 @@ public:
             explicit Answer(grpc::Status status) { Finish(std::move(status)); }
             void OnDone() override { delete this; }
         };
-        if (!callers_.identify(call->client_metadata())) return new Answer(unauthenticated());
+        if (!callers_.identify(call->client_metadata(), call->peer())) return new Answer(unauthenticated());
         return new Answer({grpc::StatusCode::UNIMPLEMENTED, "there is no such method"});
     }
 
@@ -123,6 +123,7 @@ struct Served {
             services.push_back(make(context));
         }
         if (gateway.operation != nullptr) services.push_back(make_gateway_service(context));
+        if (gateway.devices != nullptr) services.push_back(make_device_service(context));
         if (gateway.retention != nullptr) services.push_back(make_retention_service(context));
     }
 
@@ -220,7 +221,7 @@ ControlServer::~ControlServer() {
     for (auto& shutdown : impl_->shutdowns) shutdown.wait();
 }
 
-Result<void> ControlServer::serve_tunnel(int fd) {
+Result<void> ControlServer::serve_tunnel(int fd, const std::optional<auth::DeviceKeyHash>& device_key) {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
         const Error error{Errc::internal, system_error("the tunnel's socket")};
@@ -232,6 +233,7 @@ Result<void> ControlServer::serve_tunnel(int fd) {
         ::close(fd);
         return {Errc::unavailable, "the gateway is stopping"};
     }
+    impl_->tunnel_policy.opened(fd, device_key);
     grpc::AddInsecureChannelFromFd(impl_->tunnels->server.get(), fd);
     return {};
 }

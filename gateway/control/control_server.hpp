@@ -6,6 +6,7 @@
 
 #include "audit/audit.hpp"
 #include "audit/retention_runner.hpp"
+#include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/hashing_worker.hpp"
 #include "auth/second_factor.hpp"
@@ -34,6 +35,8 @@ struct ControlDependencies {
     Operation* operation = nullptr;
     /// What RetentionService moves; without one there is no such service, and no classes and holds to apply.
     audit::RetentionRunner* retention = nullptr;
+    /// What DeviceService moves; without one there is no such service.
+    auth::Devices* devices = nullptr;
 };
 
 /// The gRPC services of proto/usher/v1. Two servers that share nothing but what they serve:
@@ -57,7 +60,8 @@ public:
     /// Serves one tunnel: `fd` is a connected stream socket (one end of a socketpair), taken over in every case. Calls
     /// on it are never the local administrator: each needs "authorization: Bearer TOKEN" metadata of a valid session
     /// whose account has the role. unavailable once stop() was called.
-    base::Result<void> serve_tunnel(int fd);
+    /// `device_key`: what the session that opened the tunnel is bound to, which its calls may then be bound to as well.
+    base::Result<void> serve_tunnel(int fd, const std::optional<auth::DeviceKeyHash>& device_key = {});
 
     /// Ends streams, refuses new calls, and waits for those at work, at most `deadline`. Idempotent.
     void stop(base::Microseconds deadline);

@@ -13,6 +13,7 @@ std::unique_ptr<grpc::Service> make_resource_service(const ServiceContext& conte
 std::unique_ptr<grpc::Service> make_session_service(const ServiceContext& context);
 std::unique_ptr<grpc::Service> make_audit_service(const ServiceContext& context);
 std::unique_ptr<grpc::Service> make_retention_service(const ServiceContext& context);
+std::unique_ptr<grpc::Service> make_device_service(const ServiceContext& context);   ///< needs gateway.devices
 std::unique_ptr<grpc::Service> make_gateway_service(const ServiceContext& context);  ///< needs gateway.operation
 
 }  // namespace usher::gateway::control

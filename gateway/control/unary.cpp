@@ -27,7 +27,7 @@ grpc::Status perform(const Work& work, const Caller& caller, std::string_view ac
 grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
                                 std::string resource, Work work) {
     auto* reactor = call->DefaultReactor();
-    auto caller = context.callers.identify(call->client_metadata());
+    auto caller = context.callers.identify(call->client_metadata(), call->peer());
     if (!caller) {
         reactor->Finish(unauthenticated());
         return reactor;

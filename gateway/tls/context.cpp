@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include <cerrno>
 #include <cstring>
@@ -40,9 +41,36 @@ base::Result<void> readable(const std::string& path, const char* what) {
     return {};
 }
 
+/// A device's certificate has one above it, the authority's own; more than that is a burden and no chain of ours.
+constexpr int chain_depth = 0;
+constexpr long chain_bytes_max = 8 * 1024;
+
+/// A certificate without the key usage for clients would pass OpenSSL's own check.
+int verify_device(int good, X509_STORE_CTX* store) {
+    if (good != 1 || X509_STORE_CTX_get_error_depth(store) != 0) return good;
+    if ((X509_get_extension_flags(X509_STORE_CTX_get_current_cert(store)) & EXFLAG_XKUSAGE) != 0) return good;
+    X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+    return 0;
+}
+
+bool ask_for_devices(SSL_CTX* context, const std::string& authority) {
+    const auto* at = reinterpret_cast<const unsigned char*>(authority.data());
+    const std::unique_ptr<X509, decltype(&X509_free)> cert(d2i_X509(nullptr, &at, static_cast<long>(authority.size())),
+                                                           X509_free);
+    const std::unique_ptr<X509_STORE, decltype(&X509_STORE_free)> store(X509_STORE_new(), X509_STORE_free);
+    if (!cert || !store || X509_STORE_add_cert(store.get(), cert.get()) != 1 ||
+        X509_STORE_set_flags(store.get(), X509_V_FLAG_X509_STRICT) != 1 ||
+        SSL_CTX_set1_verify_cert_store(context, store.get()) != 1 || SSL_CTX_add_client_CA(context, cert.get()) != 1)
+        return false;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, verify_device);
+    SSL_CTX_set_verify_depth(context, chain_depth);
+    SSL_CTX_set_max_cert_list(context, chain_bytes_max);
+    return true;
+}
+
 }  // namespace
 
-base::Result<ContextPtr> make_server_context(const IdentityFiles& files) {
+base::Result<ContextPtr> make_server_context(const IdentityFiles& files, const std::string& device_authority) {
     if (auto ok = readable(files.certificate, "a PEM certificate"); !ok) return ok.error();
     if (auto ok = readable(files.private_key, "a PEM private key"); !ok) return ok.error();
     ERR_clear_error();
@@ -79,6 +107,8 @@ base::Result<ContextPtr> make_server_context(const IdentityFiles& files) {
     X509* cert = SSL_CTX_get0_certificate(c);
     if (cert == nullptr || X509_cmp_current_time(X509_get0_notAfter(cert)) < 0)
         return Error{Errc::invalid_argument, files.certificate + ": has expired; put a current certificate there"};
+    if (!device_authority.empty() && !ask_for_devices(c, device_authority))
+        return Error{Errc::internal, "the devices' authority: " + reason()};
     return context;
 }
 

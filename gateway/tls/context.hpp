@@ -2,6 +2,7 @@
 #include <openssl/ssl.h>
 
 #include <memory>
+#include <string>
 
 #include "base/result.hpp"
 #include "gateway/tls/generated_identity.hpp"
@@ -14,6 +15,10 @@ using ContextPtr = std::shared_ptr<SSL_CTX>;
 /// resumption, no 0-RTT, ALPN
 /// "h2" before "http/1.1" (a client that offers only other protocols is refused). The error names the file and what is
 /// wrong with it: unreadable, no certificate, a key of another certificate, expired.
-base::Result<ContextPtr> make_server_context(const IdentityFiles& files);
+///
+/// With `device_authority` (a certificate, DER) clients are asked for a certificate of that authority alone, by its
+/// name (RFC 8446 §4.2.4), and go on without one. One that is shown must be the authority's own, for TLS clients, and
+/// good now: the handshake fails otherwise, with the alert that says why.
+base::Result<ContextPtr> make_server_context(const IdentityFiles& files, const std::string& device_authority = {});
 
 }  // namespace usher::gateway::tls

@@ -15,51 +15,26 @@
 #include <memory>
 #include <system_error>
 
-#include "base/ids.hpp"
+#include "auth/certificate_parts.hpp"
 #include "base/net.hpp"
 #include "gateway/data_dir.hpp"
 
 namespace usher::gateway::tls {
 namespace {
 
+using auth::x509::add_extension;
+using auth::x509::CertPtr;
+using auth::x509::KeyPtr;
+using auth::x509::openssl_error;
 using base::Errc;
 using base::Error;
-using KeyPtr = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
-using CertPtr = std::unique_ptr<X509, decltype(&X509_free)>;
 using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free_all)>;
 
 constexpr long day_seconds = 24 * 3600;
 
-Error openssl_error(const std::string& what) {
-    const char* reason = ERR_reason_error_string(ERR_peek_last_error());
-    ERR_clear_error();
-    return {Errc::internal, what + ": " + (reason != nullptr ? reason : "OpenSSL gave no reason")};
-}
-
-bool add_extension(X509* cert, X509* issuer, int nid, const std::string& value) {
-    X509V3_CTX context;
-    X509V3_set_ctx_nodb(&context);
-    X509V3_set_ctx(&context, issuer, cert, nullptr, nullptr, 0);
-    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str());
-    if (extension == nullptr) return false;
-    const bool added = X509_add_ext(cert, extension, -1) == 1;
-    X509_EXTENSION_free(extension);
-    return added;
-}
-
-bool set_random_serial(X509* cert) {
-    std::uint8_t bytes[16];
-    base::random_bytes(bytes);
-    bytes[0] = static_cast<std::uint8_t>((bytes[0] & 0x7f) | 0x01);  // positive and not zero (RFC 5280 §4.1.2.2)
-    BIGNUM* number = BN_bin2bn(bytes, sizeof bytes, nullptr);
-    const bool set = number != nullptr && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)) != nullptr;
-    BN_free(number);
-    return set;
-}
-
 struct Template {
     std::string common_name;
-    long days;
+    int days;
     bool authority;
     std::string alternative_names;
 };
@@ -68,19 +43,10 @@ CertPtr make_certificate(const Template& t, EVP_PKEY* key, X509* issuer, EVP_PKE
     CertPtr cert(X509_new(), X509_free);
     if (!cert) return cert;
     X509* issued_by = issuer != nullptr ? issuer : cert.get();
-    time_t start =
-        static_cast<time_t>(base::to_micros(now) / 1'000'000) - 300;  // a client's clock may be a little behind
-    auto* name = reinterpret_cast<const unsigned char*>(t.common_name.c_str());
-    X509_NAME* subject = X509_get_subject_name(cert.get());
     const bool ok =
-        X509_set_version(cert.get(), X509_VERSION_3) == 1 && set_random_serial(cert.get()) &&
-        X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>("Usher"), -1, -1,
-                                   0) == 1 &&
-        X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, name, -1, -1, 0) == 1 &&
+        auth::x509::set_subject(cert.get(), "Usher", t.common_name) && auth::x509::set_random_serial(cert.get()) &&
         X509_set_issuer_name(cert.get(), X509_get_subject_name(issued_by)) == 1 &&
-        X509_time_adj_ex(X509_getm_notBefore(cert.get()), 0, 0, &start) != nullptr &&
-        X509_time_adj_ex(X509_getm_notAfter(cert.get()), static_cast<int>(t.days), 0, &start) != nullptr &&
-        X509_set_pubkey(cert.get(), key) == 1 &&
+        auth::x509::set_validity(cert.get(), now, t.days) && X509_set_pubkey(cert.get(), key) == 1 &&
         add_extension(cert.get(), issued_by, NID_basic_constraints,
                       t.authority ? "critical,CA:TRUE,pathlen:0" : "critical,CA:FALSE") &&
         add_extension(cert.get(), issued_by, NID_key_usage,

@@ -128,6 +128,34 @@ def test_the_search_itself_finds_what_is_there(busy):
         assert "$argon2id$" in psql(busy.config["database"], "SELECT password_hash FROM usher.accounts LIMIT 1")
 
 
+def key_forms(der):
+    """How a P-256 private key begins in PKCS#8 and in SEC 1, in the spellings of a dump."""
+    return [form for form in (der, der.hex().encode(), base64.b64encode(der)[:-4]) if form]
+
+
+PKCS8 = bytes.fromhex("308187020100301306072a8648ce3d020106082a8648ce3d030107046d")
+SEC1 = bytes.fromhex("30770201010420")
+
+
+def private_keys_in(content):
+    return [f for der in (PKCS8, SEC1) for f in key_forms(der) if f in content] + [b"PRIVATE"] * (b"PRIVATE KEY" in content)
+
+
+def test_a_dump_of_the_database_holds_no_key_of_the_devices_authority(busy):
+    made = subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-outform", "DER"], check=True, capture_output=True).stdout
+    assert private_keys_in(b"x" + made) and private_keys_in(made.hex().encode())
+    if busy.config["database"] == "sqlite":
+        dump = b"".join(p.read_bytes() for p in files(busy.data_dir) if "usher.db" in p.name)
+    else:
+        dump = subprocess.run(["pg_dump", busy.config["database"]], capture_output=True, check=True).stdout
+    authority = b"Usher device CA "
+    assert authority in dump or authority.hex().encode() in dump  # its certificate is there
+    assert not private_keys_in(dump)
+    for path in files(busy.data_dir):
+        if path.suffix != ".key":  # of the gateway's own TLS certificate, and of the sealing
+            assert not private_keys_in(path.read_bytes()), path
+
+
 def test_no_personal_data_is_in_the_log_or_the_metrics(busy):
     text = (busy.log() + busy.metrics()).encode()
     for datum in (MAIL, PHONE, NAME, DEVICE, "Canary Laptop", "carol", "alice", "Finance", "elsewhere.example", *busy.secrets):

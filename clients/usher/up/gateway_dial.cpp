@@ -13,8 +13,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 
+#include "base/clock.hpp"
 #include "base/net.hpp"
 #include "base/text.hpp"
+#include "clients/common/device_key.hpp"
+#include "clients/common/private_file.hpp"
 #include "clients/common/tls_connection.hpp"
 
 namespace usher::clients::agent {
@@ -58,6 +61,12 @@ asio::awaitable<Dialled> connect_gateway(std::shared_ptr<const SavedSession> ses
     };
     auto trust = TlsTrust::load(session->ca_file);
     if (!trust) co_return DialFailure{trust.error().message, true};
+    auto directory = config_directory("usher");
+    if (!directory) co_return DialFailure{directory.error().message, true};
+    auto device = DeviceStore(*directory).load();
+    if (!device) co_return DialFailure{device.error().message, true};
+    // One that has expired would end the handshake; without it the gateway says what is wrong.
+    if (*device && !(*device)->expired(base::SystemClock{}.utc())) trust->present(std::move(**device));
 
     tcp::resolver resolver(executor);
     auto [resolve_error, found] =

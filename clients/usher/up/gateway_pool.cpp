@@ -133,8 +133,10 @@ void GatewayPool::follow(const SharedSession& session) {
     if (followed_ != nullptr && followed_->session_id == session->session_id) return;
     followed_ = session;
     backoff_.succeeded();  // what failed may have been another gateway or authority
+    // Also at the same gateway: a session that is bound to this device is served only where the connection has shown
+    // it, and this one may have been made before the device was enrolled.
     for (auto& entry : links_)
-        if (!same_gateway(*entry.made_for, *session)) entry.link->retire();
+        if (entry.made_for->session_id != session->session_id) entry.link->retire();
 }
 
 asio::awaitable<GatewayPool::Opened> GatewayPool::ask(Open open, bool tunnel) {

@@ -81,8 +81,8 @@ class Stream:
 
 
 class H2Client:
-    def __init__(self, gateway, settings=None, source="127.0.0.1"):
-        context = gateway.tls_context()
+    def __init__(self, gateway, settings=None, source="127.0.0.1", context=None):
+        context = context or gateway.tls_context()
         context.set_alpn_protocols(["h2"])
         self.sock = gateway.open_raw(context, source=source)
         assert self.sock.selected_alpn_protocol() == "h2"

@@ -18,16 +18,17 @@ TEST_CASE("what gateways tell each other reads back as it was said") {
         CHECK(parse_change(auth::to_message(change)) == change);
     }
     CHECK(parse_change(auth::to_message({ChangeKind::directory, {}})) == SharedChange{ChangeKind::directory, {}});
+    CHECK(parse_change(auth::to_message({ChangeKind::devices, {}})) == SharedChange{ChangeKind::devices, {}});
     CHECK(auth::to_message({ChangeKind::session_ended, id}) == "session-ended " + id);
 }
 
 TEST_CASE("what is nothing that a gateway says is nothing") {
     for (const auto& message :
-         {std::string(), std::string("nonsense"), std::string("directory 7"), std::string("directory "),
-          std::string("session-ended"), std::string("session-ended "), "session-ended " + id + " ",
-          "session-ended  " + id, "session-ended " + id.substr(1), "sessions-of " + id + id,
-          std::string("session-ended 01A21A1C-50D0-7C67-9051-9E2F5154FB4D"), " session-ended " + id,
-          std::string("session-ended '; DROP TABLE")})
+         {std::string(), std::string("nonsense"), std::string("directory 7"), std::string("devices 7"),
+          std::string("directory "), std::string("session-ended"), std::string("session-ended "),
+          "session-ended " + id + " ", "session-ended  " + id, "session-ended " + id.substr(1),
+          "sessions-of " + id + id, std::string("session-ended 01A21A1C-50D0-7C67-9051-9E2F5154FB4D"),
+          " session-ended " + id, std::string("session-ended '; DROP TABLE")})
         CHECK_FALSE(parse_change(message));
 }
 

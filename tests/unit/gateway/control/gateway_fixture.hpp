@@ -3,6 +3,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/security/credentials.h>
+#include <openssl/ec.h>
+#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 
 #include "audit/audit.hpp"
 #include "audit/retention_runner.hpp"
+#include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/password.hpp"
 #include "auth/sessions.hpp"
@@ -74,6 +77,7 @@ struct TestGateway {
         keys.emplace_back(std::string(32, 'k'));
         second_factors =
             std::make_unique<auth::SecondFactors>(*database, clock, must(auth::SealingKeys::of(std::move(keys))));
+        devices = must(auth::Devices::open(*database, clock, second_factors->keys(), {}));
         server = must(gateway::control::ControlServer::start(socket(), dependencies()));
     }
     ~TestGateway() {
@@ -106,7 +110,8 @@ struct TestGateway {
                     return std::uint64_t{2};
                 },
                 &operation,
-                retention.get()};
+                retention.get(),
+                devices.get()};
     }
 
     /// The local administrator's channel.
@@ -116,10 +121,10 @@ struct TestGateway {
         return grpc::CreateCustomChannel("unix:" + socket(), grpc::InsecureChannelCredentials(), arguments);
     }
     /// A channel as a CONNECT tunnel to the control app makes one.
-    std::shared_ptr<grpc::Channel> tunnel() {
+    std::shared_ptr<grpc::Channel> tunnel(const std::optional<auth::DeviceKeyHash>& device_key = {}) {
         int fds[2];
         REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
-        REQUIRE(server->serve_tunnel(fds[1]).ok());
+        REQUIRE(server->serve_tunnel(fds[1], device_key).ok());
         return grpc::CreateInsecureChannelFromFd("tunnel", fds[0]);
     }
 
@@ -131,6 +136,21 @@ struct TestGateway {
         auto hash = auth::hash_password(base::Secret(std::string_view("correct horse")), {1, 8192});
         return must(
             directory->create_account(account, *hash, [](const auth::Change&) { return base::Result<void>{}; }));
+    }
+    /// A device of the account, with a key that nobody keeps.
+    auth::Device device(const auth::Account& account) {
+        EVP_PKEY* key = EVP_EC_gen("P-256");
+        X509_REQ* request = X509_REQ_new();
+        X509_REQ_set_pubkey(request, key);
+        X509_REQ_sign(request, key, EVP_sha256());
+        unsigned char* out = nullptr;
+        const int length = i2d_X509_REQ(request, &out);
+        const std::string der(reinterpret_cast<char*>(out), static_cast<std::size_t>(length));
+        OPENSSL_free(out);
+        X509_REQ_free(request);
+        EVP_PKEY_free(key);
+        auto read = must(auth::CertificateRequest::read(der));
+        return must(devices->enroll(account.id, "laptop", read, {})).device;
     }
     struct SignedIn {
         auth::SessionPtr session;
@@ -168,6 +188,7 @@ struct TestGateway {
     std::unique_ptr<audit::RetentionRunner> retention;
     std::unique_ptr<auth::HashingWorker> hashing;
     std::unique_ptr<auth::SecondFactors> second_factors;
+    std::unique_ptr<auth::Devices> devices;
     std::atomic<int> enforced{0};
     std::unique_ptr<gateway::control::ControlServer> server;
 };

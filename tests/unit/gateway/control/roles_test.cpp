@@ -6,6 +6,7 @@
 #include "gateway_fixture.hpp"
 #include "usher/v1/account.grpc.pb.h"
 #include "usher/v1/audit.grpc.pb.h"
+#include "usher/v1/device.pb.h"
 #include "usher/v1/gateway.grpc.pb.h"
 #include "usher/v1/retention.pb.h"
 
@@ -26,11 +27,13 @@ struct ApiMethod {
 
 std::vector<ApiMethod> all_methods() {
     v1::Account accounts;  // the descriptors come with the messages
+    v1::EnrolledDevice device;
     v1::GatewayStatus gateway;
     v1::RetentionStatus retention;
     std::vector<ApiMethod> out;
-    for (const char* file : {"usher/v1/account.proto", "usher/v1/resource.proto", "usher/v1/session.proto",
-                             "usher/v1/audit.proto", "usher/v1/gateway.proto", "usher/v1/retention.proto"}) {
+    for (const char* file :
+         {"usher/v1/account.proto", "usher/v1/resource.proto", "usher/v1/session.proto", "usher/v1/audit.proto",
+          "usher/v1/device.proto", "usher/v1/gateway.proto", "usher/v1/retention.proto"}) {
         const auto* descriptor = google::protobuf::DescriptorPool::generated_pool()->FindFileByName(file);
         REQUIRE(descriptor != nullptr);
         for (int s = 0; s < descriptor->service_count(); ++s) {
@@ -148,4 +151,21 @@ TEST_CASE("the local socket has health and reflection and needs no credential") 
     // An empty request of reflection ends with its own complaint, which shows that it is there.
     CHECK(call_with(channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", {}).error_code() !=
           grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_CASE("a token that is bound to a device is worth something on a tunnel of the same device only") {
+    TestGateway gateway;
+    const auto admin = gateway.account("root", auth::Role::administrator);
+    const auto device = gateway.device(admin);
+    const auto other = gateway.device(admin);
+    auto created = TestGateway::must(gateway.sessions->create(admin, "192.0.2.7", {}, false, device.key_sha256));
+    const std::string bearer = "Bearer " + std::string(created.token.reveal());
+    const std::string list = "/usher.v1.DeviceService/ListDevices";
+    CHECK(call_with(gateway.tunnel(device.key_sha256), list, {bearer}).ok());
+    CHECK(call_with(gateway.tunnel(other.key_sha256), list, {bearer}).error_code() ==
+          grpc::StatusCode::UNAUTHENTICATED);
+    CHECK(call_with(gateway.tunnel(), list, {bearer}).error_code() == grpc::StatusCode::UNAUTHENTICATED);
+    // A session without a device is good on any tunnel, as before.
+    const auto unbound = gateway.sign_in(admin);
+    CHECK(call_with(gateway.tunnel(device.key_sha256), list, {"Bearer " + unbound.token}).ok());
 }
