@@ -60,6 +60,11 @@ DevicesMark read_devices_mark(Transaction& transaction) {
     return {rows[0].integer(0), rows[0].integer(1)};
 }
 
+void lock_devices(Transaction& transaction) {
+    transaction.execute("UPDATE device_state SET version = version WHERE id = 1");
+    must_change_one(transaction, "device_state");
+}
+
 std::int64_t next_devices_version(Transaction& transaction) {
     transaction.execute("UPDATE device_state SET version = version + 1 WHERE id = 1");
     must_change_one(transaction, "device_state");

@@ -18,7 +18,9 @@ struct DevicesMark {
     friend bool operator==(const DevicesMark&, const DevicesMark&) = default;
 };
 DevicesMark read_devices_mark(base::sql::Transaction& transaction);
-/// Locks the version's row until the transaction ends, so that changes of any gateway come one after another, and
+/// Locks the version's row until the transaction ends, and changes nothing.
+void lock_devices(base::sql::Transaction& transaction);
+/// Locks it likewise, so that changes of any gateway come one after another, and
 /// moves it one up. The other
 /// gateways hear of it at the commit.
 std::int64_t next_devices_version(base::sql::Transaction& transaction);

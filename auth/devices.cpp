@@ -132,7 +132,7 @@ Result<std::unique_ptr<Devices>> Devices::open(base::sql::Database& database, co
     devices->impl_ = std::make_unique<Impl>(database, clock, rules);
     auto read = database.transaction([&](Transaction& transaction) -> Result<void> {
         // Of two gateways that start on a new database one makes the authority, and the other one reads it.
-        rows::next_devices_version(transaction);
+        rows::lock_devices(transaction);
         auto authority = open_authority(transaction, keys, clock.utc());
         if (!authority) return std::move(authority).error();
         devices->impl_->authority = std::move(*authority);

@@ -5,6 +5,7 @@ import base64
 import json
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -13,8 +14,10 @@ from harness.factors import curl, enroll_by_administrator, sign_in
 from harness.gateway import PASSWORD
 from harness.h2_client import H2Client
 from harness.tls_client import TlsClient
-from harness.tunnel import Tunnel
+from harness.prepared import prepared  # noqa: F401
+from harness.tunnel import Tunnel, ends_within
 from harness.wait import wait_for
+from test_gateways import WITHIN, beside, pair  # noqa: F401
 
 DEVICES = "/.usher/v1/devices"
 CURRENT = "/.usher/v1/sessions/current"
@@ -351,3 +354,22 @@ def test_a_gateway_that_is_not_the_devices_own_is_shown_nothing(gateway, gateway
     login(stranger)  # it would refuse a certificate of another authority
     (session,) = stranger.ctl_json("session", "list")
     assert session["username"] == "alice"
+
+
+def test_a_device_of_one_gateway_is_known_and_cut_off_at_another(pair, tmp_path):
+    first, other = pair
+    device = enrolled(first, tmp_path)
+    # The other one has no sealing key for the authority, and needs none to recognise its devices.
+    token = wait_for(lambda: (answer := device.sign_in(other))[0] == 201 and answer[1]["token"], "the device to be known")
+    assert other.connect(first.app.address, token).status == 407
+    with device.connect(other, first.app.address, token) as tunnel:
+        assert tunnel.status == 200
+        tunnel.send(b"x")
+        assert tunnel.recv_exactly(1) == b"x"
+        started = time.monotonic()
+        first.ctl("device", "lost", device.id)
+        ends_within(tunnel, 30)
+        took = time.monotonic() - started
+    assert took < WITHIN * SCALE + 0.5, f"{took:.3f} s"  # the command itself takes a part of it
+    assert device.sign_in(other) == (403, {"error": "device-lost"})
+    assert other.wait_closed(lambda r: r["enrolled_device_id"] == device.id)["close_reason"] == "REVOKED"
