@@ -100,7 +100,7 @@ def test_nothing_is_reachable_before_a_forced_change(stored, echo):
 def test_a_code_is_not_used_up_by_a_change_that_is_refused(gateway):
     app, _ = enroll_by_administrator(gateway, "alice")
     assert set_password(gateway, "handed over by the boss", "--must-change-password").returncode == 0
-    code = app.code()
+    code = app.lasting_code()
     assert sign_in(gateway, password="handed over by the boss", code=code) == REQUIRED
     assert change(gateway, "handed over by the boss", "short", code)[0] == 422
     assert change(gateway, "handed over by the boss", NEW, code)[0] == 201
