@@ -12,16 +12,13 @@ struct Filter::Node {
     std::unique_ptr<FilterNode> tree;
 };
 
-Filter::Filter() : root_(std::make_unique<Node>()) { root_->tree = std::make_unique<FilterNode>(); }
-Filter::~Filter() = default;
-Filter::Filter(Filter&&) noexcept = default;
-Filter& Filter::operator=(Filter&&) noexcept = default;
+Filter::Filter() : root_(std::make_shared<const Node>(Node{std::make_unique<FilterNode>()})) {}
 
 base::Result<Filter> Filter::parse(std::string_view text) {
     auto tree = parse_filter(text, filter_fields());
     if (!tree) return tree.error();
     Filter filter;
-    filter.root_->tree = std::move(*tree);
+    filter.root_ = std::make_shared<const Node>(Node{std::move(*tree)});
     return filter;
 }
 
@@ -188,7 +185,7 @@ bool Filter::matches(const usher::v1::AuditEvent& event) const {
         case usher::v1::AuditEvent::kAccess:
             return matches_access(*root_->tree, event.access());
         case usher::v1::AuditEvent::kAdmin:
-            return matches_other(*root_->tree, "admin", &event.admin().actor(), nullptr);
+            return matches_other(*root_->tree, "admin", &event.admin().actor(), &event.admin().client_ip());
         case usher::v1::AuditEvent::kSession:
             return matches_other(*root_->tree, "session", &event.session().username(), &event.session().client_ip());
         default:

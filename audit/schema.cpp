@@ -147,6 +147,11 @@ std::string version_six(bool postgresql) {
     return sql + access_log_with(postgresql, accesses_names(), names);
 }
 
+/// Whose a run is that is under way, and until when it lives without a further sign.
+constexpr std::string_view version_twelve =
+    "ALTER TABLE retention_runs ADD COLUMN gateway_id TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE retention_runs ADD COLUMN lease_until BIGINT NOT NULL DEFAULT 0";
+
 }  // namespace
 
 std::span<const base::sql::Migration> store_migrations() {
@@ -165,7 +170,8 @@ std::span<const base::sql::Migration> store_migrations() {
         {102, "parked records", parked_sqlite, parked_postgresql},
         {103, "days", days_on_sqlite, days},
         {104, "questions", questions_sqlite, questions_postgresql},
-        {105, "enrolled devices", devices_sqlite, devices_postgresql}};
+        {105, "enrolled devices", devices_sqlite, devices_postgresql},
+        {112, "a lease for runs of retention", version_twelve, {}}};
     return all;
 }
 

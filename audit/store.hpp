@@ -1,11 +1,13 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "audit/filter.hpp"
+#include "audit/fleet_cursor.hpp"
 #include "audit/journal/journal.hpp"
 #include "audit/ship.hpp"
 #include "base/result.hpp"
@@ -27,6 +29,11 @@ public:
 
     /// The last sequence of `gateway` that has been ingested; 0 when there is none.
     base::Result<std::uint64_t> watermark(const base::Uuid& gateway) override;
+
+    /// Of every gateway that has shipped here, the newest fleet_gateways_max of them.
+    base::Result<Sequences> watermarks();
+    /// Whether other gateways may be on this database.
+    bool shared() const noexcept { return database_.dialect() == base::sql::Dialect::postgresql; }
 
     /// Ingests consecutive records in one transaction and moves the watermark. Records at or below the watermark are
     /// skipped, so a batch may be sent again; a batch that would leave a gap behind the watermark is
@@ -51,6 +58,13 @@ public:
     /// Brings a parked record to its place, as ingest() would have, and forgets that it was parked. not_found where
     /// there is none; an error that is_refusal() where the database still refuses it: then it stays parked.
     base::Result<void> retry_parked(const base::Uuid& gateway, std::uint64_t sequence);
+
+    /// Called before a parked record is given up, inside of the transaction; an error means that it must not be. May be
+    /// called again when the transaction runs again.
+    using OnDiscard = std::function<base::Result<void>(const Parked&)>;
+    /// Forgets a parked record for good. not_found where there is none; failed_precondition where a hold keeps it, or
+    /// where it is the CLOSED of an access of which the store has the rest.
+    base::Result<void> discard_parked(const base::Uuid& gateway, std::uint64_t sequence, const OnDiscard& record);
 
     /// Events of `gateway` with sequence > `after`, parked ones with them, in order: at most `max_records`, and as many
     /// as `max_bytes` of payloads hold, but one at least.

@@ -213,7 +213,7 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
                  descriptors_,
                  tls_,
                  phase_,
-                 [this](int fd, const auth::SessionPtr& session) { return serve_control(fd, session); },
+                 [this](int fd, control::TunnelOrigin origin) { return serve_control(fd, std::move(origin)); },
                  [this](const std::string& id) { return enforce(id); },
                  [this](const std::string& id) { return count_accesses(id); }});
     if (auto r = workers_.create(*services_, std::move(listeners)); !r) return r;
@@ -237,11 +237,16 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
 base::Result<void> RunningDaemon::start_control() {
     shipper_ = audit::Shipper::start(*journal_, *store_, clock_);
     retention_ = start_retention(*journal_, *database_, clock_, metrics_);
+    control::TailLimits tails;
+    tails.stall = config_.timeouts.tail;
+    tails.on_cut = [this] { metrics_.audit_tails_cut.Increment(); };
+    tails.on_subscribers = [this](std::size_t open) { metrics_.audit_tail_subscribers.Set(static_cast<double>(open)); };
     auto control = control::ControlServer::start(
         dir_->file("control.sock"),
         control::ControlDependencies{*directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_,
                                      *shipper_, clock_, [this](const std::string& id) { return count_accesses(id); },
-                                     [this] { return enforce({}); }, this, retention_.get(), devices_.get()});
+                                     [this] { return enforce({}); }, this, retention_.get(), devices_.get(),
+                                     std::move(tails)});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
     control_ = std::move(*control);
@@ -259,9 +264,9 @@ void RunningDaemon::stop_control() {
     retention_.reset();
 }
 
-base::Result<void> RunningDaemon::serve_control(int fd, const auth::SessionPtr& session) {
+base::Result<void> RunningDaemon::serve_control(int fd, control::TunnelOrigin origin) {
     std::lock_guard lock(control_mutex_);
-    if (control_) return control_->serve_tunnel(fd, session->device_key);
+    if (control_) return control_->serve_tunnel(fd, std::move(origin));
     ::close(fd);
     return Error{Errc::unavailable, "another process serves the control API"};
 }

@@ -80,7 +80,7 @@ private:
     /// The control API and what it stands on beside the directory.
     base::Result<void> start_control();
     void stop_control();
-    base::Result<void> serve_control(int fd, const auth::SessionPtr& session);
+    base::Result<void> serve_control(int fd, control::TunnelOrigin origin);
     base::Result<void> start_metrics();
 
     // -- upgrade: the older process

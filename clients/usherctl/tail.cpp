@@ -35,6 +35,7 @@ bool may_pass(grpc::StatusCode code) {
         case grpc::StatusCode::RESOURCE_EXHAUSTED:
         case grpc::StatusCode::INTERNAL:  // what gRPC makes of a stream that was reset
         case grpc::StatusCode::UNKNOWN:
+        case grpc::StatusCode::CANCELLED:  // by the gateway: it was not read for long
         case grpc::StatusCode::OK:
             return true;
         default:
@@ -91,6 +92,7 @@ void tail(const Settings& settings, const TailOptions& options) {
                     throw;
                 }
                 if (response.has_event()) request.set_after(response.event().cursor());
+                if (response.has_gap()) request.set_after(response.gap().cursor());
                 if (!response.heartbeat_cursor().empty()) request.set_after(response.heartbeat_cursor());
             }
             const auto status = reader->Finish();

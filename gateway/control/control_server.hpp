@@ -14,6 +14,8 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "gateway/control/operation.hpp"
+#include "gateway/control/tail_limits.hpp"
+#include "gateway/control/tunnel_origin.hpp"
 
 namespace usher::gateway::control {
 
@@ -37,6 +39,7 @@ struct ControlDependencies {
     audit::RetentionRunner* retention = nullptr;
     /// What DeviceService moves; without one there is no such service.
     auth::Devices* devices = nullptr;
+    TailLimits tails{};
 };
 
 /// The gRPC services of proto/usher/v1. Two servers that share nothing but what they serve:
@@ -60,8 +63,8 @@ public:
     /// Serves one tunnel: `fd` is a connected stream socket (one end of a socketpair), taken over in every case. Calls
     /// on it are never the local administrator: each needs "authorization: Bearer TOKEN" metadata of a valid session
     /// whose account has the role. unavailable once stop() was called.
-    /// `device_key`: what the session that opened the tunnel is bound to, which its calls may then be bound to as well.
-    base::Result<void> serve_tunnel(int fd, const std::optional<auth::DeviceKeyHash>& device_key = {});
+    /// Sessions that are bound to the tunnel's device key may call on it, and acts are on record as from its address.
+    base::Result<void> serve_tunnel(int fd, TunnelOrigin origin = {});
 
     /// Ends streams, refuses new calls, and waits for those at work, at most `deadline`. Idempotent.
     void stop(base::Microseconds deadline);

@@ -11,30 +11,36 @@
 #include <unordered_set>
 #include <vector>
 
-#include "audit/audit.hpp"
+#include "audit/fleet_reader.hpp"
 #include "gateway/control/caller.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/executor.hpp"
+#include "gateway/control/tail_limits.hpp"
 
 namespace usher::gateway::control {
 
 inline constexpr std::size_t tail_subscribers_max = 256;
 inline constexpr std::size_t tail_batch_bytes_max = 256u << 10;
 inline constexpr base::Microseconds tail_heartbeat{10'000'000};
+/// How often the store is asked how far the other gateways are, while there are subscribers.
+inline constexpr base::Microseconds tail_others{1'000'000};
 /// How often a stream's caller is looked at again, besides at each batch.
 inline constexpr base::Microseconds tail_recheck{3'000'000};
 
 /// Where a stream starts.
 struct TailStart {
-    std::optional<audit::Cursor> after;  ///< wins over `since`
-    std::optional<base::UtcTime> since;  ///< neither: from now on
+    std::optional<audit::FleetCursor> after;  ///< wins over `since`
+    std::optional<base::UtcTime> since;       ///< neither: from now on
 };
 
 class TailHub;
 
+/// Up to where the store has the events of each gateway; a new one whenever that has changed.
+using Watermarks = std::shared_ptr<const audit::Sequences>;
+
 /// One subscriber. It pulls a batch from the journal or the store, writes it one message at a time, and pulls the next
-/// one when the last was taken: a subscriber that stops reading holds its batch and nothing else. Between batches it
-/// waits in the hub.
+/// one when the last was taken: a subscriber that stops reading holds its batch and nothing else, and is cut off after
+/// a while (TailLimits). Between batches it waits in the hub.
 ///
 /// Threads: pull() on the tail executor, tick() on the hub's, the reactions on gRPC's. Lives until OnDone() and until
 /// the last task that knows it is gone.
@@ -42,13 +48,13 @@ class TailStream final : public grpc::ServerWriteReactor<usher::v1::TailResponse
                          public std::enable_shared_from_this<TailStream> {
 public:
     TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
-               audit::TailReader reader, TailStart start, bool follow);
+               audit::FleetReader reader, TailStart start, usher::v1::TailRequest request);
 
-    /// Takes the first batch; once, after TailHub::add().
+    /// Takes the first batch, once its start is on record; once, after TailHub::add().
     void begin();
-    /// Wakes the stream where there is something new, a heartbeat is due or the caller must be looked at. Returns the
-    /// position that it waits behind; nullopt when it does not wait.
-    std::optional<std::uint64_t> tick(std::uint64_t durable, base::MonoTime now);
+    /// Wakes the stream where there is something new, a heartbeat is due or the caller must be looked at, and cuts it
+    /// off where its subscriber has stalled. Returns the position that it waits behind; nullopt when it does not wait.
+    std::optional<std::uint64_t> tick(std::uint64_t durable, const Watermarks& others, base::MonoTime now);
     /// Ends the stream; the first end counts. Safe in every state and on every thread.
     void end(grpc::Status status);
 
@@ -61,19 +67,22 @@ private:
 
     void post_pull();
     void pull();
-    base::Result<void> start_reader();
+    base::Result<void> start();
     bool caller_stands() const;
     void keep_within_bytes(std::vector<usher::v1::TailResponse>& items);
     void write(std::vector<usher::v1::TailResponse> items);
+    void write_next();
+    void cut(base::MonoTime now);
 
     TailHub& hub_;
     const CallerPolicy& callers_;
     const Caller caller_;
     const TailStart start_;
-    const bool follow_;
+    const usher::v1::TailRequest request_;
 
     // Of the pulling task alone; there is never more than one.
-    audit::TailReader reader_;
+    audit::FleetReader reader_;
+    Watermarks known_;  ///< what the reader was told of the other gateways
     bool started_ = false;
 
     std::mutex mutex_;
@@ -84,13 +93,19 @@ private:
     std::uint64_t position_ = 0;
     std::optional<base::MonoTime> last_sent_;
     base::MonoTime checked_;
-    bool distrusted_ = false;  ///< its caller was found gone while a message was under way
+    base::MonoTime write_began_;
+    std::string cursor_;  ///< behind all that was given to gRPC
+    std::optional<base::MonoTime> cut_at_;
+    bool distrusted_ = false;   ///< its caller was found gone while a message was under way
+    bool recorded_ = false;     ///< its start is on record
+    std::uint64_t events_ = 0;  ///< that were given to gRPC
+    std::string why_ended_;
 };
 
 /// The subscribers of both servers. One thread wakes those that wait when the journal has grown. Thread-safe.
 class TailHub {
 public:
-    TailHub(audit::Journal& journal, const base::Clock& clock);
+    TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock, const TailLimits& limits);
     ~TailHub();
     TailHub(const TailHub&) = delete;
     TailHub& operator=(const TailHub&) = delete;
@@ -98,6 +113,9 @@ public:
     /// False past the bound of subscribers, or when stopping.
     bool add(const std::shared_ptr<TailStream>& stream);
     void remove(const std::shared_ptr<TailStream>& stream);
+    /// The stream has been cut off: it takes nobody's place any more. gRPC keeps it for as long as its connection takes
+    /// nothing, the reset neither.
+    void leave(const std::shared_ptr<TailStream>& stream);
     /// A stream has begun to wait: look at it.
     void wake();
     bool post(Executor::Task task) { return executor_.post(std::move(task)); }
@@ -106,15 +124,25 @@ public:
 
     audit::Journal& journal() const noexcept { return journal_; }
     const base::Clock& clock() const noexcept { return clock_; }
+    const TailLimits& limits() const noexcept { return limits_; }
+    /// nullptr: not known now, or there are no others.
+    Watermarks watermarks() const;
 
 private:
     void run();
+    void look_at_others(base::MonoTime now);
 
     audit::Journal& journal_;
+    audit::Store& store_;
     const base::Clock& clock_;
-    std::mutex mutex_;
+    const TailLimits& limits_;
+    mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::unordered_set<std::shared_ptr<TailStream>> streams_;
+    std::unordered_set<std::shared_ptr<TailStream>> leaving_;  ///< that were cut off
+    Watermarks watermarks_;
+    std::optional<base::MonoTime> looked_at_;  ///< of the thread
+    bool looking_ = false;
     bool wake_ = false;
     bool stopping_ = false;
     bool closed_ = false;

@@ -15,8 +15,13 @@ constexpr std::chrono::milliseconds look_interval{100};
 
 }  // namespace
 
-TailHub::TailHub(audit::Journal& journal, const base::Clock& clock)
-    : journal_(journal), clock_(clock), executor_(tail_threads, tail_subscribers_max * 2), thread_([this] { run(); }) {}
+TailHub::TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock, const TailLimits& limits)
+    : journal_(journal),
+      store_(store),
+      clock_(clock),
+      limits_(limits),
+      executor_(tail_threads, tail_subscribers_max * 2),
+      thread_([this] { run(); }) {}
 
 TailHub::~TailHub() {
     stop();
@@ -31,8 +36,10 @@ TailHub::~TailHub() {
 bool TailHub::add(const std::shared_ptr<TailStream>& stream) {
     {
         std::lock_guard lock(mutex_);
-        if (stopping_ || streams_.size() >= tail_subscribers_max) return false;
+        if (stopping_ || streams_.size() >= tail_subscribers_max || leaving_.size() >= tail_subscribers_max)
+            return false;
         streams_.insert(stream);
+        if (limits_.on_subscribers) limits_.on_subscribers(streams_.size());
     }
     changed_.notify_all();
     return true;
@@ -41,6 +48,15 @@ bool TailHub::add(const std::shared_ptr<TailStream>& stream) {
 void TailHub::remove(const std::shared_ptr<TailStream>& stream) {
     std::lock_guard lock(mutex_);
     streams_.erase(stream);
+    leaving_.erase(stream);
+    if (limits_.on_subscribers) limits_.on_subscribers(streams_.size());
+}
+
+void TailHub::leave(const std::shared_ptr<TailStream>& stream) {
+    std::lock_guard lock(mutex_);
+    if (streams_.erase(stream) == 0) return;
+    leaving_.insert(stream);
+    if (limits_.on_subscribers) limits_.on_subscribers(streams_.size());
 }
 
 void TailHub::wake() {
@@ -63,18 +79,54 @@ void TailHub::stop() {
     changed_.notify_all();
 }
 
+Watermarks TailHub::watermarks() const {
+    std::lock_guard lock(mutex_);
+    return watermarks_;
+}
+
+void TailHub::look_at_others(base::MonoTime now) {
+    if (!store_.shared() || (looked_at_ && now - *looked_at_ < tail_others)) return;
+    {
+        std::lock_guard lock(mutex_);
+        if (looking_) return;
+        looking_ = true;
+    }
+    looked_at_ = now;
+    const bool queued = executor_.post([this](bool stopped) {
+        Watermarks found;
+        // What fails is in the shipper's log too. The streams are told anew once the database is back.
+        if (!stopped)
+            if (auto read = store_.watermarks()) found = std::make_shared<const audit::Sequences>(std::move(*read));
+        {
+            std::lock_guard lock(mutex_);
+            looking_ = false;
+            if (found && watermarks_ && *found == *watermarks_) return;
+            watermarks_ = std::move(found);
+            wake_ = true;
+        }
+        changed_.notify_all();
+    });
+    if (!queued) {
+        std::lock_guard lock(mutex_);
+        looking_ = false;
+    }
+}
+
 void TailHub::run() {
     std::vector<std::shared_ptr<TailStream>> streams;
     std::unique_lock lock(mutex_);
     while (!closed_) {
         wake_ = false;
         streams.assign(streams_.begin(), streams_.end());
+        streams.insert(streams.end(), leaving_.begin(), leaving_.end());
         lock.unlock();
         std::optional<std::uint64_t> waits_behind;
         const auto durable = journal_.durable_sequence();
         const auto now = clock_.mono();
+        const auto others = watermarks();
+        if (!streams.empty()) look_at_others(now);
         for (const auto& stream : streams) {
-            const auto position = stream->tick(durable, now);
+            const auto position = stream->tick(durable, others, now);
             if (position) waits_behind = std::min(*position, waits_behind.value_or(*position));
         }
         const bool any = !streams.empty();
@@ -83,7 +135,7 @@ void TailHub::run() {
         lock.lock();
         if (closed_) break;
         if (!any) {
-            changed_.wait(lock, [this] { return closed_ || !streams_.empty(); });
+            changed_.wait(lock, [this] { return closed_ || !streams_.empty() || !leaving_.empty(); });
         } else if (waits_behind) {
             changed_.wait_for(lock, wake_interval, [this] { return closed_; });
         } else {

@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
+#include "gateway/control/read_record.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
 
@@ -10,35 +12,32 @@ namespace {
 
 using usher::v1::TailResponse;
 
-/// The sequence that an item takes the reader to; nullopt for a heartbeat.
-std::optional<std::uint64_t> sequence_of(const TailResponse& item) {
+/// Behind an item of the stream.
+const std::string& cursor_of(const TailResponse& item) {
     switch (item.item_case()) {
         case TailResponse::kEvent:
-            return item.event().sequence();
+            return item.event().cursor();
         case TailResponse::kGap:
-            return item.gap().last_missing();
+            return item.gap().cursor();
         default:
-            return std::nullopt;
+            return item.heartbeat_cursor();
     }
 }
 
 }  // namespace
 
 TailStream::TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
-                       audit::TailReader reader, TailStart start, bool follow)
+                       audit::FleetReader reader, TailStart start, usher::v1::TailRequest request)
     : hub_(hub),
       callers_(callers),
       caller_(std::move(caller)),
       start_(std::move(start)),
-      follow_(follow),
+      request_(std::move(request)),
       reader_(std::move(reader)),
       call_(call),
       checked_(hub.clock().mono()) {}
 
-void TailStream::begin() {
-    StartSendInitialMetadata();
-    post_pull();
-}
+void TailStream::begin() { post_pull(); }
 
 void TailStream::post_pull() {
     // One task a stream at most: the executor's queue has room for all of them.
@@ -54,11 +53,24 @@ void TailStream::post_pull() {
     if (!queued) end(overloaded());
 }
 
-base::Result<void> TailStream::start_reader() {
+base::Result<void> TailStream::start() {
     started_ = true;
-    if (start_.after) return reader_.start_after(*start_.after);
-    if (start_.since) return reader_.start_since(*start_.since);
-    reader_.start_now();
+    base::Result<void> started;
+    // From now on: the record of its own start is the first event that a tail of everything shows.
+    if (start_.after)
+        started = reader_.start_after(*start_.after, request_.follow());
+    else if (start_.since)
+        started = reader_.start_since(*start_.since);
+    else
+        started = reader_.start_now(request_.follow());
+    if (!started) return started;
+    if (auto ok = record_read(hub_.journal(), caller_, {"audit.tail", "events"}, request_); !ok) return ok;
+    std::lock_guard lock(mutex_);
+    recorded_ = true;
+    if (call_ == nullptr)  // OnDone() has been
+        record_tail_end(hub_.journal(), caller_, events_, why_ended_);
+    else if (state_ != State::ended)
+        StartSendInitialMetadata();
     return {};
 }
 
@@ -70,23 +82,28 @@ bool TailStream::caller_stands() const {
 void TailStream::pull() {
     if (!caller_stands()) return end(unauthenticated());
     if (!started_) {
-        if (auto ok = start_reader(); !ok) return end(to_status(ok.error(), "audit.tail"));
+        if (auto ok = start(); !ok) return end(to_status(ok.error(), "audit.tail"));
     }
-    auto batch = reader_.next();
+    if (auto others = hub_.watermarks(); others != nullptr && others != known_) {
+        reader_.know(*others);
+        std::lock_guard lock(mutex_);
+        known_ = std::move(others);
+    }
+    auto batch = reader_.next(request_.follow());
     if (!batch) return end(to_status(batch.error(), "audit.tail"));
     if (!batch->items.empty()) {
         keep_within_bytes(batch->items);
         return write(std::move(batch->items));
     }
     if (!batch->at_end) return post_pull();
-    if (!follow_) return end(grpc::Status::OK);
+    if (!request_.follow()) return end(grpc::Status::OK);
 
     const auto now = hub_.clock().mono();
     bool waits = false;
     {
         std::lock_guard lock(mutex_);
         if (state_ == State::ended) return;
-        position_ = reader_.position();
+        position_ = reader_.own_position();
         checked_ = now;
         // The first one comes at once: it tells the subscriber where it is.
         waits = last_sent_ && now - *last_sent_ < tail_heartbeat;
@@ -94,7 +111,12 @@ void TailStream::pull() {
     }
     if (waits) return hub_.wake();
     std::vector<TailResponse> heartbeat(1);
-    heartbeat[0].set_heartbeat_cursor(audit::Cursor{hub_.journal().gateway_id(), reader_.position()}.to_string());
+    heartbeat[0].set_heartbeat_cursor(reader_.position().to_string());
+    for (const auto& [gateway, sequence] : reader_.watermarks()) {
+        auto* watermark = heartbeat[0].add_watermarks();
+        watermark->set_gateway_id(gateway.to_string());
+        watermark->set_sequence(sequence);
+    }
     write(std::move(heartbeat));
 }
 
@@ -103,10 +125,9 @@ void TailStream::keep_within_bytes(std::vector<TailResponse>& items) {
     std::size_t kept = 1;
     while (kept < items.size() && (bytes += items[kept].ByteSizeLong()) <= tail_batch_bytes_max) ++kept;
     if (kept == items.size()) return;
-    const auto last = sequence_of(items[kept - 1]);
-    if (!last) return;
     // The rest is read again when it can be sent.
-    if (reader_.start_after({hub_.journal().gateway_id(), *last})) items.resize(kept);
+    reader_.unread(items, kept);
+    items.resize(kept);
 }
 
 void TailStream::write(std::vector<TailResponse> items) {
@@ -114,9 +135,17 @@ void TailStream::write(std::vector<TailResponse> items) {
     if (state_ == State::ended) return;
     state_ = State::writing;
     items_ = std::move(items);
-    next_item_ = 1;
+    next_item_ = 0;
     last_sent_ = checked_ = hub_.clock().mono();
-    StartWrite(&items_.front());
+    write_next();
+}
+
+void TailStream::write_next() {
+    const auto& item = items_[next_item_++];
+    if (item.has_event()) ++events_;
+    cursor_ = cursor_of(item);
+    write_began_ = hub_.clock().mono();
+    StartWrite(&item);
 }
 
 void TailStream::OnWriteDone(bool ok) {
@@ -126,7 +155,7 @@ void TailStream::OnWriteDone(bool ok) {
         std::lock_guard lock(mutex_);
         if (state_ == State::ended) return;
         distrusted = distrusted_;
-        if (!distrusted && next_item_ < items_.size()) return StartWrite(&items_[next_item_++]);
+        if (!distrusted && next_item_ < items_.size()) return write_next();
         items_.clear();
         items_.shrink_to_fit();
         state_ = State::pulling;
@@ -141,6 +170,7 @@ void TailStream::OnDone() {
     {
         std::lock_guard lock(mutex_);
         call_ = nullptr;
+        if (recorded_) record_tail_end(hub_.journal(), caller_, events_, why_ended_);
     }
     hub_.remove(shared_from_this());
 }
@@ -149,19 +179,36 @@ void TailStream::end(grpc::Status status) {
     std::lock_guard lock(mutex_);
     if (state_ == State::ended) return;
     state_ = State::ended;
+    why_ended_ = status.ok() ? "everything was sent" : status.error_message();
     Finish(std::move(status));
 }
 
-std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, base::MonoTime now) {
+void TailStream::cut(base::MonoTime now) {
+    cut_at_ = now;
+    state_ = State::ended;
+    why_ended_ = "the subscriber took nothing for " + base::format_duration(hub_.limits().stall);
+    call_->AddTrailingMetadata(tail_cursor_key, cursor_);
+    Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, why_ended_ + "; go on after " + cursor_});
+    hub_.leave(shared_from_this());
+    if (hub_.limits().on_cut) hub_.limits().on_cut();
+}
+
+std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, const Watermarks& others, base::MonoTime now) {
     bool pull_now = false;
     {
         std::lock_guard lock(mutex_);
         const bool check_due = now - checked_ >= tail_recheck;
         if (state_ == State::waiting) {
             const bool heartbeat_due = last_sent_ && now - *last_sent_ >= tail_heartbeat;
-            pull_now = durable > position_ || heartbeat_due || check_due;
+            const bool others_due = others != nullptr && others != known_;
+            pull_now = durable > position_ || others_due || heartbeat_due || check_due;
             if (!pull_now) return position_;
             state_ = State::pulling;
+        } else if (state_ == State::writing && now - write_began_ >= hub_.limits().stall && call_ != nullptr) {
+            cut(now);
+        } else if (cut_at_ && now - *cut_at_ >= hub_.limits().farewell) {
+            if (call_ != nullptr) call_->TryCancel();
+            cut_at_.reset();
         } else if (state_ == State::writing && check_due) {
             // A message waits for a subscriber that does not read. Where the caller is gone it gets until the next look
             // to take it; then the call is reset, and what it held with it.

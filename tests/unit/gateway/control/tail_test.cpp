@@ -46,6 +46,7 @@ TEST_CASE("a tail sends what is durable and ends, or follows, in sequence order"
 
     v1::TailRequest request;
     request.set_after(cursor);
+    request.set_filter("type = access");
     ClientCall call;
     auto reader = stub->Tail(&call, request);
     const auto events = read_events(*reader, 1000);
@@ -62,8 +63,9 @@ TEST_CASE("a tail sends what is durable and ends, or follows, in sequence order"
     append_denials(gateway, 4);
     const auto odd = read_events(*follower, 2);
     REQUIRE(odd.size() == 2);
-    CHECK(odd[0].sequence() == 602);
-    CHECK(odd[1].sequence() == 604);
+    // The records of both starts, and of the first tail's end, have sequences too.
+    CHECK(odd[0].sequence() > events.back().sequence() + 2);
+    CHECK(odd[1].sequence() > odd[0].sequence());
     follow_call.TryCancel();
     CHECK(follower->Finish().error_code() == grpc::StatusCode::CANCELLED);
 }
@@ -74,14 +76,16 @@ TEST_CASE("a tail from now on says where it is, and sends what comes after") {
     const auto stub = v1::AuditService::NewStub(gateway.local());
     v1::TailRequest request;
     request.set_follow(true);
+    request.set_filter("type = access");
     ClientCall call;
     auto reader = stub->Tail(&call, request);
     v1::TailResponse item;
     REQUIRE(reader->Read(&item));
-    CHECK(item.heartbeat_cursor() == audit::Cursor{gateway.journal->gateway_id(), 5}.to_string());
+    // The record of its own start is left out by the filter, and lies behind.
+    CHECK(item.heartbeat_cursor() == audit::Cursor{gateway.journal->gateway_id(), 6}.to_string());
     append_denials(gateway, 1);
     REQUIRE(reader->Read(&item));
-    CHECK(item.event().sequence() == 6);
+    CHECK(item.event().sequence() == 7);
 }
 
 TEST_CASE("a malformed start or filter of a tail is INVALID_ARGUMENT") {
@@ -110,19 +114,93 @@ TEST_CASE("a subscriber that stops reading holds up nobody, and reads everything
     const auto stub = v1::AuditService::NewStub(gateway.local());
     v1::TailRequest request;
     request.set_follow(true);
+    request.set_filter("type = access");
     request.set_after(audit::Cursor{gateway.journal->gateway_id(), 0}.to_string());
     ClientCall stalled_call, busy_call;
     auto stalled = stub->Tail(&stalled_call, request);
     stalled->WaitForInitialMetadata();
     auto busy = v1::AuditService::NewStub(gateway.local())->Tail(&busy_call, request);
+    busy->WaitForInitialMetadata();
     // 12 MB: far more than a batch and what flow control lets through.
     append_denials(gateway, 3000, 4000);
     CHECK(read_events(*busy, 3000).size() == 3000);
     const auto late = read_events(*stalled, 3000);
     REQUIRE(late.size() == 3000);
-    for (std::size_t i = 0; i < late.size(); ++i) REQUIRE(late[i].sequence() == i + 1);
+    // Two that are no access: the starts of both.
+    for (std::size_t i = 1; i < late.size(); ++i) REQUIRE(late[i].sequence() > late[i - 1].sequence());
+    REQUIRE(late.back().sequence() == 3002);
     busy_call.TryCancel();
     stalled_call.TryCancel();
+}
+
+namespace {
+
+/// A tail of everything whose subscriber has not read yet, and has been cut off for it.
+struct Stalled {
+    explicit Stalled(base::Microseconds farewell)
+        : gateway(limits(farewell)), stub(v1::AuditService::NewStub(gateway.local())) {
+        request.set_follow(true);
+        request.set_filter("type = access");
+        request.set_after(audit::Cursor{gateway.journal->gateway_id(), 0}.to_string());
+        reader = stub->Tail(&call, request);
+        // 12 MB: far more than a batch and what flow control lets through.
+        append_denials(gateway, 3000, 4000);
+        for (int tries = 0; cut == 0 && tries < 20'000; ++tries)
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        REQUIRE(cut == 1);
+    }
+    gateway::control::TailLimits limits(base::Microseconds farewell) {
+        gateway::control::TailLimits out;
+        out.stall = base::Microseconds{200'000};
+        out.farewell = farewell;
+        out.on_cut = [this] { ++cut; };
+        out.on_subscribers = [this](std::size_t open) { subscribers = open; };
+        return out;
+    }
+
+    std::atomic<int> cut{0};
+    std::atomic<std::size_t> subscribers{0};
+    TestGateway gateway;
+    std::unique_ptr<v1::AuditService::Stub> stub;
+    v1::TailRequest request;
+    ClientCall call;
+    std::unique_ptr<grpc::ClientReader<v1::TailResponse>> reader;
+};
+
+}  // namespace
+
+TEST_CASE("a subscriber that takes nothing is cut off with the cursor to go on from, and misses nothing") {
+    Stalled stalled(base::Microseconds{600'000'000});
+    const auto before = read_events(*stalled.reader, 3000);
+    REQUIRE_FALSE(before.empty());
+    CHECK(before.size() < 3000);
+    const auto status = stalled.reader->Finish();
+    CHECK(status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    const auto& metadata = stalled.call.GetServerTrailingMetadata();
+    const auto found = metadata.find(gateway::control::tail_cursor_key);
+    REQUIRE(found != metadata.end());
+    const std::string cursor(found->second.data(), found->second.size());
+    CHECK(cursor == before.back().cursor());
+    CHECK(test::contains(status.error_message(), "took nothing for 200ms; go on after " + cursor));
+
+    stalled.request.set_after(cursor);
+    stalled.request.set_follow(false);
+    ClientCall again;
+    auto rest = stalled.stub->Tail(&again, stalled.request);
+    const auto after = read_events(*rest, 3000);
+    CHECK(rest->Finish().ok());
+    REQUIRE(before.size() + after.size() == 3000);
+    CHECK(after.front().sequence() > before.back().sequence());
+    CHECK(stalled.gateway.acts().size() >= 3);
+}
+
+TEST_CASE("a subscriber that does not even take leave is reset, and nothing of it is left") {
+    Stalled stalled(base::Microseconds{0});
+    for (int tries = 0; stalled.subscribers > 0 && tries < 20'000; ++tries)
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    CHECK(stalled.subscribers == 0);
+    CHECK(read_events(*stalled.reader, 3000).size() < 3000);
+    CHECK_FALSE(stalled.reader->Finish().ok());
 }
 
 TEST_CASE("a tail of a tunnel ends as UNAUTHENTICATED when its session does") {
