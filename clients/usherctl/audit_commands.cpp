@@ -56,7 +56,7 @@ void add_audit_commands(CLI::App& app, const Settings& settings) {
         command->add_option("--after", options->after, "From behind an event on: its cursor");
         command->add_option("--filter", options->filter, "Only events that match");
         command->add_option("-o,--output", options->format, "Form of the answer: one line per event")
-            ->check(CLI::IsMember({"table", "json"}))
+            ->check(CLI::IsMember({"table", "json", "ocsf"}))
             ->capture_default_str();
         command->footer(examples({"usherctl audit tail --follow --since 1h",
                                   "usherctl audit tail --follow -o json --filter 'app = \"crm\"'"}));
@@ -80,8 +80,15 @@ void add_audit_commands(CLI::App& app, const Settings& settings) {
         query->oldest_first = true;
         command->add_option("--filter", query->filter, "Only accesses that match");
         command->add_option("--limit", query->limit, "At most so many; default: all");
-        command->footer(examples({"usherctl audit export --filter 'department = \"Finance\"' > records.jsonl"}));
-        command->callback([=, &settings] { list_accesses(settings, *query, "json"); });
+        auto format = std::make_shared<std::string>("json");
+        command
+            ->add_option("--format", *format,
+                         "json: the record's own fields; ocsf: Network Activity of OCSF 1.3, for a SIEM")
+            ->check(CLI::IsMember({"json", "ocsf"}))
+            ->capture_default_str();
+        command->footer(examples({"usherctl audit export --filter 'department = \"Finance\"' > records.jsonl",
+                                  "usherctl audit export --format ocsf > records.ocsf.jsonl"}));
+        command->callback([=, &settings] { list_accesses(settings, *query, *format); });
     }
     {
         auto* command = group->add_subcommand("status", "Show how far the record is on disk and in the store");

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "audit/ocsf/ocsf.hpp"
 #include "clients/common/program.hpp"
 #include "clients/common/table.hpp"
 #include "clients/usherctl/control_channel.hpp"
@@ -46,6 +47,10 @@ inline std::string yaml_of(const usher::v1::RetentionClass& retention_class) { r
 inline std::string yaml_of(const usher::v1::Hold& hold) { return to_yaml(hold); }
 inline std::string yaml_of(const google::protobuf::Message& message) { return to_yaml_document(message); }
 
+/// Only records of the audit have a form in OCSF, and only their commands offer it.
+inline std::string ocsf_of(const usher::v1::AccessRecord& access) { return audit::ocsf::to_ocsf(access) + "\n"; }
+inline std::string ocsf_of(const google::protobuf::Message& message) { return to_json_line(message); }
+
 /// Prints messages of one type as they come, page by page.
 template <class Message>
 class Listing {
@@ -60,6 +65,8 @@ public:
             print(yaml_of(message));
         else if (format_ == "csv")
             print(csv_row(message));
+        else if (format_ == "ocsf")
+            print(ocsf_of(message));
         else
             table_.add(cells_of(message));
     }

@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "audit/ocsf/ocsf.hpp"
 #include "base/text.hpp"
 #include "clients/usherctl/commands.hpp"
 #include "usher/v1/audit.grpc.pb.h"
@@ -23,7 +24,12 @@ void show(const v1::TailResponse& response, const std::string& format) {
                                  std::to_string(gap.last_missing()) + " of gateway " +
                                  base::escape_for_terminal(gap.gateway_id(), 100) + " are no longer kept");
     } else if (response.has_event()) {
-        print(format == "json" ? to_json_line(response.event()) : line_of(response.event()));
+        if (format == "json")
+            print(to_json_line(response.event()));
+        else if (format == "ocsf")
+            print(audit::ocsf::to_ocsf(response.event()) + "\n");
+        else
+            print(line_of(response.event()));
     }
 }
 

@@ -14,7 +14,7 @@ struct TailOptions {
     std::string since;  ///< a duration back from now, or RFC 3339; empty: now when following, else an hour back
     std::string after;  ///< a cursor
     std::string filter;
-    std::string format = "table";  ///< or json
+    std::string format = "table";  ///< or json, ocsf
 };
 
 /// Prints events as they come. Following, a tunnel or a gateway that goes away is reached again, from the last cursor
