@@ -82,6 +82,8 @@ asio::awaitable<void> Connection::run() {
         co_return;
     }
     services.metrics.handshakes_ok.Increment();
+    // A client with Nagle's algorithm holds its first request back until the end of its handshake is acknowledged.
+    stream_.acknowledge_now();
     peer_.device_key = stream_.peer_key_sha256();
     if (stream_.protocol() == "h2") co_return co_await serve_http2();
     set_deadline(timeouts.header);

@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from harness.build import SCALE
+from harness.build import SANITIZER, SCALE
 from harness.gateway import PASSWORD
 from harness.tunnel import ends_within
 
@@ -170,3 +170,16 @@ def test_who_is_signed_in_is_not_locked_out_by_wrong_tries_for_the_name(gateway)
     while wrong_from_elsewhere() != 429:
         pass
     gateway.sign_in("alice")
+
+
+@pytest.mark.skipif(bool(SANITIZER), reason="tells forty milliseconds from none")
+def test_a_client_with_nagles_algorithm_is_not_kept_waiting(gateway):
+    """As python's: it holds its first request back until the end of its handshake was acknowledged."""
+    times = []
+    for _ in range(10):
+        with gateway.open_raw() as sock:
+            started = time.monotonic()
+            sock.sendall(b"GET /.usher/v1/apps HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert sock.recv(65536).startswith(b"HTTP/1.1 401 ")
+            times.append(time.monotonic() - started)
+    assert min(times) < 0.03, times
