@@ -44,7 +44,7 @@ auth::Context Gatekeeper::context(const auth::Session& session, const std::strin
 Gatekeeper::Authentication Gatekeeper::authenticate(const Credential& credential, const Peer& peer) {
     Authentication outcome;
     auto session = sessions_.authenticate(token_of(credential));
-    if (!session) return outcome;
+    if (!session || cut_off_.covers(*session)) return outcome;
     auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session->account_id);
     if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return outcome;
@@ -122,7 +122,7 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
 std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) const {
     const auth::Session& session = *access.session();
     if (sessions_.expires_at(session) <= clock_.utc()) return CloseReason::SESSION_EXPIRED;
-    if (session.ended.load(std::memory_order_acquire)) return CloseReason::REVOKED;
+    if (session.ended.load(std::memory_order_acquire) || cut_off_.covers(session)) return CloseReason::REVOKED;
     if (session.device_key && !stands(devices_.snapshot()->by_key(*session.device_key), session))
         return CloseReason::REVOKED;
     const auto directory = directory_.snapshot();
