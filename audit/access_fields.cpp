@@ -136,6 +136,8 @@ const AccessField fields[] = {
     USHER_NUMBER("count", r.count()),
     USHER_TEXT("enrolled_device_id", "enrolled_device_id", r.enrolled_device_id()),
     USHER_TEXT("enrolled_device_name", "enrolled_device_name", r.enrolled_device_name()),
+    USHER_TEXT("enrolled_device_state", "enrolled_device_state", r.enrolled_device_state()),
+    USHER_TIME(second_factor_at),
 };
 
 #undef USHER_TEXT

@@ -24,6 +24,8 @@ void keep_common(AccessRecord& merged, const AccessRecord& other) {
         merged.clear_device();
         merged.clear_enrolled_device_id();
         merged.clear_enrolled_device_name();
+        merged.clear_enrolled_device_state();
+        merged.clear_second_factor_at();
     }
     if (merged.account_id() != other.account_id()) {
         merged.clear_account_id();

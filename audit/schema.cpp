@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "audit/access_fields.hpp"
@@ -11,11 +12,23 @@
 namespace usher::audit {
 namespace {
 
-/// What was added to the record behind the first version of the table.
-constexpr std::string_view later_columns[] = {"enrolled_device_id", "enrolled_device_name"};
+/// What was added to the record behind the first version of the table, and by which migration. Rising.
+constexpr std::pair<int, std::string_view> later_columns[] = {{105, "enrolled_device_id"},
+                                                              {105, "enrolled_device_name"},
+                                                              {110, "enrolled_device_state"},
+                                                              {110, "second_factor_at"}};
 
 bool is_later(std::string_view column) {
-    return std::find(std::begin(later_columns), std::end(later_columns), column) != std::end(later_columns);
+    return std::any_of(std::begin(later_columns), std::end(later_columns),
+                       [&](const auto& later) { return later.second == column; });
+}
+
+bool is_number(std::string_view column) {
+    for (const auto& field : access_fields())
+        if (field.column == column)
+            return field.filter.type == FieldType::integer || field.filter.type == FieldType::time ||
+                   field.filter.type == FieldType::boolean;
+    return false;
 }
 
 /// The columns of `accesses` are the record's fields, so that an auditor reads them with plain SQL; `payload` is the
@@ -25,9 +38,8 @@ std::string accesses_columns(bool postgresql, bool key) {
     std::string sql;
     for (const auto& field : access_fields()) {
         if (is_later(field.column)) continue;
-        const bool number = field.filter.type == FieldType::integer || field.filter.type == FieldType::time ||
-                            field.filter.type == FieldType::boolean;
-        sql += "    " + std::string(field.column) + " " + (number ? std::string("BIGINT NOT NULL") : text);
+        sql += "    " + std::string(field.column) + " " +
+               (is_number(field.column) ? std::string("BIGINT NOT NULL") : text);
         sql += key && field.column == "access_id" ? " PRIMARY KEY,\n" : ",\n";
     }
     return sql;
@@ -136,13 +148,17 @@ std::string version_three(bool postgresql) {
            ")";
 }
 
-/// What a record has learnt since: the device whose key was proved.
-std::string version_six(bool postgresql) {
-    const std::string type = postgresql ? "TEXT COLLATE \"C\" NOT NULL DEFAULT ''" : "TEXT NOT NULL DEFAULT ''";
+/// What a record has learnt by a migration, as columns of the table and of the view.
+std::string more_columns(bool postgresql, int version) {
     std::string sql, names;
-    for (const auto column : later_columns) {
-        sql += "ALTER TABLE accesses ADD COLUMN " + std::string(column) + " " + type + ";\n";
+    for (const auto& [since, column] : later_columns) {
+        if (since > version) break;
         names += ", " + std::string(column);
+        if (since < version) continue;
+        sql += "ALTER TABLE accesses ADD COLUMN " + std::string(column) + " ";
+        sql += is_number(column)
+                   ? "BIGINT NOT NULL DEFAULT 0;\n"
+                   : (postgresql ? "TEXT COLLATE \"C\" NOT NULL DEFAULT '';\n" : "TEXT NOT NULL DEFAULT '';\n");
     }
     return sql + access_log_with(postgresql, accesses_names(), names);
 }
@@ -157,15 +173,18 @@ std::span<const base::sql::Migration> store_migrations() {
     static const std::string days = days_on_postgresql(accesses_columns(true, false), accesses_names());
     static const std::string questions_sqlite = questions(false, accesses_names());
     static const std::string questions_postgresql = questions(true, accesses_names());
-    static const std::string devices_sqlite = version_six(false);
-    static const std::string devices_postgresql = version_six(true);
+    static const std::string devices_sqlite = more_columns(false, 105);
+    static const std::string devices_postgresql = more_columns(true, 105);
+    static const std::string judged_sqlite = more_columns(false, 110);
+    static const std::string judged_postgresql = more_columns(true, 110);
     static const std::vector<base::sql::Migration> all{
         {100, "audit events, accesses and the watermark", sqlite, postgresql},
         {101, "retention", version_two, {}},
         {102, "parked records", parked_sqlite, parked_postgresql},
         {103, "days", days_on_sqlite, days},
         {104, "questions", questions_sqlite, questions_postgresql},
-        {105, "enrolled devices", devices_sqlite, devices_postgresql}};
+        {105, "enrolled devices", devices_sqlite, devices_postgresql},
+        {110, "what an access was judged by", judged_sqlite, judged_postgresql}};
     return all;
 }
 

@@ -48,6 +48,8 @@ std::string rule_json(const Rule& rule) {
         out.list("networks", rule.networks, [](const auto& network) { return base::json_quote(network.to_string()); });
     if (!rule.times.empty())
         out.list("times", rule.times, [](const auto& window) { return base::json_quote(window.to_string()); });
+    if (!rule.devices.empty())
+        out.list("devices", rule.devices, [](DeviceState state) { return base::json_quote(to_word(state)); });
     if (rule.mfa_within) out.text("mfa_within", base::format_duration(*rule.mfa_within));
     return std::move(out).finish();
 }
@@ -60,6 +62,7 @@ std::string expectation_json(const Expectation& expected) {
     if (expected.context.time) out.time("at", *expected.context.time);
     if (expected.context.second_factor_age)
         out.text("second_factor_age", base::format_duration(*expected.context.second_factor_age));
+    if (expected.context.device) out.text("device", to_word(*expected.context.device));
     out.boolean("allow", expected.allow);
     return std::move(out).finish();
 }

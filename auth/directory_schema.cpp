@@ -205,6 +205,25 @@ CREATE INDEX devices_by_account ON devices (account_id);
 ALTER TABLE sessions ADD COLUMN device_key_sha256 BLOB DEFAULT NULL
 )",
          {}},
+        {10,
+         "policies ask for enrolled devices",
+         R"(CREATE TABLE policy_rule_values_10 (
+    policy TEXT NOT NULL REFERENCES policies (name) ON DELETE CASCADE,
+    effect TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    rule BIGINT NOT NULL,
+    field TEXT NOT NULL
+        CHECK (field IN ('account', 'group', 'department', 'role', 'network', 'time', 'device', 'mfa_within')),
+    position BIGINT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (policy, effect, rule, field, position)
+);
+INSERT INTO policy_rule_values_10 (policy, effect, rule, field, position, value)
+    SELECT policy, effect, rule, field, position, value FROM policy_rule_values;
+DROP TABLE policy_rule_values;
+ALTER TABLE policy_rule_values_10 RENAME TO policy_rule_values;
+ALTER TABLE policy_expectations ADD COLUMN device TEXT
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

@@ -39,6 +39,8 @@ DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account>
     for (const auto& policy : policies_) {
         has_time_windows_ = has_time_windows_ || std::any_of(policy.allow.begin(), policy.allow.end(), has_window) ||
                             std::any_of(policy.deny.begin(), policy.deny.end(), has_window);
+        asks_for_devices_ = asks_for_devices_ || std::any_of(policy.allow.begin(), policy.allow.end(),
+                                                             [](const Rule& rule) { return !rule.devices.empty(); });
         for (const auto& rule : policy.allow)
             if (rule.mfa_within && (!shortest_mfa_within_ || *rule.mfa_within < *shortest_mfa_within_))
                 shortest_mfa_within_ = rule.mfa_within;

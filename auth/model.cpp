@@ -98,7 +98,7 @@ bool DestinationPattern::matches(const base::Destination& destination) const noe
 
 bool Rule::empty() const noexcept {
     return accounts.empty() && groups.empty() && departments.empty() && roles.empty() && networks.empty() &&
-           times.empty();
+           times.empty() && devices.empty();
 }
 
 std::optional<RuleField> Rule::first_unmet(const Account& account, const Context& context) const noexcept {
@@ -114,6 +114,9 @@ std::optional<RuleField> Rule::first_unmet(const Account& account, const Context
     const auto holds_time = [&](const TimeWindow& window) { return window.contains(*context.time); };
     if (!times.empty() && (!context.time || std::none_of(times.begin(), times.end(), holds_time)))
         return RuleField::time;
+    if (!devices.empty() &&
+        (!context.device || std::find(devices.begin(), devices.end(), *context.device) == devices.end()))
+        return RuleField::device;
     if (mfa_within && (!context.second_factor_age || *context.second_factor_age >= *mfa_within))
         return RuleField::second_factor;
     return std::nullopt;

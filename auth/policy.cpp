@@ -25,12 +25,13 @@ Reason reason_of(Standing standing) noexcept {
 
 /// "group", "department and network", "account, group and time".
 std::string conditions_of(const Rule& rule) {
-    const std::array<std::pair<bool, RuleField>, 7> lists{{{!rule.accounts.empty(), RuleField::account},
+    const std::array<std::pair<bool, RuleField>, 8> lists{{{!rule.accounts.empty(), RuleField::account},
                                                            {!rule.groups.empty(), RuleField::group},
                                                            {!rule.departments.empty(), RuleField::department},
                                                            {!rule.roles.empty(), RuleField::role},
                                                            {!rule.networks.empty(), RuleField::network},
                                                            {!rule.times.empty(), RuleField::time},
+                                                           {!rule.devices.empty(), RuleField::device},
                                                            {rule.mfa_within.has_value(), RuleField::second_factor}}};
     auto left = std::count_if(lists.begin(), lists.end(), [](const auto& list) { return list.first; });
     std::string out;
@@ -62,14 +63,28 @@ std::pair<const Policy*, std::size_t> first_match(const std::vector<const Policy
     return {nullptr, 0};
 }
 
-/// The first allow rule that a second factor is all that is missing of.
-std::pair<const Policy*, std::size_t> first_for_second_factor(const std::vector<const Policy*>& policies,
-                                                              const Account& account, const Context& context) noexcept {
+/// What the rule asks of its user and nothing else is missing of; no_allow_rule when something else is. Both are
+/// compared last, so whatever else the rule asks is met.
+Reason needed_by(const Rule& rule, const Account& account, const Context& context) noexcept {
+    const auto unmet = rule.first_unmet(account, context);
+    if (unmet == RuleField::second_factor) return Reason::second_factor_needed;
+    // Who has an active device is not to be told to enrol one.
+    const bool active = std::find(rule.devices.begin(), rule.devices.end(), DeviceState::active) != rule.devices.end();
+    return unmet == RuleField::device && active ? Reason::device_needed : Reason::no_allow_rule;
+}
+
+/// Names the first allow rule that its user can do something about.
+void name_what_is_needed(const std::vector<const Policy*>& policies, const Account& account, const Context& context,
+                         Decision& decision) noexcept {
     for (const Policy* policy : policies)
-        for (std::size_t i = 0; i < policy->allow.size(); ++i)
-            // It is compared last, so whatever else the rule asks is met.
-            if (policy->allow[i].first_unmet(account, context) == RuleField::second_factor) return {policy, i};
-    return {nullptr, 0};
+        for (std::size_t i = 0; i < policy->allow.size(); ++i) {
+            const auto needed = needed_by(policy->allow[i], account, context);
+            if (needed == Reason::no_allow_rule) continue;
+            decision.reason = needed;
+            decision.policy = policy;
+            decision.rule = i;
+            return;
+        }
 }
 
 void trace(const std::vector<const Policy*>& policies, bool deny, const Account& account, const Context& context,
@@ -100,6 +115,8 @@ std::string Decision::text() const {
             return "account-expired";
         case Reason::no_allow_rule:
             return "no-allow-rule";
+        case Reason::device_needed:
+            return "device-needed " + policy->name + "/allow[" + std::to_string(rule) + "]";
         case Reason::second_factor_needed:
             return "second-factor-needed " + policy->name + "/allow[" + std::to_string(rule) + "]";
         case Reason::allow_rule:
@@ -124,12 +141,7 @@ Decision decide(const DirectorySnapshot& directory, const Account& account, cons
     const auto denied = first_match(policies, &Policy::deny, account, context);
     const auto decided = denied.first != nullptr ? denied : first_match(policies, &Policy::allow, account, context);
     if (decided.first == nullptr) {
-        if (!directory.shortest_mfa_within()) return decision;
-        const auto asks = first_for_second_factor(policies, account, context);
-        if (asks.first == nullptr) return decision;
-        decision.reason = Reason::second_factor_needed;
-        decision.policy = asks.first;
-        decision.rule = asks.second;
+        if (directory.asks_of_users()) name_what_is_needed(policies, account, context, decision);
         return decision;
     }
     decision.allowed = denied.first == nullptr;
@@ -174,6 +186,8 @@ std::string_view to_word(RuleField field) noexcept {
             return "network";
         case RuleField::time:
             return "time";
+        case RuleField::device:
+            return "device";
         case RuleField::second_factor:
             return "second-factor";
     }

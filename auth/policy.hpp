@@ -19,6 +19,7 @@ struct Decision {
         account_not_yet_valid,
         account_expired,
         no_allow_rule,
+        device_needed,         ///< an allow rule would match with an active device, and no deny rule does
         second_factor_needed,  ///< an allow rule would match with a (younger) second factor, and no deny rule does
         allow_rule,
         deny_rule,
@@ -27,7 +28,7 @@ struct Decision {
 
     bool allowed = false;
     Reason reason = Reason::no_allow_rule;
-    const Policy* policy = nullptr;  ///< the policy whose rule decided, or asks for the factor; null when none did
+    const Policy* policy = nullptr;  ///< the policy whose rule decided, or asks for more; null when none did
     std::size_t rule = 0;            ///< index in policy->allow or policy->deny
     Role role = Role::employee;      ///< of Reason::role
     std::uint64_t policy_version = 0;
@@ -35,8 +36,8 @@ struct Decision {
     std::string_view policy_name() const noexcept { return policy != nullptr ? std::string_view(policy->name) : ""; }
     /// As it goes on record; the first word is for programs, then the rule and its conditions, all of which were met:
     /// "allow-rule finance-uses-crm/allow[0] by department and network", "deny-rule p/deny[1] by group",
-    /// "no-allow-rule", "second-factor-needed p/allow[0]", "account-disabled", "account-not-yet-valid",
-    /// "account-expired", "role administrator".
+    /// "no-allow-rule", "device-needed p/allow[0]", "second-factor-needed p/allow[0]", "account-disabled",
+    /// "account-not-yet-valid", "account-expired", "role administrator".
     std::string text() const;
 };
 
@@ -61,7 +62,7 @@ struct RuleTrace {
 std::vector<RuleTrace> explain(const DirectorySnapshot& directory, const Account& account, const App& app,
                                const Context& context);
 
-/// "account", "group", "department", "role", "network", "time", "second-factor".
+/// "account", "group", "department", "role", "network", "time", "device", "second-factor".
 std::string_view to_word(RuleField field) noexcept;
 
 /// Whether decisions may come out otherwise at `to` than at `from` although nothing was changed: a time window or an

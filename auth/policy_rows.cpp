@@ -35,6 +35,10 @@ bool add_value(Rule& rule, const std::string& policy, const std::string& field, 
         const auto window = TimeWindow::parse(value);
         return window && window->to_string() == value && (append(rule.times, *window), true);
     }
+    if (field == "device") {
+        const auto state = device_state_from_word(value);
+        return state && (append(rule.devices, *state), true);
+    }
     return false;
 }
 
@@ -57,6 +61,7 @@ void insert_rules(Transaction& transaction, const Policy& policy, const std::str
         insert("role", rules[i].roles, [](Role role) { return std::string(to_word(role)); });
         insert("network", rules[i].networks, [](const base::Cidr& network) { return network.to_string(); });
         insert("time", rules[i].times, [](const TimeWindow& window) { return window.to_string(); });
+        insert("device", rules[i].devices, [](DeviceState state) { return std::string(to_word(state)); });
         const std::vector<base::Microseconds> ages(rules[i].mfa_within ? 1 : 0, rules[i].mfa_within.value_or(0s));
         insert("mfa_within", ages, base::format_duration);
     }
@@ -68,12 +73,14 @@ void insert_expectations(Transaction& transaction, const Policy& policy) {
         const auto& address = expected.context.client_address;
         const auto& time = expected.context.time;
         const auto& age = expected.context.second_factor_age;
+        const auto& device = expected.context.device;
         transaction.execute(
-            "INSERT INTO policy_expectations (policy, position, account, app, client_ip, at, allow, second_factor_age) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO policy_expectations (policy, position, account, app, client_ip, at, allow, second_factor_age, "
+            "device) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             {policy.name, static_cast<std::int64_t>(i), expected.account, expected.app,
              address ? Value(address->to_string()) : Value(), time ? Value(base::to_micros(*time)) : Value(),
-             std::int64_t{expected.allow}, age ? Value(age->count()) : Value()});
+             std::int64_t{expected.allow}, age ? Value(age->count()) : Value(),
+             device ? Value(std::string(to_word(*device))) : Value()});
     }
 }
 
@@ -86,6 +93,10 @@ Expectation read_expectation(const base::sql::Row& row) {
     }
     if (const auto time = row.maybe_integer(5)) expected.context.time = base::from_micros(*time);
     if (const auto age = row.maybe_integer(7)) expected.context.second_factor_age = base::Microseconds{*age};
+    if (const auto device = row.maybe_text(8)) {
+        expected.context.device = device_state_from_word(*device);
+        if (!expected.context.device) corrupt("policies", row.text(0), "expects something of an unknown device state");
+    }
     return expected;
 }
 
@@ -126,7 +137,7 @@ std::vector<Policy> read_policies(Transaction& transaction) {
             corrupt("policies", policy.name, "has a rule about something unknown");
     }
     for (const auto& row :
-         transaction.execute("SELECT policy, position, account, app, client_ip, at, allow, second_factor_age "
+         transaction.execute("SELECT policy, position, account, app, client_ip, at, allow, second_factor_age, device "
                              "FROM policy_expectations "
                              "ORDER BY policy, position")) {
         auto& policy = policy_of("policy_expectations", row.text(0));

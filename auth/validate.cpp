@@ -90,7 +90,8 @@ Result<void> check_allow_address(std::string_view field, const base::Cidr& block
 
 Result<void> canonicalize_rule(const std::string& field, Rule& rule) {
     if (rule.empty())
-        return invalid(field, "is empty; a rule names accounts, groups, departments, roles, networks or times");
+        return invalid(field,
+                       "is empty; a rule names accounts, groups, departments, roles, networks, times or devices");
     for (std::size_t n = 0; n < rule.accounts.size(); ++n) {
         auto canonical = canonical_username(rule.accounts[n]);
         if (!canonical) {
@@ -108,6 +109,10 @@ Result<void> canonicalize_rule(const std::string& field, Rule& rule) {
         if (role_from_word(to_word(rule.roles[n])) != rule.roles[n])
             return invalid(indexed(field + ".roles", n), "is none that exists");
     }
+    for (std::size_t n = 0; n < rule.devices.size(); ++n) {
+        if (!may_sign_in(rule.devices[n]))
+            return invalid(indexed(field + ".devices", n), "is neither active nor pending; others are never let in");
+    }
     if (rule.mfa_within && (*rule.mfa_within < mfa_within_min || *rule.mfa_within > mfa_within_max))
         return invalid(field + ".mfa_within", "must be from 1s to 366d");
     for (std::size_t n = 0; n < rule.networks.size(); ++n) {
@@ -123,7 +128,7 @@ Result<void> canonicalize_rules(std::string_view list, std::vector<Rule>& rules,
     for (std::size_t i = 0; i < rules.size(); ++i) {
         auto& rule = rules[i];
         values += rule.accounts.size() + rule.groups.size() + rule.departments.size() + rule.roles.size() +
-                  rule.networks.size() + rule.times.size();
+                  rule.networks.size() + rule.times.size() + rule.devices.size();
         if (auto ok = canonicalize_rule(indexed(list, i), rule); !ok) return ok;
         // It would deny whoever has proved more.
         if (rule.mfa_within && list == "deny")
@@ -148,6 +153,8 @@ Result<void> canonicalize_expectations(std::vector<Expectation>& list) {
         const auto& age = list[i].context.second_factor_age;
         if (age && (*age < base::Microseconds{0} || *age > mfa_within_max))
             return invalid(field + ".second_factor_age", "must be from 0s to 366d");
+        if (list[i].context.device && !may_sign_in(*list[i].context.device))
+            return invalid(field + ".device", "is neither active nor pending");
     }
     return {};
 }

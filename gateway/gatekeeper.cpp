@@ -11,12 +11,16 @@ std::string_view token_of(const Credential& credential) {
     return {};
 }
 
-/// What a denied client is told. That a second factor is missing is said only where policy allows with one, so an app
-/// that is denied and one that does not exist stay the same.
-std::string denial_detail(const auth::Decision& decision, const auth::Account& account) {
-    if (decision.reason != auth::Decision::Reason::second_factor_needed) return "no policy allows this destination";
-    return account.second_factor ? "a fresh second factor is needed: usher second-factor verify"
-                                 : "a second factor is needed: usher second-factor enroll";
+/// What a denied client is told. That a device or a second factor is missing is said only where policy allows with one,
+/// so an app that is denied and one that does not exist stay the same.
+std::string denial_detail(const auth::Decision& decision, const Gatekeeper::Subject& subject) {
+    using Reason = auth::Decision::Reason;
+    if (decision.reason == Reason::device_needed)
+        return subject.device == nullptr ? "an enrolled device is needed: usher enroll, then usher login"
+                                         : "this device waits for an administrator's approval";
+    if (decision.reason != Reason::second_factor_needed) return "no policy allows this destination";
+    return subject.account->second_factor ? "a fresh second factor is needed: usher second-factor verify"
+                                          : "a second factor is needed: usher second-factor enroll";
 }
 
 bool stands(const auth::Device* device, const auth::Session& session) {
@@ -37,8 +41,10 @@ bool is_control(const base::Destination& destination) {
     return destination.host == auth::control_app_host && destination.port == 443;
 }
 
-auth::Context Gatekeeper::context(const auth::Session& session, const std::string& client_ip) const {
-    return {base::IpAddress::parse(client_ip), clock_.utc(), sessions_.second_factor_age(session)};
+auth::Context Gatekeeper::context(const auth::Session& session, const std::string& client_ip,
+                                  const auth::Device* device, base::UtcTime now) const {
+    return {base::IpAddress::parse(client_ip), now, sessions_.second_factor_age(session),
+            device != nullptr ? std::optional(device->state) : std::nullopt};
 }
 
 Gatekeeper::Authentication Gatekeeper::authenticate(const Credential& credential, const Peer& peer) {
@@ -74,7 +80,8 @@ std::optional<AccessRecord> Gatekeeper::misuse_record(const Authentication& fail
 
 std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential, const base::Destination& destination,
                                                    const Peer& peer) {
-    AccessRecord record = new_record(peer, clock_.utc());
+    const auto now = clock_.utc();
+    AccessRecord record = new_record(peer, now);
     set_destination(record, destination);
 
     const auto authenticated = authenticate(credential, peer);
@@ -89,7 +96,9 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
         return Refusal{407, "sign in first: usher login", std::move(record)};
     }
     set_subject(record, *subject->account, *subject->session);
+    const auto known = context(*subject->session, peer.ip, subject->device, now);
     set_device(record, subject->device);
+    set_second_factor(record, known);
 
     const bool control = is_control(destination);
     const auth::App* app = control ? nullptr : subject->directory->find_app(destination);
@@ -98,7 +107,6 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
         deny(record, "no-app");
         return Refusal{403, "no policy allows this destination", std::move(record)};
     }
-    const auto known = context(*subject->session, peer.ip);
     const auth::Decision decision = control ? auth::decide_control(*subject->directory, *subject->account, known)
                                             : auth::decide(*subject->directory, *subject->account, *app, known);
     record.set_app(control ? std::string(auth::control_app_name) : app->name);
@@ -106,7 +114,7 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
     record.set_policy_version(decision.policy_version);
     if (!decision.allowed) {
         deny(record, decision.text());
-        return Refusal{403, denial_detail(decision, *subject->account), std::move(record)};
+        return Refusal{403, denial_detail(decision, *subject), std::move(record)};
     }
     if (!control && app->on_control_loss.action != auth::ControlLoss::Action::go_on &&
         control_age() >= app->on_control_loss.after) {
@@ -123,11 +131,12 @@ std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) co
     const auth::Session& session = *access.session();
     if (sessions_.expires_at(session) <= clock_.utc()) return CloseReason::SESSION_EXPIRED;
     if (session.ended.load(std::memory_order_acquire)) return CloseReason::REVOKED;
-    if (session.device_key && !stands(devices_.snapshot()->by_key(*session.device_key), session))
-        return CloseReason::REVOKED;
+    const auto devices = session.device_key ? devices_.snapshot() : nullptr;
+    const auth::Device* device = devices ? devices->by_key(*session.device_key) : nullptr;
+    if (devices && !stands(device, session)) return CloseReason::REVOKED;
     const auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session.account_id);
-    const auto known = context(session, access.record().client_ip());
+    const auto known = context(session, access.record().client_ip(), device, clock_.utc());
     if (account == nullptr || auth::standing(*account, known.time) != auth::Standing::good) return CloseReason::REVOKED;
     if (is_control(access.destination()))
         return auth::decide_control(*directory, *account, known).allowed ? std::nullopt

@@ -65,8 +65,9 @@ public:
     /// closed.
     bool control_loss_matters(base::Microseconds from, base::Microseconds to) const;
 
-    /// What is known of an attempt by the session from that address now.
-    auth::Context context(const auth::Session& session, const std::string& client_ip) const;
+    /// What is known of an attempt by the session from that address and that device at `now`.
+    auth::Context context(const auth::Session& session, const std::string& client_ip, const auth::Device* device,
+                          base::UtcTime now) const;
 
     /// The session and account of a credential, and the device that the session is bound to.
     struct Subject {

@@ -34,9 +34,15 @@ void set_subject(AccessRecord& record, const auth::Account& account, const auth:
 }
 
 void set_device(AccessRecord& record, const auth::Device* device) {
+    record.set_enrolled_device_state(std::string(device != nullptr ? auth::to_word(device->state) : "none"));
     if (device == nullptr) return;
     record.set_enrolled_device_id(device->id);
     record.set_enrolled_device_name(device->name);
+}
+
+void set_second_factor(AccessRecord& record, const auth::Context& known) {
+    if (known.second_factor_age)
+        set_time(*record.mutable_second_factor_at(), get_time(record.opened_at()) - *known.second_factor_age);
 }
 
 void set_destination(AccessRecord& record, const base::Destination& destination) {

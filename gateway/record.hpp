@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "auth/model.hpp"
 #include "auth/sessions.hpp"
 #include "base/clock.hpp"
 #include "base/net.hpp"
@@ -26,8 +27,10 @@ base::UtcTime get_time(const google::protobuf::Timestamp& from);
 usher::v1::AccessRecord new_record(const Peer& peer, base::UtcTime now);
 /// Who asks.
 void set_subject(usher::v1::AccessRecord& record, const auth::Account& account, const auth::Session& session);
-/// The enrolled device that it came from, proved by its key; nothing where there is none.
+/// The enrolled device that it came from, proved by its key, and its state; null: from none.
 void set_device(usher::v1::AccessRecord& record, const auth::Device* device);
+/// When the session's second factor was proved: as old at the record's opened_at as it was known to be.
+void set_second_factor(usher::v1::AccessRecord& record, const auth::Context& known);
 void set_destination(usher::v1::AccessRecord& record, const base::Destination& destination);
 /// Makes it a denial for a reason whose first word is machine-readable.
 void deny(usher::v1::AccessRecord& record, std::string_view reason);

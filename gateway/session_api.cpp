@@ -104,7 +104,9 @@ Response not_signed_in(Services& services, const wire::http1::Request& request) 
 
 asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
     std::string json = "{\"apps\":[";
-    const auto context = exchange.worker().services().gatekeeper.context(*subject.session, exchange.peer().ip);
+    const auto& services = exchange.worker().services();
+    const auto context =
+        services.gatekeeper.context(*subject.session, exchange.peer().ip, subject.device, services.clock.utc());
     auto add = [&json, first = true](const std::string& name, const auto& destinations) mutable {
         json += std::string(std::exchange(first, false) ? "" : ",") + "{\"name\":" + base::json_quote(name) +
                 ",\"destinations\":[";

@@ -11,12 +11,13 @@ namespace {
 namespace v1 = usher::v1;
 
 struct Question {
-    std::string account, app, from, at, second_factor_age, format;
+    std::string account, app, from, at, second_factor_age, device, format;
 };
 
 std::string shown(const std::string& text) { return base::escape_for_terminal(text, 200); }
 
 std::string why_not(const std::string& unmet) {
+    if (unmet == "device") return "there is no such device: it is not enrolled, or not in a state of its list";
     if (unmet == "second-factor") return "the second factor is missing or too old";
     return "the " + unmet + " is not in its list";
 }
@@ -40,6 +41,7 @@ void explain(const Settings& settings, const Question& question) {
     request.set_app(question.app);
     request.set_client_ip(question.from);
     request.set_second_factor_age(question.second_factor_age);
+    request.set_device(question.device);
     if (!question.at.empty()) {
         const auto time = base::parse_rfc3339(question.at);
         if (!time) throw Failure{"--at: expected a time such as 2026-11-23T10:00:00Z", exit_usage};
@@ -72,6 +74,8 @@ void add_policy_commands(CLI::App& app, const Settings& settings) {
     command->add_option("--at", question->at, "A moment, such as 2026-11-23T10:00:00Z; default: now");
     command->add_option("--second-factor-age", question->second_factor_age,
                         "How old the session's second factor is, such as 1h; without it there is none");
+    command->add_option("--device", question->device,
+                        "The id of the enrolled device that the session is bound to; without it there is none");
     auto format = add_output(command, {"table", "json"});
     command->footer(examples({"usherctl policy explain --account alice --app crm",
                               "usherctl policy explain --account alice --app crm --second-factor-age 13h",

@@ -73,10 +73,24 @@ void read_roles(const YamlNode& map, const std::string& prefix, usher::v1::Rule&
     }
 }
 
+/// The words of the states that a rule or an expectation may name.
+usher::v1::EnrolledDevice::State::Value device_state_of(const std::string& text, const SourceMark& mark) {
+    if (text == "active") return usher::v1::EnrolledDevice::State::ACTIVE;
+    if (text == "pending") return usher::v1::EnrolledDevice::State::PENDING;
+    throw Refused{mark, in_quotes(text) + " is no state of a device that is let in; these are active and pending"};
+}
+
+void read_devices(const YamlNode& map, const std::string& prefix, usher::v1::Rule& rule, Marks& marks) {
+    Texts texts;
+    read_texts(map, "devices", prefix, texts, marks);
+    for (int i = 0; i < texts.size(); ++i)
+        rule.add_devices(device_state_of(texts[i], marks.at(prefix + "devices[" + std::to_string(i) + "]")));
+}
+
 void read_rules(const YamlNode& map, const std::string& key, google::protobuf::RepeatedPtrField<usher::v1::Rule>& out,
                 Marks& marks) {
-    static constexpr std::array<std::string_view, 7> keys{"accounts", "groups", "departments", "roles",
-                                                          "networks", "times",  "mfa_within"};
+    static constexpr std::array<std::string_view, 8> keys{"accounts", "groups", "departments", "roles",
+                                                          "networks", "times",  "devices",     "mfa_within"};
     const YamlNode* list = find(map, key);
     if (list == nullptr) return;
     if (list->kind != YamlNode::Kind::list)
@@ -97,6 +111,7 @@ void read_rules(const YamlNode& map, const std::string& key, google::protobuf::R
         read_roles(node, path + ".", rule, marks);
         read_texts(node, "networks", path + ".", *rule.mutable_networks(), marks);
         read_texts(node, "times", path + ".", *rule.mutable_times(), marks);
+        read_devices(node, path + ".", rule, marks);
         if (const YamlNode* within = find(node, "mfa_within")) {
             marks[path + ".mfa_within"] = within->mark;
             rule.set_mfa_within(text_of(*within, path + ".mfa_within"));
@@ -112,7 +127,8 @@ bool truth_of(const YamlNode& node, const std::string& key) {
 }
 
 void read_expectation(const YamlNode& node, const std::string& path, usher::v1::Expectation& expected, Marks& marks) {
-    static constexpr std::array<std::string_view, 6> keys{"account", "app", "from", "at", "allow", "second_factor_age"};
+    static constexpr std::array<std::string_view, 7> keys{"account",           "app",   "from", "at", "allow",
+                                                          "second_factor_age", "device"};
     if (node.kind != YamlNode::Kind::map)
         throw Refused{node.mark, "'" + path + "' must be a map such as {account: alice, app: crm, allow: true}, not " +
                                      std::string(kind_name(node.kind))};
@@ -131,6 +147,7 @@ void read_expectation(const YamlNode& node, const std::string& path, usher::v1::
         if (key.text == "account") expected.set_account(text);
         if (key.text == "app") expected.set_app(text);
         if (key.text == "from") expected.set_client_ip(text);
+        if (key.text == "device") expected.set_device(device_state_of(text, value.mark));
         if (key.text == "second_factor_age") expected.set_second_factor_age(text);
         if (key.text != "at") continue;
         const auto time = base::parse_rfc3339(text);

@@ -19,6 +19,11 @@ std::string flow_list(const Texts& texts) {
     return out + "]";
 }
 
+std::string device_state_word(int state) {
+    using State = usher::v1::EnrolledDevice::State;
+    return base::to_lower(State::Value_Name(static_cast<State::Value>(state)));
+}
+
 std::string rules_yaml(std::string_view key, const google::protobuf::RepeatedPtrField<usher::v1::Rule>& rules) {
     if (rules.empty()) return {};
     std::string out = std::string(key) + ":\n";
@@ -38,6 +43,9 @@ std::string rules_yaml(std::string_view key, const google::protobuf::RepeatedPtr
         add("roles", roles);
         add("networks", rule.networks());
         add("times", rule.times());
+        Texts devices;
+        for (const auto state : rule.devices()) *devices.Add() = device_state_word(state);
+        add("devices", devices);
         if (!rule.mfa_within().empty()) fields += ", mfa_within: " + yaml_quote(rule.mfa_within());
         out += "  - {" + fields + "}\n";
     }
@@ -52,6 +60,8 @@ std::string expectations_yaml(const usher::v1::Policy& policy) {
         if (expected.has_at()) out += ", at: " + yaml_quote(base::format_rfc3339(to_time(expected.at())));
         if (!expected.second_factor_age().empty())
             out += ", second_factor_age: " + yaml_quote(expected.second_factor_age());
+        if (expected.device() != usher::v1::EnrolledDevice::State::UNSPECIFIED)
+            out += ", device: " + yaml_quote(device_state_word(expected.device()));
         out += std::string(", allow: ") + (expected.allow() ? "true" : "false") + "}\n";
     }
     return out;

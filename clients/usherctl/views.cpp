@@ -64,6 +64,11 @@ std::string rule_text(const v1::Rule& rule) {
     add("role", roles);
     add("from", rule.networks());
     add("at", rule.times());
+    std::vector<std::string> devices;
+    for (const auto state : rule.devices())
+        devices.push_back(
+            friendly(v1::EnrolledDevice::State::Value_Name(static_cast<v1::EnrolledDevice::State::Value>(state))));
+    add("device", devices);
     if (!rule.mfa_within().empty()) out += " and second factor within " + rule.mfa_within();
     return out;
 }

@@ -45,6 +45,29 @@ Result<auth::Role> from_proto(v1::Role::Value role, std::string_view field) {
     }
 }
 
+v1::EnrolledDevice::State::Value to_proto(auth::DeviceState state) {
+    switch (state) {
+        case auth::DeviceState::pending:
+            return v1::EnrolledDevice::State::PENDING;
+        case auth::DeviceState::active:
+            return v1::EnrolledDevice::State::ACTIVE;
+        case auth::DeviceState::locked:
+            return v1::EnrolledDevice::State::LOCKED;
+        case auth::DeviceState::lost:
+            return v1::EnrolledDevice::State::LOST;
+        case auth::DeviceState::unbound:
+            return v1::EnrolledDevice::State::UNBOUND;
+    }
+    return v1::EnrolledDevice::State::UNSPECIFIED;
+}
+
+Result<auth::DeviceState> from_proto(v1::EnrolledDevice::State::Value state, std::string_view field) {
+    for (const auto known : {auth::DeviceState::pending, auth::DeviceState::active, auth::DeviceState::locked,
+                             auth::DeviceState::lost, auth::DeviceState::unbound})
+        if (to_proto(known) == state) return known;
+    return invalid(field, "expected ACTIVE or PENDING");
+}
+
 google::protobuf::Timestamp to_proto(base::UtcTime time) {
     const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
     google::protobuf::Timestamp out;

@@ -7,6 +7,7 @@
 #include "base/result.hpp"
 #include "base/text.hpp"
 #include "usher/v1/account.pb.h"
+#include "usher/v1/device.pb.h"
 
 /// How the conversions of the API name fields and read what several messages have in common.
 namespace usher::gateway::control {
@@ -28,5 +29,9 @@ std::vector<std::string> texts(const Repeated& field) {
 
 usher::v1::Role::Value to_proto(auth::Role role);
 base::Result<auth::Role> from_proto(usher::v1::Role::Value role, std::string_view field);
+
+usher::v1::EnrolledDevice::State::Value to_proto(auth::DeviceState state);
+/// invalid_argument for UNSPECIFIED and what is none, naming `field`.
+base::Result<auth::DeviceState> from_proto(usher::v1::EnrolledDevice::State::Value state, std::string_view field);
 
 }  // namespace usher::gateway::control

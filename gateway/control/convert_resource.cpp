@@ -15,6 +15,7 @@ void put(v1::Rule& out, const auth::Rule& rule) {
     for (const auto role : rule.roles) out.add_roles(to_proto(role));
     for (const auto& network : rule.networks) out.add_networks(network.to_string());
     for (const auto& window : rule.times) out.add_times(window.to_string());
+    for (const auto state : rule.devices) out.add_devices(to_proto(state));
     if (rule.mfa_within) out.set_mfa_within(base::format_duration(*rule.mfa_within));
 }
 
@@ -52,6 +53,11 @@ Result<auth::Rule> get(const v1::Rule& rule, const std::string& where) {
                     "Asia/Shanghai\" or \"daily 22:00-06:00 UTC\", with a zone of the tz database");
         out.times.push_back(*window);
     }
+    for (int i = 0; i < rule.devices_size(); ++i) {
+        auto state = from_proto(rule.devices(i), where + indexed(".devices", i));
+        if (!state) return std::move(state).error();
+        out.devices.push_back(*state);
+    }
     if (!rule.mfa_within().empty()) {
         auto age = get_duration(rule.mfa_within(), where + ".mfa_within");
         if (!age) return std::move(age).error();
@@ -67,6 +73,11 @@ Result<auth::Expectation> get(const v1::Expectation& expected, const std::string
                                 expected.second_factor_age(), where + ".");
     if (!context) return std::move(context).error();
     out.context = *context;
+    if (expected.device() != v1::EnrolledDevice::State::UNSPECIFIED) {
+        auto state = from_proto(expected.device(), where + ".device");
+        if (!state) return std::move(state).error();
+        out.context.device = *state;
+    }
     return out;
 }
 
@@ -164,6 +175,7 @@ v1::Policy to_proto(const auth::Policy& policy) {
         if (expected.context.time) *added.mutable_at() = to_proto(*expected.context.time);
         if (expected.context.second_factor_age)
             added.set_second_factor_age(base::format_duration(*expected.context.second_factor_age));
+        if (expected.context.device) added.set_device(to_proto(*expected.context.device));
         added.set_allow(expected.allow);
     }
     *out.mutable_updated_at() = to_proto(policy.updated_at);

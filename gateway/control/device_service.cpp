@@ -4,6 +4,7 @@
 #include "base/text.hpp"
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
+#include "gateway/control/convert_fields.hpp"
 #include "gateway/control/paging.hpp"
 #include "gateway/control/services.hpp"
 #include "usher/v1/device.grpc.pb.h"
@@ -19,22 +20,6 @@ using Call = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
 
 constexpr std::size_t sessions_looked_at = 10'000;  ///< the most that an account can have
-
-v1::EnrolledDevice::State::Value to_proto(auth::DeviceState state) {
-    switch (state) {
-        case auth::DeviceState::pending:
-            return v1::EnrolledDevice::State::PENDING;
-        case auth::DeviceState::active:
-            return v1::EnrolledDevice::State::ACTIVE;
-        case auth::DeviceState::locked:
-            return v1::EnrolledDevice::State::LOCKED;
-        case auth::DeviceState::lost:
-            return v1::EnrolledDevice::State::LOST;
-        case auth::DeviceState::unbound:
-            break;
-    }
-    return v1::EnrolledDevice::State::UNBOUND;
-}
 
 class DeviceServiceImpl final : public v1::DeviceService::CallbackService {
 public:
@@ -93,7 +78,7 @@ private:
         out.set_account_id(device.account_id);
         if (account != nullptr) out.set_username(account->username);
         out.set_display_name(device.name);
-        out.set_state(to_proto(device.state));
+        out.set_state(control::to_proto(device.state));
         out.set_key_sha256(base::to_hex(device.key_sha256));
         out.set_serial(device.serial);
         *out.mutable_not_after() = control::to_proto(device.not_after);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "auth/devices.hpp"
 #include "auth/policy.hpp"
 #include "auth/validate.hpp"
 #include "base/text.hpp"
@@ -144,15 +145,23 @@ private:
         const auto snapshot = directory().snapshot();
         const auto* account = snapshot->account_by_username(*username);
         if (account == nullptr) return missing("account", *username);
+        auto device = device_state(request.device(), *account);
+        if (!device) return std::move(device).error();
+        context->device = *device;
         const bool control = *name == auth::control_app_name;
         const auto* app = snapshot->app(*name);
         if (app == nullptr && !control) return missing("app", *name);
         const auto decision = control ? auth::decide_control(*snapshot, *account, *context)
                                       : auth::decide(*snapshot, *account, *app, *context);
-        response.set_allow(decision.allowed);
-        response.set_reason(decision.text());
-        response.set_policy(std::string(decision.policy_name()));
         response.set_policy_version(decision.policy_version);
+        if (context->device && !auth::may_sign_in(*context->device)) {
+            // Nothing of such a device is served, whatever the policies say.
+            response.set_reason("device-" + std::string(auth::to_word(*context->device)));
+        } else {
+            response.set_allow(decision.allowed);
+            response.set_reason(decision.text());
+            response.set_policy(std::string(decision.policy_name()));
+        }
         if (control) return {};
         for (const auto& trace : auth::explain(*snapshot, *account, *app, *context)) {
             auto& rule = *response.add_rules();
@@ -162,6 +171,20 @@ private:
             if (trace.unmet) rule.set_unmet(std::string(auth::to_word(*trace.unmet)));
         }
         return {};
+    }
+
+    /// Of the device that a question names; none where it names none.
+    Result<std::optional<auth::DeviceState>> device_state(const std::string& name, const auth::Account& account) const {
+        if (name.empty()) return std::optional<auth::DeviceState>{};
+        auto id = read_name(name, "devices");
+        if (!id) return std::move(id).error();
+        const auto devices = context_.gateway.devices != nullptr ? context_.gateway.devices->snapshot() : nullptr;
+        const auth::Device* device = devices ? devices->by_id(*id) : nullptr;
+        if (device == nullptr) return missing("device", *id);
+        if (device->account_id != account.id)
+            return {Errc::invalid_argument, "device: '" + device->id + "' is not a device of '" + account.username +
+                                                "'; see: usherctl device list --account " + account.username};
+        return std::optional(device->state);
     }
 
     auth::Directory& directory() const { return context_.gateway.directory; }

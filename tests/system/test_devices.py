@@ -373,3 +373,96 @@ def test_a_device_of_one_gateway_is_known_and_cut_off_at_another(pair, tmp_path)
     assert took < WITHIN * SCALE + 0.5, f"{took:.3f} s"  # the command itself takes a part of it
     assert device.sign_in(other) == (403, {"error": "device-lost"})
     assert other.wait_closed(lambda r: r["enrolled_device_id"] == device.id)["close_reason"] == "REVOKED"
+
+
+def asks_for(states, apps="demo", expect=""):
+    text = f"kind: policy\nname: demo\napps: [{apps}]\nallow: [{{groups: [staff], devices: [{states}]}}]\n"
+    return text + (f"expect: {expect}\n" if expect else "")
+
+
+NEEDED = "an enrolled device is needed: usher enroll, then usher login"
+
+
+def test_an_app_asks_for_an_enrolled_device_and_says_so(stored, echo, tmp_path):
+    free = stored.sign_in("alice")
+    with stored.connect(echo.address, free) as lives:
+        assert lives.status == 200
+        stored.apply(asks_for("active"))
+        ends_within(lives, 10)
+    with stored.connect(echo.address, free) as refused:
+        assert refused.status == 403
+        assert refused.headers["proxy-status"] == f'usher; error=http_request_denied; details="{NEEDED}"'
+        assert refused.body().strip() == NEEDED
+    denied = stored.wait_record(lambda r: r["event"] == "DENIED")
+    assert denied["reasons"] == ["device-needed demo/allow[0]"] and denied["policy"] == "demo"
+    assert denied["enrolled_device_state"] == "none" and "second_factor_at" not in denied
+    # Whom no device would help is told what everybody is told who asks for what is not there.
+    stored.account("eve", groups=("guests",))
+    stranger = stored.sign_in("eve")
+    with stored.connect(echo.address, stranger) as other, stored.connect("192.0.2.1:443", stranger) as absent:
+        assert other.status == absent.status == 403 and other.body() == absent.body()
+
+    device = enrolled(stored, tmp_path)
+    token = device.token(stored)
+    with device.connect(stored, echo.address, token) as tunnel:
+        assert tunnel.status == 200
+        stored.ctl("device", "lock", device.id)
+        ends_within(tunnel, 10)
+    record = stored.wait_closed(lambda r: r["enrolled_device_id"] == device.id)
+    assert record["reasons"] == ["allow-rule demo/allow[0] by group and device"]
+    assert (record["close_reason"], record["enrolled_device_state"]) == ("REVOKED", "active")
+    assert [r["access_id"] for r in stored.records('enrolled_device_state = "active"')] == [record["access_id"]]
+
+    ask = ("policy", "explain", "--account", "alice", "--app", "demo")
+    shown = stored.ctl(*ask).stdout
+    assert shown.startswith("alice may not use demo: device-needed demo/allow[0]\n") and "there is no such device" in shown
+    locked = stored.ctl_json(*ask, "--device", device.id)[0]
+    assert not locked["allow"] and locked["reason"] == "device-locked" and locked["rules"][0]["unmet"] == "device"
+    stored.ctl("device", "unlock", device.id)
+    answer = stored.ctl_json(*ask, "--device", device.id)[0]
+    assert answer["allow"] and answer["reason"] == "allow-rule demo/allow[0] by group and device"
+    foreign = stored.ctl("policy", "explain", "--account", "eve", "--app", "demo", "--device", device.id, check=False)
+    assert foreign.returncode == 1 and "is not a device of 'eve'" in foreign.stderr
+    absent = stored.ctl(*ask, "--device", "nowhere", check=False)
+    assert absent.returncode == 1 and "device 'nowhere' does not exist" in absent.stderr
+
+
+def test_policies_with_devices_are_kept_shown_and_tested(gateway):
+    expect = "\n  - {account: alice, app: demo, device: active, allow: true}\n  - {account: alice, app: demo, allow: false}"
+    gateway.apply(asks_for("active, pending", expect=expect))
+    shown = gateway.ctl("get", "policies", "-o", "yaml").stdout
+    assert 'devices: ["active", "pending"]' in shown and 'device: "active"' in shown
+    assert "unchanged" in gateway.apply(shown).stdout
+    assert "device active|pending" in gateway.ctl("get", "policies").stdout
+    for text, complaint in [
+        (asks_for("locked"), ":4:37: 'locked' is no state of a device that is let in"),
+        (asks_for("active", expect="{account: alice, app: demo, device: any, allow: true}"), "'any' is no state of a device"),
+        (asks_for("active", expect="{account: alice, app: demo, allow: true}"), "device-needed demo/allow[0]"),
+        (asks_for("active").replace("devices:", "device:"), "did you mean 'devices'"),
+    ]:
+        refused = gateway.apply(text, check=False)
+        assert refused.returncode == 1 and complaint in refused.stderr, (complaint, refused.stderr)
+
+
+def test_who_waits_for_approval_is_told_so_and_gets_in_with_it(gateway_factory, echo, tmp_path):
+    gateway = gateway_factory(config={"device_approval": "required"}).start()
+    gateway.account("alice")
+    gateway.allow("demo", echo.address)
+    gateway.apply(asks_for("active"))
+
+    def usher(*arguments, input=None, check=True):
+        return gateway.client("usher", *arguments, input=input, check=check)
+
+    login = ["login", "--gateway", f"localhost:{gateway.port}", "--ca", gateway.ca, "--username", "alice", "--password-stdin"]
+    usher(*login, input=PASSWORD + "\n")
+    refused = usher("connect", echo.address, input="", check=False)
+    assert refused.returncode == 1 and NEEDED in refused.stderr
+    device = json.loads(usher("enroll", "-o", "json").stdout)
+    usher(*login, input=PASSWORD + "\n")
+    refused = usher("connect", echo.address, input="", check=False)
+    assert refused.returncode == 1 and "waits for an administrator's approval" in refused.stderr
+    gateway.ctl("device", "approve", device["device_id"])
+    assert usher("connect", echo.address, input="through").stdout == "through"
+    gateway.wait_closed()
+    states = [r["enrolled_device_state"] for r in gateway.records('app = "demo"')]
+    assert sorted(states) == ["active", "none", "pending"]

@@ -334,7 +334,7 @@ TEST_CASE("a database of before the days keeps all that is in it") {
                 std::vector<base::sql::Value> values;
                 for (const auto& field : audit::access_fields()) {
                     // Such a database had no columns for what a record has learnt since.
-                    if (field.column.starts_with("enrolled_device_")) continue;
+                    if (field.column.starts_with("enrolled_device_") || field.column == "second_factor_at") continue;
                     columns += std::string(field.column) + ", ";
                     places += "$" + std::to_string(values.size() + 1) + ", ";
                     const auto value = field.read(record);
