@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <mutex>
-#include <set>
 
 #include "auth/change_json.hpp"
+#include "auth/directory_draft.hpp"
 #include "auth/directory_rows.hpp"
-#include "auth/expectations.hpp"
 #include "auth/second_factor_rows.hpp"
 #include "auth/validate.hpp"
 #include "base/ids.hpp"
@@ -24,25 +23,6 @@ constexpr std::size_t password_hash_bytes_max = 256;
 
 std::string quoted(std::string_view value) { return "'" + base::escape_for_terminal(value, 100) + "'"; }
 
-template <class Named>
-std::string suggestion(std::string_view name, const std::vector<Named>& known, std::string Named::*key) {
-    std::vector<std::string_view> names;
-    names.reserve(known.size());
-    for (const auto& item : known) names.push_back(item.*key);
-    const auto near = base::closest(name, names);
-    return near ? "; did you mean '" + std::string(*near) + "'?" : "";
-}
-
-/// A working copy of the directory, and what has been done to it.
-struct Draft {
-    explicit Draft(const DirectorySnapshot& from)
-        : accounts(from.accounts()), apps(from.apps()), policies(from.policies()) {}
-    std::vector<Account> accounts;
-    std::vector<App> apps;
-    std::vector<Policy> policies;
-    std::vector<Change> changes;
-};
-
 Error no_account(std::string_view username, const Draft& draft) {
     return {Errc::not_found, "account " + quoted(username) + " does not exist" +
                                  suggestion(username, draft.accounts, &Account::username)};
@@ -59,91 +39,6 @@ Result<void> check_password_hash(const std::string& hash) {
 /// can be told from its updated_at.
 base::UtcTime next_update(const base::Clock& clock, base::UtcTime last) {
     return std::max(clock.utc(), last + base::Microseconds{1});
-}
-
-/// What two apps must not both claim: the destination without its ports.
-std::string claim_key(DestinationPattern pattern) {
-    pattern.first_port = pattern.last_port = 1;
-    return pattern.to_string();
-}
-
-std::string resource_prefix(std::size_t index) { return "resources[" + std::to_string(index) + "]."; }
-
-template <class T>
-T* find_named(std::vector<T>& list, const std::string& name) {
-    const auto found = std::find_if(list.begin(), list.end(), [&](const T& item) { return item.name == name; });
-    return found == list.end() ? nullptr : &*found;
-}
-
-template <class T>
-bool same_but_for_time(const T& a, T b) {
-    b.updated_at = a.updated_at;
-    return a == b;
-}
-
-constexpr std::string_view kind_of(const App&) { return "app"; }
-constexpr std::string_view kind_of(const Policy&) { return "policy"; }
-constexpr std::string_view folder_of(const App&) { return "apps/"; }
-constexpr std::string_view folder_of(const Policy&) { return "policies/"; }
-
-/// Puts one resource into the draft and into its rows.
-template <class T>
-ApplyOutcome put(Transaction& transaction, std::vector<T>& list, const T& resource, std::vector<Change>& changes) {
-    Change change{std::string(kind_of(resource)) + ".apply", std::string(folder_of(resource)) + resource.name, {}, {}};
-    auto outcome = ApplyOutcome::created;
-    if (T* old = find_named(list, resource.name)) {
-        if (same_but_for_time(*old, resource)) return ApplyOutcome::unchanged;
-        outcome = ApplyOutcome::updated;
-        change.before_json = to_json(*old);
-        *old = resource;
-    } else {
-        list.push_back(resource);
-    }
-    rows::put(transaction, resource);
-    change.after_json = to_json(resource);
-    changes.push_back(std::move(change));
-    return outcome;
-}
-
-/// Every app that a policy of the call names is there.
-Result<void> check_apps_exist(const std::vector<std::variant<App, Policy>>& resources, const std::vector<App>& apps) {
-    std::set<std::string_view> names;
-    for (const auto& app : apps) names.insert(app.name);
-    for (std::size_t i = 0; i < resources.size(); ++i) {
-        const auto* policy = std::get_if<Policy>(&resources[i]);
-        if (policy == nullptr) continue;
-        for (std::size_t n = 0; n < policy->apps.size(); ++n) {
-            if (names.count(policy->apps[n]) != 0) continue;
-            return {Errc::failed_precondition, resource_prefix(i) + "apps[" + std::to_string(n) + "]: app " +
-                                                   quoted(policy->apps[n]) + " does not exist" +
-                                                   suggestion(policy->apps[n], apps, &App::name)};
-        }
-    }
-    return {};
-}
-
-/// No app of the call claims a destination that another app has too: which of them is used would hang on their names.
-Result<void> check_claims(const std::vector<std::variant<App, Policy>>& resources, const std::vector<App>& apps) {
-    std::unordered_map<std::string, std::vector<std::pair<const App*, const DestinationPattern*>>> claims;
-    for (const auto& app : apps) {
-        for (const auto& pattern : app.destinations) claims[claim_key(pattern)].emplace_back(&app, &pattern);
-    }
-    for (std::size_t i = 0; i < resources.size(); ++i) {
-        const auto* app = std::get_if<App>(&resources[i]);
-        if (app == nullptr) continue;
-        for (std::size_t n = 0; n < app->destinations.size(); ++n) {
-            const auto& pattern = app->destinations[n];
-            for (const auto& [other, theirs] : claims[claim_key(pattern)]) {
-                if (other->name == app->name) continue;
-                if (theirs->first_port > pattern.last_port || pattern.first_port > theirs->last_port) continue;
-                return {Errc::invalid_argument, resource_prefix(i) + "destinations[" + std::to_string(n) + "]: '" +
-                                                    pattern.to_string() + "' of app '" + app->name + "' overlaps '" +
-                                                    theirs->to_string() + "' of app '" + other->name +
-                                                    "'; one destination belongs to one app"};
-            }
-        }
-    }
-    return {};
 }
 
 }  // namespace
@@ -399,54 +294,23 @@ Result<Credentials> Directory::credentials(std::string_view account_id) {
     return found;
 }
 
-Result<std::vector<ApplyOutcome>> Directory::apply(const std::vector<std::variant<App, Policy>>& resources,
-                                                   const RecordChange& record) {
-    if (resources.size() > resources_max) {
-        return {Errc::invalid_argument, "resources: are more than " + std::to_string(resources_max) + " in one call"};
-    }
-    auto canonical = resources;
-    const auto now = impl_->clock.utc();
-    std::set<std::pair<std::size_t, std::string>> seen;
-    for (std::size_t i = 0; i < canonical.size(); ++i) {
-        auto ok = std::visit(
-            [&](auto& resource) -> Result<void> {
-                if (auto checked = canonicalize(resource); !checked) return checked;
-                resource.updated_at = now;
-                if (seen.emplace(canonical[i].index(), resource.name).second) return {};
-                return {Errc::invalid_argument,
-                        "name: " + std::string(kind_of(resource)) + " '" + resource.name + "' is given twice"};
-            },
-            canonical[i]);
-        if (!ok) return {ok.error().code, resource_prefix(i) + ok.error().message};
-    }
-
+Result<std::vector<ApplyOutcome>> Directory::apply(const Resources& resources, const RecordChange& record) {
+    const auto canonical = canonicalize(resources, impl_->clock.utc());
+    if (!canonical) return canonical.error();
     std::vector<ApplyOutcome> outcomes;
     auto ok = impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
-        outcomes.assign(canonical.size(), ApplyOutcome::unchanged);
-        std::vector<std::pair<std::size_t, Change>> changes;
+        auto put_in = put(draft, *canonical);
+        if (!put_in) return put_in.error();
+        outcomes = std::move(*put_in);
         // Apps first: a policy may stand before the app that it names.
-        const auto put_all = [&](auto& list) {
-            using Kind = typename std::decay_t<decltype(list)>::value_type;
-            for (std::size_t i = 0; i < canonical.size(); ++i) {
-                const auto* resource = std::get_if<Kind>(&canonical[i]);
-                if (resource == nullptr) continue;
-                std::vector<Change> made;
-                outcomes[i] = put(transaction, list, *resource, made);
-                if (!made.empty()) changes.emplace_back(i, std::move(made.front()));
-            }
+        const auto write = [&]<class Kind>(const Kind*) {
+            for (std::size_t i = 0; i < canonical->size(); ++i)
+                if (const auto* resource = std::get_if<Kind>(&(*canonical)[i]);
+                    resource != nullptr && outcomes[i] != ApplyOutcome::unchanged)
+                    rows::put(transaction, *resource);
         };
-        put_all(draft.apps);
-        if (auto exist = check_apps_exist(canonical, draft.apps); !exist) return exist;
-        if (auto free = check_claims(canonical, draft.apps); !free) return free;
-        put_all(draft.policies);
-        const auto expects = [](const Policy& policy) { return !policy.expect.empty(); };
-        if (std::any_of(draft.policies.begin(), draft.policies.end(), expects)) {
-            const DirectorySnapshot after(0, draft.accounts, draft.apps, draft.policies);
-            if (auto held = check_expectations(after, canonical); !held) return held;
-        }
-        // On record in the order of the call.
-        std::sort(changes.begin(), changes.end(), [](auto& a, auto& b) { return a.first < b.first; });
-        for (auto& [index, change] : changes) draft.changes.push_back(std::move(change));
+        write(static_cast<const App*>(nullptr));
+        write(static_cast<const Policy*>(nullptr));
         return {};
     });
     if (!ok) return ok.error();

@@ -117,6 +117,7 @@ struct Credentials {
     std::optional<StoredSecondFactor> second_factor;
 };
 
+using Resources = std::vector<std::variant<App, Policy>>;
 enum class ApplyOutcome { created, updated, unchanged };
 
 /// The directory in the database and its snapshot in memory. Mutations block (database) and are serialized; snapshot()
@@ -171,8 +172,7 @@ public:
 
     /// All or none. Errors begin with "resources[N].field: ". A policy may name an app of the same call, in any order.
     /// What the policies expect (check_expectations) must hold after it.
-    base::Result<std::vector<ApplyOutcome>> apply(const std::vector<std::variant<App, Policy>>& resources,
-                                                  const RecordChange& record);
+    base::Result<std::vector<ApplyOutcome>> apply(const Resources& resources, const RecordChange& record);
     base::Result<void> delete_app(std::string_view name, const RecordChange& record);
     base::Result<void> delete_policy(std::string_view name, const RecordChange& record);
 

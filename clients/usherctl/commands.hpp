@@ -22,6 +22,7 @@ void add_session_commands(CLI::App& app, const Settings& settings);
 void add_device_commands(CLI::App& app, const Settings& settings);
 void add_resource_commands(CLI::App& app, const Settings& settings);
 void add_policy_commands(CLI::App& app, const Settings& settings);
+void add_policy_change_commands(CLI::App& policy, const Settings& settings);  ///< part of the policy commands
 void add_audit_commands(CLI::App& app, const Settings& settings);
 void add_parked_commands(CLI::App& audit, const Settings& settings);  ///< part of the audit commands
 void add_gateway_commands(CLI::App& app, const Settings& settings);

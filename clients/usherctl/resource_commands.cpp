@@ -1,11 +1,9 @@
 // apply, get, delete
 
-#include <fstream>
-#include <iostream>
-
 #include "base/text.hpp"
 #include "clients/usherctl/commands.hpp"
 #include "clients/usherctl/listings.hpp"
+#include "clients/usherctl/resource_input.hpp"
 #include "usher/v1/resource.grpc.pb.h"
 #include "usher/v1/retention.grpc.pb.h"
 
@@ -15,37 +13,18 @@ namespace {
 
 namespace v1 = usher::v1;
 
-/// At most one byte more than may be applied, so that the parser can say that it is too much.
-std::string read_all(const std::string& path) {
-    std::ifstream file;
-    if (path != "-") {
-        file.open(path, std::ios::binary);
-        if (!file) throw Failure{"cannot read " + base::escape_for_terminal(path) + ": " + std::strerror(errno)};
-    }
-    std::istream& in = path == "-" ? std::cin : file;
-    std::string text(resource_file_limit_bytes + 1, '\0');
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (in.bad()) throw Failure{"cannot read " + base::escape_for_terminal(path)};
-    text.resize(static_cast<std::size_t>(in.gcount()));
-    if (path != "-" && text.empty() && !in.eof())
-        throw Failure{"cannot read " + base::escape_for_terminal(path) + ": is it a directory?"};
-    return text;
-}
-
 std::string outcome_name(v1::ApplyResponse::Outcome::Value outcome) {
     return base::to_lower(v1::ApplyResponse::Outcome::Value_Name(outcome));
 }
 
 void apply(const Settings& settings, const std::string& path, const std::string& format) {
-    const auto file = must(parse_resource_file(read_all(path), path == "-" ? "standard input" : path));
+    const auto file = read_resource_file(path);
     const auto channel = open_channel(settings);
     const auto stub = v1::ResourceService::NewStub(channel->channel());
     grpc::ClientContext context;
     channel->prepare(context);
     v1::ApplyResponse response;
-    const auto status = stub->Apply(&context, file.request, &response);
-    if (status.error_message().starts_with("resources[")) throw Failure{file.locate(status.error_message())};
-    channel->require(status);
+    require(*channel, file, stub->Apply(&context, file.request, &response));
     if (format == "json") {
         print(to_json_line(response));
         return;

@@ -137,6 +137,18 @@ std::vector<std::string> cells_of(const v1::Policy& policy) {
             rules_text(policy.allow()), rules_text(policy.deny())};
 }
 
+std::vector<Column> columns_of(const v1::PolicyDifference&) {
+    return {{"APP"}, {"ACCOUNT"}, {"CHANGE"}, {"BEFORE"}, {"AFTER"}};
+}
+std::vector<std::string> cells_of(const v1::PolicyDifference& difference) {
+    const auto before = difference.before(), after = difference.after();
+    return {difference.app(), difference.account(),
+            after > before   ? "gains"
+            : after < before ? "loses"
+                             : "changes",
+            friendly(v1::Reach::Value_Name(before)), friendly(v1::Reach::Value_Name(after))};
+}
+
 std::vector<Column> columns_of(const v1::RetentionClass&) {
     return {{"NAME"}, {"MIN DAYS", true}, {"MAX DAYS", true}, {"UPDATED"}};
 }

@@ -32,6 +32,9 @@ base::Result<auth::AccountUpdate> read_update(const usher::v1::UpdateAccountRequ
 /// Parses destinations and blocks. The error begins with "resources[index]".
 base::Result<std::variant<auth::App, auth::Policy>> from_proto(const usher::v1::Resource& resource, int index);
 
+/// All of them, at most auth::resources_max.
+base::Result<auth::Resources> from_proto(const google::protobuf::RepeatedPtrField<usher::v1::Resource>& resources);
+
 /// What is known of an attempt. `client_ip` or `second_factor_age` ("1h") empty, `at` null: not known. Errors name the
 /// field behind `where`.
 base::Result<auth::Context> read_context(const std::string& client_ip, const google::protobuf::Timestamp* at,

@@ -1,3 +1,4 @@
+#include "auth/validate.hpp"
 #include "base/text.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/convert_fields.hpp"
@@ -203,6 +204,20 @@ Result<std::variant<auth::App, auth::Policy>> from_proto(const v1::Resource& res
             break;
     }
     return invalid(where, "is neither an app nor a policy");
+}
+
+Result<auth::Resources> from_proto(const google::protobuf::RepeatedPtrField<v1::Resource>& resources) {
+    if (resources.size() > static_cast<int>(auth::resources_max))
+        return {base::Errc::invalid_argument,
+                "resources: are more than " + std::to_string(auth::resources_max) + " in one call"};
+    auth::Resources out;
+    out.reserve(static_cast<std::size_t>(resources.size()));
+    for (int i = 0; i < resources.size(); ++i) {
+        auto resource = from_proto(resources[i], i);
+        if (!resource) return std::move(resource).error();
+        out.push_back(std::move(*resource));
+    }
+    return out;
 }
 
 }  // namespace usher::gateway::control

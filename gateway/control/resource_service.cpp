@@ -8,6 +8,7 @@
 #include "gateway/control/convert.hpp"
 #include "gateway/control/convert_retention.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/policy_change.hpp"
 #include "gateway/control/services.hpp"
 #include "usher/v1/resource.grpc.pb.h"
 
@@ -132,6 +133,15 @@ public:
                      [this, request, response](const Caller&) { return explain(*request, *response); });
     }
 
+    Reactor* DiffPolicies(Call* call, const v1::DiffPoliciesRequest* request,
+                          v1::DiffPoliciesResponse* response) override {
+        return unary(context_, call, {"policy.diff", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         return diff_policies(directory().snapshot(), context_.gateway.clock.utc(), *request,
+                                              *response);
+                     });
+    }
+
 private:
     Result<void> explain(const v1::ExplainPolicyRequest& request, v1::ExplainPolicyResponse& response) {
         auto username = read_account_name(request.account());
@@ -195,22 +205,17 @@ private:
                     "resources: are more than " + std::to_string(auth::resources_max) + " in one call"};
         }
         if (is_retention(request)) return apply_retention(caller, request, response);
-        std::vector<std::variant<auth::App, auth::Policy>> resources;
-        resources.reserve(static_cast<std::size_t>(request.resources_size()));
-        for (int i = 0; i < request.resources_size(); ++i) {
-            auto resource = from_proto(request.resources(i), i);
-            if (!resource) return std::move(resource).error();
-            resources.push_back(std::move(*resource));
-        }
+        auto resources = from_proto(request.resources());
+        if (!resources) return std::move(resources).error();
         AdminRecorder recorder(context_.gateway.journal, caller);
-        auto outcomes = directory().apply(resources, recorder.callback());
+        auto outcomes = directory().apply(*resources, recorder.callback());
         if (!outcomes) return recorder.failed(std::move(outcomes).error());
         context_.gateway.enforce();
-        for (std::size_t i = 0; i < resources.size(); ++i) {
+        for (std::size_t i = 0; i < resources->size(); ++i) {
             auto& item = *response.add_items();
-            const auto* app = std::get_if<auth::App>(&resources[i]);
+            const auto* app = std::get_if<auth::App>(&(*resources)[i]);
             item.set_kind(app != nullptr ? "app" : "policy");
-            item.set_name(app != nullptr ? app->name : std::get<auth::Policy>(resources[i]).name);
+            item.set_name(app != nullptr ? app->name : std::get<auth::Policy>((*resources)[i]).name);
             item.set_outcome(to_proto((*outcomes)[i]));
         }
         response.set_policy_version(directory().snapshot()->version());

@@ -1,0 +1,15 @@
+#pragma once
+#include "auth/directory.hpp"
+#include "base/result.hpp"
+#include "usher/v1/resource.pb.h"
+
+/// What a change of apps and policies would mean. Nothing is changed.
+namespace usher::gateway::control {
+
+/// One page of who would gain and who would lose which app. `now`: whose validity is over then has nothing to lose.
+/// Takes half a second at most; a page may therefore be empty although more follow.
+base::Result<void> diff_policies(const auth::Snapshot& directory, base::UtcTime now,
+                                 const usher::v1::DiffPoliciesRequest& request,
+                                 usher::v1::DiffPoliciesResponse& response);
+
+}  // namespace usher::gateway::control
