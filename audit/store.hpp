@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -51,6 +52,20 @@ public:
     /// Brings a parked record to its place, as ingest() would have, and forgets that it was parked. not_found where
     /// there is none; an error that is_refusal() where the database still refuses it: then it stays parked.
     base::Result<void> retry_parked(const base::Uuid& gateway, std::uint64_t sequence);
+
+    /// A place among the accesses in the order of (opened_at, access_id).
+    struct ScanPlace {
+        std::int64_t opened_at = INT64_MIN;  ///< microseconds since 1970
+        std::string access_id{};             ///< empty: before all that were opened then
+    };
+    struct Scanned {
+        ScanPlace place;   ///< of the last one that was visited
+        bool end = false;  ///< there were no more
+    };
+    /// Shows the accesses behind a place to `visit`, in order, each with its latest event: until it says false, `limit`
+    /// were visited, or there are no more. Holds some thousands of them at once, and no transaction while it visits.
+    base::Result<Scanned> scan_accesses(const ScanPlace& behind, std::size_t limit,
+                                        const std::function<bool(const usher::v1::AccessRecord&)>& visit);
 
     /// Events of `gateway` with sequence > `after`, parked ones with them, in order: at most `max_records`, and as many
     /// as `max_bytes` of payloads hold, but one at least.

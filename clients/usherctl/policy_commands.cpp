@@ -1,4 +1,4 @@
-// policy explain; diff is in policy_change_commands.cpp
+// policy explain; diff and replay are in policy_change_commands.cpp
 
 #include "base/text.hpp"
 #include "clients/usherctl/commands.hpp"
@@ -64,8 +64,8 @@ void explain(const Settings& settings, const Question& question) {
 void add_policy_commands(CLI::App& app, const Settings& settings) {
     auto* group = app.add_subcommand("policy", "Ask what the policies decide, why, and what a change would mean");
     group->require_subcommand(1);
-    group->footer(
-        examples({"usherctl policy explain --account alice --app crm", "usherctl policy diff policies.yaml"}));
+    group->footer(examples({"usherctl policy explain --account alice --app crm", "usherctl policy diff policies.yaml",
+                            "usherctl policy replay --since 7d policies.yaml"}));
     add_policy_change_commands(*group, settings);
     auto* command = group->add_subcommand(
         "explain", "Whether an account may use an app now, and what each rule about that app says of it");

@@ -28,11 +28,14 @@ std::string joined(const Texts& texts, std::string_view separator = ", ") {
     return out;
 }
 
+std::string host_and_port(const std::string& host, std::uint32_t port) {
+    if (host.empty()) return {};
+    const bool v6 = host.find(':') != std::string::npos;
+    return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
 std::string destination_of(const v1::AccessRecord& record) {
-    if (record.destination_host().empty()) return {};
-    const bool v6 = record.destination_host().find(':') != std::string::npos;
-    return (v6 ? "[" + record.destination_host() + "]" : record.destination_host()) + ":" +
-           std::to_string(record.destination_port());
+    return host_and_port(record.destination_host(), record.destination_port());
 }
 
 std::string bytes_of(std::uint64_t bytes, bool uncertain) { return (uncertain ? ">= " : "") + human_bytes(bytes); }
@@ -147,6 +150,19 @@ std::vector<std::string> cells_of(const v1::PolicyDifference& difference) {
             : after < before ? "loses"
                              : "changes",
             friendly(v1::Reach::Value_Name(before)), friendly(v1::Reach::Value_Name(after))};
+}
+
+std::vector<Column> columns_of(const v1::PolicyFlip&) {
+    return {{"OPENED"}, {"ACCOUNT"}, {"APP"}, {"DESTINATION"}, {"WAS"}, {"WOULD BE"}};
+}
+std::vector<std::string> cells_of(const v1::PolicyFlip& flip) {
+    const std::string changed = flip.account_changed() ? " (account changed since)" : "";
+    return {shown_time(flip.has_opened_at(), flip.opened_at()),
+            flip.account(),
+            flip.app(),
+            host_and_port(flip.destination_host(), flip.destination_port()),
+            (flip.allowed() ? "allowed: " : "denied: ") + flip.recorded_reason(),
+            (flip.allowed() ? "denied: " : "allowed: ") + flip.reason() + changed};
 }
 
 std::vector<Column> columns_of(const v1::RetentionClass&) {

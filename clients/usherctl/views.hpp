@@ -23,6 +23,8 @@ std::vector<Column> columns_of(const usher::v1::Policy&);
 std::vector<std::string> cells_of(const usher::v1::Policy& policy);
 std::vector<Column> columns_of(const usher::v1::PolicyDifference&);
 std::vector<std::string> cells_of(const usher::v1::PolicyDifference& difference);
+std::vector<Column> columns_of(const usher::v1::PolicyFlip&);
+std::vector<std::string> cells_of(const usher::v1::PolicyFlip& flip);
 std::vector<Column> columns_of(const usher::v1::RetentionClass&);
 std::vector<std::string> cells_of(const usher::v1::RetentionClass& retention_class);
 std::vector<Column> columns_of(const usher::v1::Hold&);

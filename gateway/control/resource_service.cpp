@@ -142,6 +142,15 @@ public:
                      });
     }
 
+    Reactor* ReplayPolicies(Call* call, const v1::ReplayPoliciesRequest* request,
+                            v1::ReplayPoliciesResponse* response) override {
+        return unary(context_, call, {"policy.replay", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         return replay_policies(directory().snapshot(), context_.gateway.store,
+                                                context_.gateway.clock.utc(), *request, *response);
+                     });
+    }
+
 private:
     Result<void> explain(const v1::ExplainPolicyRequest& request, v1::ExplainPolicyResponse& response) {
         auto username = read_account_name(request.account());
