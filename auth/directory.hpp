@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "auth/model.hpp"
+#include "auth/rule_index.hpp"
 #include "auth/second_factor.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
@@ -39,6 +40,8 @@ public:
     const App* find_app(const base::Destination& destination) const noexcept;
     /// The policies that name the app, in name order.
     const std::vector<const Policy*>& policies_of(std::string_view app) const noexcept;
+    /// Their rules: all that deny, then all that allow, each in the order of the policies.
+    const RuleIndex& rules_of(std::string_view app) const noexcept;
 
     const std::vector<Account>& accounts() const noexcept { return accounts_; }  ///< by username
     const std::vector<App>& apps() const noexcept { return apps_; }              ///< by name
@@ -61,6 +64,7 @@ private:
     std::vector<Policy> policies_;
     std::unordered_map<std::string_view, const Account*> by_id_, by_username_;
     std::unordered_map<std::string_view, std::vector<const Policy*>> policies_of_;
+    std::unordered_map<std::string_view, RuleIndex> rules_of_;
     std::map<std::string_view, const App*> apps_by_name_;
 
     struct Claim {

@@ -17,6 +17,16 @@ base::IpAddress masked(base::IpAddress address, unsigned prefix_bits) noexcept {
     return address;
 }
 
+RuleIndex placed(const std::vector<const Policy*>& policies) {
+    std::vector<PlacedRule> out;
+    for (const bool deny : {true, false})
+        for (const Policy* policy : policies) {
+            const auto& rules = deny ? policy->deny : policy->allow;
+            for (std::size_t i = 0; i < rules.size(); ++i) out.push_back({policy, deny, i, &rules[i]});
+        }
+    return RuleIndex(std::move(out));
+}
+
 }  // namespace
 
 DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account> accounts, std::vector<App> apps,
@@ -49,6 +59,8 @@ DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account>
             if (list.empty() || list.back() != &policy) list.push_back(&policy);
         }
     }
+
+    for (const auto& [app, of_app] : policies_of_) rules_of_.emplace(app, placed(of_app));
 
     std::map<unsigned, std::vector<Claim>, std::greater<>> blocks;
     for (const auto& app : apps_) {
@@ -147,6 +159,12 @@ const std::vector<const Policy*>& DirectorySnapshot::policies_of(std::string_vie
     static const std::vector<const Policy*> none;
     const auto found = policies_of_.find(app);
     return found == policies_of_.end() ? none : found->second;
+}
+
+const RuleIndex& DirectorySnapshot::rules_of(std::string_view app) const noexcept {
+    static const RuleIndex none;
+    const auto found = rules_of_.find(app);
+    return found == rules_of_.end() ? none : found->second;
 }
 
 }  // namespace usher::auth

@@ -51,18 +51,6 @@ std::string rule_text(std::string_view word, const Policy& policy, bool deny, st
     return out.append(conditions_of(deny ? policy.deny[index] : policy.allow[index]));
 }
 
-/// The first rule of the lists that matches, in the order of the policies.
-std::pair<const Policy*, std::size_t> first_match(const std::vector<const Policy*>& policies,
-                                                  std::vector<Rule> Policy::*list, const Account& account,
-                                                  const Context& context) noexcept {
-    for (const Policy* policy : policies) {
-        const auto& rules = policy->*list;
-        for (std::size_t i = 0; i < rules.size(); ++i)
-            if (rules[i].matches(account, context)) return {policy, i};
-    }
-    return {nullptr, 0};
-}
-
 /// What the rule asks of its user and nothing else is missing of; no_allow_rule when something else is. Both are
 /// compared last, so whatever else the rule asks is met.
 Reason needed_by(const Rule& rule, const Account& account, const Context& context) noexcept {
@@ -71,20 +59,6 @@ Reason needed_by(const Rule& rule, const Account& account, const Context& contex
     // Who has an active device is not to be told to enrol one.
     const bool active = std::find(rule.devices.begin(), rule.devices.end(), DeviceState::active) != rule.devices.end();
     return unmet == RuleField::device && active ? Reason::device_needed : Reason::no_allow_rule;
-}
-
-/// Names the first allow rule that its user can do something about.
-void name_what_is_needed(const std::vector<const Policy*>& policies, const Account& account, const Context& context,
-                         Decision& decision) noexcept {
-    for (const Policy* policy : policies)
-        for (std::size_t i = 0; i < policy->allow.size(); ++i) {
-            const auto needed = needed_by(policy->allow[i], account, context);
-            if (needed == Reason::no_allow_rule) continue;
-            decision.reason = needed;
-            decision.policy = policy;
-            decision.rule = i;
-            return;
-        }
 }
 
 void trace(const std::vector<const Policy*>& policies, bool deny, const Account& account, const Context& context,
@@ -137,17 +111,24 @@ Decision decide(const DirectorySnapshot& directory, const Account& account, cons
         decision.reason = reason_of(stands);
         return decision;
     }
-    const auto& policies = directory.policies_of(app.name);
-    const auto denied = first_match(policies, &Policy::deny, account, context);
-    const auto decided = denied.first != nullptr ? denied : first_match(policies, &Policy::allow, account, context);
-    if (decided.first == nullptr) {
-        if (directory.asks_of_users()) name_what_is_needed(policies, account, context, decision);
-        return decision;
+    const auto& rules = directory.rules_of(app.name);
+    // Those that deny come first, so the first that matches decides.
+    const PlacedRule* decided =
+        rules.first(account, [&](const PlacedRule& placed) { return placed.rule->matches(account, context); });
+    if (decided != nullptr) {
+        decision.allowed = !decided->deny;
+        decision.reason = decided->deny ? Reason::deny_rule : Reason::allow_rule;
+    } else if (directory.asks_of_users()) {
+        const auto needed = [&](const PlacedRule& placed) {
+            return placed.deny ? Reason::no_allow_rule : needed_by(*placed.rule, account, context);
+        };
+        decided =
+            rules.first(account, [&](const PlacedRule& placed) { return needed(placed) != Reason::no_allow_rule; });
+        if (decided != nullptr) decision.reason = needed(*decided);
     }
-    decision.allowed = denied.first == nullptr;
-    decision.reason = decision.allowed ? Reason::allow_rule : Reason::deny_rule;
-    decision.policy = decided.first;
-    decision.rule = decided.second;
+    if (decided == nullptr) return decision;
+    decision.policy = decided->policy;
+    decision.rule = decided->number;
     return decision;
 }
 
