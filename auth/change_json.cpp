@@ -110,4 +110,13 @@ std::string to_json(const Policy& policy) {
     return std::move(out).finish();
 }
 
+std::string to_json(const Department& department) {
+    ObjectWriter out;
+    out.text("code", department.code);
+    out.text("name", department.name);
+    if (!department.parent.empty()) out.text("parent", department.parent);
+    out.time("updated_at", department.updated_at);
+    return std::move(out).finish();
+}
+
 }  // namespace usher::auth

@@ -10,5 +10,6 @@ namespace usher::auth {
 std::string to_json(const Account& account);
 std::string to_json(const App& app);
 std::string to_json(const Policy& policy);
+std::string to_json(const Department& department);
 
 }  // namespace usher::auth

@@ -69,7 +69,7 @@ struct Directory::Impl {
     static Snapshot load(Transaction& transaction) {
         auto all = rows::read_all(transaction);
         return std::make_shared<const DirectorySnapshot>(all.version, std::move(all.accounts), std::move(all.apps),
-                                                         std::move(all.policies));
+                                                         std::move(all.policies), std::move(all.departments));
     }
 
     using Edit = std::function<Result<void>(Transaction&, Draft&)>;
@@ -91,13 +91,13 @@ struct Directory::Impl {
             if (auto ok = edit(transaction, draft); !ok) return ok;
             if (draft.changes.empty()) return {};
             rows::write_version(transaction, version + 1);
-            next = std::make_shared<const DirectorySnapshot>(version + 1, std::move(draft.accounts),
-                                                             std::move(draft.apps), std::move(draft.policies));
-            for (std::size_t i = 0; record && i < draft.changes.size(); ++i) {
-                if (i < recorded.size() && recorded[i] == draft.changes[i]) continue;
-                if (auto ok = record(draft.changes[i]); !ok) return ok;
+            const auto changes = std::move(draft.changes);
+            next = std::move(draft).finish(version + 1);
+            for (std::size_t i = 0; record && i < changes.size(); ++i) {
+                if (i < recorded.size() && recorded[i] == changes[i]) continue;
+                if (auto ok = record(changes[i]); !ok) return ok;
                 recorded.resize(i);
-                recorded.push_back(draft.changes[i]);
+                recorded.push_back(changes[i]);
             }
             return {};
         });
@@ -302,13 +302,16 @@ Result<std::vector<ApplyOutcome>> Directory::apply(const Resources& resources, c
         auto put_in = put(draft, *canonical);
         if (!put_in) return put_in.error();
         outcomes = std::move(*put_in);
-        // Apps first: a policy may stand before the app that it names.
+        // Apps first: a policy may stand before the app that it names. A department may stand before its parent.
         const auto write = [&]<class Kind>(const Kind*) {
             for (std::size_t i = 0; i < canonical->size(); ++i)
                 if (const auto* resource = std::get_if<Kind>(&(*canonical)[i]);
                     resource != nullptr && outcomes[i] != ApplyOutcome::unchanged)
                     rows::put(transaction, *resource);
         };
+        write(static_cast<const Department*>(nullptr));
+        for (const auto& resource : *canonical)
+            if (const auto* department = std::get_if<Department>(&resource)) rows::put_parent(transaction, *department);
         write(static_cast<const App*>(nullptr));
         write(static_cast<const Policy*>(nullptr));
         return {};
@@ -346,6 +349,28 @@ Result<void> Directory::delete_policy(std::string_view name, const RecordChange&
         rows::erase_policy(transaction, policy->name);
         draft.changes.push_back({"policy.delete", "policies/" + policy->name, to_json(*policy), {}});
         draft.policies.erase(draft.policies.begin() + (policy - draft.policies.data()));
+        return {};
+    });
+}
+
+Result<void> Directory::delete_department(std::string_view code, const RecordChange& record) {
+    return impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+        const Department* department = find_named(draft.departments, std::string(code));
+        if (department == nullptr)
+            return {Errc::not_found, "department " + quoted(code) + " does not exist" +
+                                         suggestion(code, draft.departments, &Department::code)};
+        for (const auto& other : draft.departments)
+            if (other.parent == department->code)
+                return {Errc::failed_precondition, "department '" + other.code + "' lies in '" + department->code +
+                                                       "'; move or delete that first"};
+        const auto members = std::count_if(draft.accounts.begin(), draft.accounts.end(),
+                                           [&](const Account& a) { return a.department == department->code; });
+        if (members > 0)
+            return {Errc::failed_precondition, "department '" + department->code + "' has accounts (" +
+                                                   std::to_string(members) + "); move them first"};
+        rows::erase_department(transaction, department->code);
+        draft.changes.push_back({"department.delete", "departments/" + department->code, to_json(*department), {}});
+        draft.departments.erase(draft.departments.begin() + (department - draft.departments.data()));
         return {};
     });
 }

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "auth/department_tree.hpp"
 #include "auth/model.hpp"
 #include "auth/rule_index.hpp"
 #include "auth/second_factor.hpp"
@@ -19,7 +20,7 @@
 
 namespace usher::auth {
 
-/// The directory at one moment: accounts, apps and policies. Immutable; shared by all threads.
+/// The directory at one moment: accounts, apps, policies and departments. Immutable; shared by all threads.
 class DirectorySnapshot {
 public:
     DirectorySnapshot() = default;
@@ -27,7 +28,7 @@ public:
     DirectorySnapshot& operator=(const DirectorySnapshot&) = delete;
     /// Builds the indexes. `version` grows by one with each change that was committed.
     DirectorySnapshot(std::uint64_t version, std::vector<Account> accounts, std::vector<App> apps,
-                      std::vector<Policy> policies);
+                      std::vector<Policy> policies, std::vector<Department> departments = {});
 
     std::uint64_t version() const noexcept { return version_; }
     const Account* account_by_id(std::string_view id) const noexcept;
@@ -47,6 +48,10 @@ public:
     const std::vector<App>& apps() const noexcept { return apps_; }              ///< by name
     const std::vector<Policy>& policies() const noexcept { return policies_; }   ///< by name
 
+    const std::vector<Department>& departments() const noexcept { return departments_; }  ///< by code
+    const Department* department(std::string_view code) const noexcept;
+    const DepartmentTree& department_tree() const noexcept { return department_tree_; }
+
     /// When an account's validity begins or ends, rising.
     const std::vector<base::UtcTime>& validity_changes() const noexcept { return validity_changes_; }
     bool has_time_windows() const noexcept { return has_time_windows_; }  ///< in a rule of any policy
@@ -62,6 +67,8 @@ private:
     std::vector<Account> accounts_;
     std::vector<App> apps_;
     std::vector<Policy> policies_;
+    std::vector<Department> departments_;
+    DepartmentTree department_tree_;
     std::unordered_map<std::string_view, const Account*> by_id_, by_username_;
     std::unordered_map<std::string_view, std::vector<const Policy*>> policies_of_;
     std::unordered_map<std::string_view, RuleIndex> rules_of_;
@@ -121,7 +128,8 @@ struct Credentials {
     std::optional<StoredSecondFactor> second_factor;
 };
 
-using Resources = std::vector<std::variant<App, Policy>>;
+using Resource = std::variant<App, Policy, Department>;
+using Resources = std::vector<Resource>;
 enum class ApplyOutcome { created, updated, unchanged };
 
 /// The directory in the database and its snapshot in memory. Mutations block (database) and are serialized; snapshot()
@@ -174,11 +182,14 @@ public:
     /// What is stored, or not_found, with the same questions to the database in either case. Sign-in is rare.
     base::Result<Credentials> credentials(std::string_view account_id);
 
-    /// All or none. Errors begin with "resources[N].field: ". A policy may name an app of the same call, in any order.
+    /// All or none. Errors begin with "resources[N].field: ". A policy may name an app of the same call, in any order,
+    /// and a department may lie in one of the same call.
     /// What the policies expect (check_expectations) must hold after it.
     base::Result<std::vector<ApplyOutcome>> apply(const Resources& resources, const RecordChange& record);
     base::Result<void> delete_app(std::string_view name, const RecordChange& record);
     base::Result<void> delete_policy(std::string_view name, const RecordChange& record);
+    /// failed_precondition while an account has it, or a department lies in it.
+    base::Result<void> delete_department(std::string_view code, const RecordChange& record);
 
     ~Directory();
 

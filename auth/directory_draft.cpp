@@ -30,17 +30,17 @@ bool same_but_for_time(const T& a, T b) {
     return a == b;
 }
 
-constexpr std::string_view kind_of(const App&) { return "app"; }
-constexpr std::string_view kind_of(const Policy&) { return "policy"; }
+constexpr std::string_view folder_of(const Department&) { return "departments/"; }
 constexpr std::string_view folder_of(const App&) { return "apps/"; }
 constexpr std::string_view folder_of(const Policy&) { return "policies/"; }
 
 /// Puts one resource into its list.
 template <class T>
 ApplyOutcome put(std::vector<T>& list, const T& resource, std::vector<Change>& changes) {
-    Change change{std::string(kind_of(resource)) + ".apply", std::string(folder_of(resource)) + resource.name, {}, {}};
+    Change change{
+        std::string(kind_of(resource)) + ".apply", std::string(folder_of(resource)) + key_of(resource), {}, {}};
     auto outcome = ApplyOutcome::created;
-    if (T* old = find_named(list, resource.name)) {
+    if (T* old = find_named(list, key_of(resource))) {
         if (same_but_for_time(*old, resource)) return ApplyOutcome::unchanged;
         outcome = ApplyOutcome::updated;
         change.before_json = to_json(*old);
@@ -54,7 +54,7 @@ ApplyOutcome put(std::vector<T>& list, const T& resource, std::vector<Change>& c
 }
 
 /// Every app that a policy of the call names is there.
-Result<void> check_apps_exist(const std::vector<std::variant<App, Policy>>& resources, const std::vector<App>& apps) {
+Result<void> check_apps_exist(const Resources& resources, const std::vector<App>& apps) {
     std::set<std::string_view> names;
     for (const auto& app : apps) names.insert(app.name);
     for (std::size_t i = 0; i < resources.size(); ++i) {
@@ -71,7 +71,7 @@ Result<void> check_apps_exist(const std::vector<std::variant<App, Policy>>& reso
 }
 
 /// No app of the call claims a destination that another app has too: which of them is used would hang on their names.
-Result<void> check_claims(const std::vector<std::variant<App, Policy>>& resources, const std::vector<App>& apps) {
+Result<void> check_claims(const Resources& resources, const std::vector<App>& apps) {
     std::unordered_map<std::string, std::vector<std::pair<const App*, const DestinationPattern*>>> claims;
     for (const auto& app : apps) {
         for (const auto& pattern : app.destinations) claims[claim_key(pattern)].emplace_back(&app, &pattern);
@@ -94,6 +94,23 @@ Result<void> check_claims(const std::vector<std::variant<App, Policy>>& resource
     return {};
 }
 
+/// The departments are a tree. Where they are not, one of the call has made it so: the first that lies on the way.
+Result<void> check_tree(const Resources& resources, const std::vector<Department>& departments) {
+    std::size_t culprit = 0;
+    const auto tree = check_department_tree(departments, culprit);
+    if (tree) return {};
+    const DepartmentTree lines(departments);
+    const auto& above = lines.above(departments[culprit].code);
+    for (std::size_t i = 0; i < resources.size(); ++i) {
+        const auto* department = std::get_if<Department>(&resources[i]);
+        if (department == nullptr) continue;
+        if (department->code == departments[culprit].code ||
+            std::find(above.begin(), above.end(), department->code) != above.end())
+            return {tree.error().code, resource_prefix(i) + "parent: " + tree.error().message};
+    }
+    return tree.error();
+}
+
 }  // namespace
 
 Result<Resources> canonicalize(Resources resources, base::UtcTime now) {
@@ -106,9 +123,10 @@ Result<Resources> canonicalize(Resources resources, base::UtcTime now) {
             [&](auto& resource) -> Result<void> {
                 if (auto checked = canonicalize(resource); !checked) return checked;
                 resource.updated_at = now;
-                if (seen.emplace(resources[i].index(), resource.name).second) return {};
+                if (seen.emplace(resources[i].index(), key_of(resource)).second) return {};
                 return {Errc::invalid_argument,
-                        "name: " + std::string(kind_of(resource)) + " '" + resource.name + "' is given twice"};
+                        std::string(std::is_same_v<decltype(resource), Department&> ? "code: " : "name: ") +
+                            std::string(kind_of(resource)) + " '" + key_of(resource) + "' is given twice"};
             },
             resources[i]);
         if (!ok) return {ok.error().code, resource_prefix(i) + ok.error().message};
@@ -129,13 +147,15 @@ Result<std::vector<ApplyOutcome>> put(Draft& draft, const Resources& resources) 
             if (!made.empty()) changes.emplace_back(i, std::move(made.front()));
         }
     };
+    put_all(draft.departments);
+    if (auto tree = check_tree(resources, draft.departments); !tree) return tree.error();
     put_all(draft.apps);
     if (auto exist = check_apps_exist(resources, draft.apps); !exist) return exist.error();
     if (auto free = check_claims(resources, draft.apps); !free) return free.error();
     put_all(draft.policies);
     const auto expects = [](const Policy& policy) { return !policy.expect.empty(); };
     if (std::any_of(draft.policies.begin(), draft.policies.end(), expects)) {
-        const DirectorySnapshot after(0, draft.accounts, draft.apps, draft.policies);
+        const DirectorySnapshot after(0, draft.accounts, draft.apps, draft.policies, draft.departments);
         if (auto held = check_expectations(after, resources); !held) return held.error();
     }
     // On record in the order of the call.
@@ -149,8 +169,7 @@ Result<Snapshot> preview(const DirectorySnapshot& from, const Resources& resourc
     if (!canonical) return canonical.error();
     Draft draft(from);
     if (auto ok = put(draft, *canonical); !ok) return ok.error();
-    return Snapshot(std::make_shared<const DirectorySnapshot>(from.version(), std::move(draft.accounts),
-                                                              std::move(draft.apps), std::move(draft.policies)));
+    return std::move(draft).finish(from.version());
 }
 
 }  // namespace usher::auth

@@ -12,11 +12,18 @@ namespace usher::auth {
 /// A working copy of the directory, and what has been done to it.
 struct Draft {
     explicit Draft(const DirectorySnapshot& from)
-        : accounts(from.accounts()), apps(from.apps()), policies(from.policies()) {}
+        : accounts(from.accounts()), apps(from.apps()), policies(from.policies()), departments(from.departments()) {}
     std::vector<Account> accounts;
     std::vector<App> apps;
     std::vector<Policy> policies;
+    std::vector<Department> departments;
     std::vector<Change> changes;
+
+    /// The directory that it has become; the draft is empty then.
+    Snapshot finish(std::uint64_t version) && {
+        return std::make_shared<const DirectorySnapshot>(version, std::move(accounts), std::move(apps),
+                                                         std::move(policies), std::move(departments));
+    }
 };
 
 /// Brings what is to be applied into canonical form, with `now` as the time of its change. Checks each for itself, and
@@ -32,11 +39,21 @@ base::Result<std::vector<ApplyOutcome>> put(Draft& draft, const Resources& resou
 /// words. Pure.
 base::Result<Snapshot> preview(const DirectorySnapshot& from, const Resources& resources, base::UtcTime now);
 
-/// The item of that name; null where there is none.
+/// What a resource is known by.
+inline const std::string& key_of(const App& app) noexcept { return app.name; }
+inline const std::string& key_of(const Policy& policy) noexcept { return policy.name; }
+inline const std::string& key_of(const Department& department) noexcept { return department.code; }
+
+/// The word for its kind, in files and on record.
+constexpr std::string_view kind_of(const App&) noexcept { return "app"; }
+constexpr std::string_view kind_of(const Policy&) noexcept { return "policy"; }
+constexpr std::string_view kind_of(const Department&) noexcept { return "department"; }
+
+/// The item that is known by that; null where there is none.
 template <class T>
-T* find_named(std::vector<T>& list, const std::string& name) {
+T* find_named(std::vector<T>& list, const std::string& key) {
     for (auto& item : list)
-        if (item.name == name) return &item;
+        if (key_of(item) == key) return &item;
     return nullptr;
 }
 

@@ -119,6 +119,7 @@ Directory read_all(Transaction& transaction) {
     directory.accounts = read_accounts(transaction);
     directory.apps = read_apps(transaction);
     directory.policies = read_policies(transaction);
+    directory.departments = read_departments(transaction);
     return directory;
 }
 

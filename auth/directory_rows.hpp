@@ -19,6 +19,7 @@ struct Directory {
     std::vector<Account> accounts;
     std::vector<App> apps;
     std::vector<Policy> policies;
+    std::vector<Department> departments;
 };
 
 std::span<const base::sql::Migration> migrations();
@@ -46,6 +47,11 @@ std::string read_password_hash(base::sql::Transaction& transaction, const std::s
 /// Writes the app or policy as it now is, whether it was there or not.
 void put(base::sql::Transaction& transaction, const App& app);
 void put(base::sql::Transaction& transaction, const Policy& policy);
+/// Without its parent, which may be written behind it.
+void put(base::sql::Transaction& transaction, const Department& department);
+void put_parent(base::sql::Transaction& transaction, const Department& department);
+void erase_department(base::sql::Transaction& transaction, const std::string& code);
+std::vector<Department> read_departments(base::sql::Transaction& transaction);
 void erase_app(base::sql::Transaction& transaction, const std::string& name);
 void erase_policy(base::sql::Transaction& transaction, const std::string& name);
 

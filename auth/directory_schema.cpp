@@ -224,6 +224,17 @@ ALTER TABLE policy_rule_values_10 RENAME TO policy_rule_values;
 ALTER TABLE policy_expectations ADD COLUMN device TEXT
 )",
          {}},
+        // What accounts have as their department is a code already; nothing says that there is such a department.
+        {11,
+         "departments as a tree",
+         R"(CREATE TABLE departments (
+    code TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    parent TEXT REFERENCES departments (code),
+    updated_at BIGINT NOT NULL
+)
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

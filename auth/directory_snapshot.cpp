@@ -30,11 +30,17 @@ RuleIndex placed(const std::vector<const Policy*>& policies) {
 }  // namespace
 
 DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account> accounts, std::vector<App> apps,
-                                     std::vector<Policy> policies)
-    : version_(version), accounts_(std::move(accounts)), apps_(std::move(apps)), policies_(std::move(policies)) {
+                                     std::vector<Policy> policies, std::vector<Department> departments)
+    : version_(version),
+      accounts_(std::move(accounts)),
+      apps_(std::move(apps)),
+      policies_(std::move(policies)),
+      departments_(std::move(departments)),
+      department_tree_(departments_) {
     std::sort(accounts_.begin(), accounts_.end(), [](auto& a, auto& b) { return a.username < b.username; });
     std::sort(apps_.begin(), apps_.end(), [](auto& a, auto& b) { return a.name < b.name; });
     std::sort(policies_.begin(), policies_.end(), [](auto& a, auto& b) { return a.name < b.name; });
+    std::sort(departments_.begin(), departments_.end(), [](auto& a, auto& b) { return a.code < b.code; });
 
     by_id_.reserve(accounts_.size());
     by_username_.reserve(accounts_.size());
@@ -117,6 +123,12 @@ const Policy* DirectorySnapshot::policy(std::string_view name) const noexcept {
     const auto found = std::lower_bound(policies_.begin(), policies_.end(), name,
                                         [](const Policy& policy, std::string_view n) { return policy.name < n; });
     return found == policies_.end() || found->name != name ? nullptr : &*found;
+}
+
+const Department* DirectorySnapshot::department(std::string_view code) const noexcept {
+    const auto found = std::lower_bound(departments_.begin(), departments_.end(), code,
+                                        [](const Department& d, std::string_view wanted) { return d.code < wanted; });
+    return found == departments_.end() || found->code != code ? nullptr : &*found;
 }
 
 const App* DirectorySnapshot::first_match(const std::vector<Claim>& claims,

@@ -31,8 +31,7 @@ Outcome judge(const DirectorySnapshot& directory, const Expectation& expected) {
 
 }  // namespace
 
-Result<void> check_expectations(const DirectorySnapshot& after,
-                                const std::vector<std::variant<App, Policy>>& resources) {
+Result<void> check_expectations(const DirectorySnapshot& after, const Resources& resources) {
     std::map<std::string_view, std::size_t> in_call;
     for (std::size_t i = 0; i < resources.size(); ++i)
         if (const auto* policy = std::get_if<Policy>(&resources[i])) in_call.emplace(policy->name, i);

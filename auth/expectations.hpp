@@ -12,7 +12,6 @@ namespace usher::auth {
 /// one that another policy holds is failed_precondition and names it. An expectation about an account or app that does
 /// not exist fails when its policy is of the call; an older one is passed over, for it says nothing about anybody.
 /// Pure.
-base::Result<void> check_expectations(const DirectorySnapshot& after,
-                                      const std::vector<std::variant<App, Policy>>& resources);
+base::Result<void> check_expectations(const DirectorySnapshot& after, const Resources& resources);
 
 }  // namespace usher::auth

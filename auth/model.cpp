@@ -101,12 +101,15 @@ bool Rule::empty() const noexcept {
            times.empty() && devices.empty();
 }
 
-std::optional<RuleField> Rule::first_unmet(const Account& account, const Context& context) const noexcept {
+std::optional<RuleField> Rule::first_unmet(const Account& account, const Context& context,
+                                           std::span<const std::string> above) const noexcept {
     if (empty() || (!accounts.empty() && !holds(accounts, account.username))) return RuleField::account;
     if (!groups.empty() && std::none_of(account.groups.begin(), account.groups.end(),
                                         [&](const std::string& group) { return holds(groups, group); }))
         return RuleField::group;
-    if (!departments.empty() && !holds(departments, account.department)) return RuleField::department;
+    if (!departments.empty() && !holds(departments, account.department) &&
+        std::none_of(above.begin(), above.end(), [&](const std::string& code) { return holds(departments, code); }))
+        return RuleField::department;
     if (!roles.empty() && std::find(roles.begin(), roles.end(), account.role) == roles.end()) return RuleField::role;
     const auto holds_client = [&](const base::Cidr& network) { return network.contains(*context.client_address); };
     if (!networks.empty() && (!context.client_address || std::none_of(networks.begin(), networks.end(), holds_client)))

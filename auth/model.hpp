@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,6 +83,16 @@ struct App {
     friend bool operator==(const App&, const App&) = default;
 };
 
+/// A department: a part of the enterprise that may lie in another one. An account is in the department whose code it
+/// has; an account's code that is no department's stands for itself alone.
+struct Department {
+    std::string code;    ///< as accounts and rules have it
+    std::string name;    ///< for people; may be empty
+    std::string parent;  ///< the code of the one that it lies in; empty: at the top
+    base::UtcTime updated_at{};
+    friend bool operator==(const Department&, const Department&) = default;
+};
+
 /// What is known of an attempt, apart from who makes it.
 struct Context {
     std::optional<base::IpAddress> client_address{};
@@ -93,7 +104,8 @@ struct Context {
 /// The conditions of a rule, in the order in which they are compared.
 enum class RuleField { account, group, department, role, network, time, device, second_factor };
 
-/// Matches when each list that is not empty holds what the attempt has: the account's value byte for byte, an address
+/// Matches when each list that is not empty holds what the attempt has: the account's value byte for byte (of
+/// departments also one that the account's department lies in), an address
 /// within a network, a moment within a window, the state of the enrolled device; and the second factor is young enough
 /// where that is asked. What is not known is in no list. A rule without a list matches nobody.
 struct Rule {
@@ -106,10 +118,13 @@ struct Rule {
     std::optional<base::Microseconds> mfa_within{};
 
     bool empty() const noexcept;
-    /// The first condition that is not met; nullopt when the rule matches.
-    std::optional<RuleField> first_unmet(const Account& account, const Context& context) const noexcept;
-    bool matches(const Account& account, const Context& context) const noexcept {
-        return !first_unmet(account, context);
+    /// The first condition that is not met; nullopt when the rule matches. `above`: the codes of the departments that
+    /// the account's department lies in.
+    std::optional<RuleField> first_unmet(const Account& account, const Context& context,
+                                         std::span<const std::string> above = {}) const noexcept;
+    bool matches(const Account& account, const Context& context,
+                 std::span<const std::string> above = {}) const noexcept {
+        return !first_unmet(account, context, above);
     }
     friend bool operator==(const Rule&, const Rule&) = default;
 };

@@ -53,20 +53,22 @@ std::string rule_text(std::string_view word, const Policy& policy, bool deny, st
 
 /// What the rule asks of its user and nothing else is missing of; no_allow_rule when something else is. Both are
 /// compared last, so whatever else the rule asks is met.
-Reason needed_by(const Rule& rule, const Account& account, const Context& context) noexcept {
-    const auto unmet = rule.first_unmet(account, context);
+Reason needed_by(const Rule& rule, const Account& account, const Context& context,
+                 std::span<const std::string> above) noexcept {
+    const auto unmet = rule.first_unmet(account, context, above);
     if (unmet == RuleField::second_factor) return Reason::second_factor_needed;
     // Who has an active device is not to be told to enrol one.
     const bool active = std::find(rule.devices.begin(), rule.devices.end(), DeviceState::active) != rule.devices.end();
     return unmet == RuleField::device && active ? Reason::device_needed : Reason::no_allow_rule;
 }
 
-void trace(const std::vector<const Policy*>& policies, bool deny, const Account& account, const Context& context,
-           std::vector<RuleTrace>& out) {
-    for (const Policy* policy : policies) {
+void trace(const DirectorySnapshot& directory, const App& app, bool deny, const Account& account,
+           const Context& context, std::vector<RuleTrace>& out) {
+    const auto& above = directory.department_tree().above(account.department);
+    for (const Policy* policy : directory.policies_of(app.name)) {
         const auto& rules = deny ? policy->deny : policy->allow;
         for (std::size_t i = 0; i < rules.size(); ++i)
-            out.push_back({policy, deny, i, rules[i].first_unmet(account, context)});
+            out.push_back({policy, deny, i, rules[i].first_unmet(account, context, above)});
     }
 }
 
@@ -112,18 +114,19 @@ Decision decide(const DirectorySnapshot& directory, const Account& account, cons
         return decision;
     }
     const auto& rules = directory.rules_of(app.name);
+    const auto& above = directory.department_tree().above(account.department);
     // Those that deny come first, so the first that matches decides.
-    const PlacedRule* decided =
-        rules.first(account, [&](const PlacedRule& placed) { return placed.rule->matches(account, context); });
+    const PlacedRule* decided = rules.first(
+        account, above, [&](const PlacedRule& placed) { return placed.rule->matches(account, context, above); });
     if (decided != nullptr) {
         decision.allowed = !decided->deny;
         decision.reason = decided->deny ? Reason::deny_rule : Reason::allow_rule;
     } else if (directory.asks_of_users()) {
         const auto needed = [&](const PlacedRule& placed) {
-            return placed.deny ? Reason::no_allow_rule : needed_by(*placed.rule, account, context);
+            return placed.deny ? Reason::no_allow_rule : needed_by(*placed.rule, account, context, above);
         };
-        decided =
-            rules.first(account, [&](const PlacedRule& placed) { return needed(placed) != Reason::no_allow_rule; });
+        decided = rules.first(account, above,
+                              [&](const PlacedRule& placed) { return needed(placed) != Reason::no_allow_rule; });
         if (decided != nullptr) decision.reason = needed(*decided);
     }
     if (decided == nullptr) return decision;
@@ -148,8 +151,8 @@ Decision decide_control(const DirectorySnapshot& directory, const Account& accou
 std::vector<RuleTrace> explain(const DirectorySnapshot& directory, const Account& account, const App& app,
                                const Context& context) {
     std::vector<RuleTrace> out;
-    trace(directory.policies_of(app.name), true, account, context, out);
-    trace(directory.policies_of(app.name), false, account, context, out);
+    trace(directory, app, true, account, context, out);
+    trace(directory, app, false, account, context, out);
     return out;
 }
 

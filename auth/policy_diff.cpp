@@ -21,6 +21,20 @@ void add_apps_of_changed(const DirectorySnapshot& here, const DirectorySnapshot&
     }
 }
 
+bool same_tree(const std::vector<Department>& a, const std::vector<Department>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Department& x, const Department& y) {
+        return x.code == y.code && x.parent == y.parent;
+    });
+}
+
+void add_apps_about_departments(const DirectorySnapshot& directory, std::set<std::string>& apps) {
+    const auto is_about_departments = [](const Rule& rule) { return !rule.departments.empty(); };
+    for (const auto& policy : directory.policies())
+        if (std::any_of(policy.allow.begin(), policy.allow.end(), is_about_departments) ||
+            std::any_of(policy.deny.begin(), policy.deny.end(), is_about_departments))
+            apps.insert(policy.apps.begin(), policy.apps.end());
+}
+
 /// All that a rule asks for besides who somebody is, order and repetition apart; empty for nothing.
 std::string conditions_text(const Rule& rule) {
     std::set<std::string> parts;
@@ -42,8 +56,8 @@ std::string conditions_text(const Rule& rule) {
 }
 
 /// Whether the rule is about the account, whatever else it asks for.
-bool is_about(const Rule& rule, const Account& account) noexcept {
-    const auto unmet = rule.first_unmet(account, {});
+bool is_about(const Rule& rule, const Account& account, const std::vector<std::string>& above) noexcept {
+    const auto unmet = rule.first_unmet(account, {}, above);
     // Who somebody is is compared first.
     return !unmet || *unmet > RuleField::role;
 }
@@ -58,8 +72,10 @@ void sort_unique(std::vector<std::uint32_t>& ids) {
 }  // namespace
 
 PolicyDiff::PolicyDiff(const DirectorySnapshot& before, const DirectorySnapshot& after, base::UtcTime now)
-    : after_(after), now_(now), conditions_{{std::string(), 0}} {
+    : before_(before), after_(after), now_(now), conditions_{{std::string(), 0}} {
     std::set<std::string> apps;
+    // Where the departments lie elsewhere, rules about them say something else.
+    if (!same_tree(before.departments(), after.departments())) add_apps_about_departments(after, apps);
     add_apps_of_changed(before, after, apps);
     add_apps_of_changed(after, before, apps);
     for (const auto& app : apps)
@@ -85,15 +101,16 @@ PolicyDiff::Rules PolicyDiff::rules_of(const DirectorySnapshot& directory, const
     return out;
 }
 
-PolicyDiff::Verdict PolicyDiff::judge(const Rules& rules, const Account& account) {
+PolicyDiff::Verdict PolicyDiff::judge(const DirectorySnapshot& directory, const Rules& rules, const Account& account) {
+    const auto& above = directory.department_tree().above(account.department);
     Verdict verdict;
     for (const auto& [rule, conditions] : rules.deny) {
-        if (!is_about(*rule, account)) continue;
+        if (!is_about(*rule, account, above)) continue;
         if (conditions == 0) return {};
         verdict.deny.push_back(conditions);
     }
     for (const auto& [rule, conditions] : rules.allow)
-        if (is_about(*rule, account)) verdict.allow.push_back(conditions);
+        if (is_about(*rule, account, above)) verdict.allow.push_back(conditions);
     if (verdict.allow.empty()) return {};
     sort_unique(verdict.deny);
     sort_unique(verdict.allow);
@@ -124,7 +141,7 @@ PolicyDiff::Part PolicyDiff::next(const Place& place, std::size_t limit, std::ui
             done += pair_work;
             const auto stands = standing(*account, now_);
             if (stands == Standing::disabled || stands == Standing::expired) continue;
-            const auto was = judge(before, *account), will = judge(after, *account);
+            const auto was = judge(before_, before, *account), will = judge(after_, after, *account);
             const bool same = was.reach == will.reach && was.deny == will.deny && was.allow == will.allow;
             if (!same) part.changes.push_back({&*account, after_.app(app->first), was.reach, will.reach});
         }

@@ -56,9 +56,9 @@ private:
         std::vector<ConditionId> deny, allow;  ///< of `sometimes`; sorted, unique
     };
     Rules rules_of(const DirectorySnapshot& directory, const std::string& app);
-    static Verdict judge(const Rules& rules, const Account& account);
+    static Verdict judge(const DirectorySnapshot& directory, const Rules& rules, const Account& account);
 
-    const DirectorySnapshot& after_;
+    const DirectorySnapshot &before_, &after_;
     base::UtcTime now_;
     std::map<std::string, ConditionId> conditions_;
     std::unordered_map<const Rule*, ConditionId> conditions_of_;  ///< a rule stands in the lists of many apps

@@ -2,6 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,8 +32,9 @@ public:
 
     /// The first rule, in the order given, of which `wanted` is true; null when there is none. `wanted` must be false
     /// for rules about others than the account. It sees rules in no order, some more than once. Allocates nothing.
+    /// `above`: the codes of the departments that the account's department lies in.
     template <class Wanted>
-    const PlacedRule* first(const Account& account, Wanted wanted) const noexcept {
+    const PlacedRule* first(const Account& account, std::span<const std::string> above, Wanted wanted) const noexcept {
         auto best = static_cast<std::uint32_t>(rules_.size());
         const auto read = [&](Stretch stretch) {
             // A stretch rises, so what is behind the best is of no interest.
@@ -41,6 +44,7 @@ public:
         read(filed_under(key_of(Field::account, account.username)));
         for (const auto& group : account.groups) read(filed_under(key_of(Field::group, group)));
         read(filed_under(key_of(Field::department, account.department)));
+        for (const auto& code : above) read(filed_under(key_of(Field::department, code)));
         read(filed_under(key_of(account.role)));
         read(filed_under(for_everybody));
         return best == rules_.size() ? nullptr : &rules_[best];

@@ -256,6 +256,16 @@ Result<void> canonicalize(Policy& policy) {
     return canonicalize_expectations(policy.expect);
 }
 
+Result<void> canonicalize(Department& department) {
+    // What an account may have as its department may be a code; but a code stands in names of resources.
+    if (auto ok = check_value("code", department.code); !ok) return ok;
+    if (department.code.find('/') != std::string::npos) return invalid("code", "must hold no \"/\"");
+    if (auto ok = check_text("name", department.name); !ok) return ok;
+    if (auto ok = check_text("parent", department.parent); !ok) return ok;
+    if (department.parent == department.code) return invalid("parent", "is the department itself");
+    return {};
+}
+
 bool is_reserved_host(std::string_view host) noexcept {
     constexpr std::string_view zone = "usher.internal";
     if (!host.ends_with(zone)) return false;

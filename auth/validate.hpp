@@ -35,6 +35,8 @@ base::Result<void> canonicalize_groups(std::vector<std::string>& groups);
 /// no two apps claim the same destination, is the directory's to check.
 base::Result<void> canonicalize(App& app);
 base::Result<void> canonicalize(Policy& policy);
+/// Checks a department for itself. That it lies in a tree is the directory's to check.
+base::Result<void> canonicalize(Department& department);
 
 /// Whether a canonical host name is "usher.internal" or below it: the gateway's own.
 bool is_reserved_host(std::string_view host) noexcept;

@@ -44,6 +44,7 @@ inline std::shared_ptr<std::string> add_output(CLI::App* command, std::vector<st
 
 inline std::string yaml_of(const usher::v1::App& app) { return to_yaml(app); }
 inline std::string yaml_of(const usher::v1::Policy& policy) { return to_yaml(policy); }
+inline std::string yaml_of(const usher::v1::Department& department) { return to_yaml(department); }
 inline std::string yaml_of(const usher::v1::RetentionClass& retention_class) { return to_yaml(retention_class); }
 inline std::string yaml_of(const usher::v1::Hold& hold) { return to_yaml(hold); }
 inline std::string yaml_of(const google::protobuf::Message& message) { return to_yaml_document(message); }

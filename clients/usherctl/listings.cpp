@@ -62,6 +62,15 @@ void list_policies(const Settings& settings, const std::string& format) {
     });
 }
 
+void list_departments(const Settings& settings, const std::string& format) {
+    const auto channel = open_channel(settings);
+    const auto stub = v1::ResourceService::NewStub(channel->channel());
+    list_all<v1::Department>(format, 0, [&](const std::string& token, std::vector<v1::Department>& page) {
+        return fetch(*channel, *stub, &v1::ResourceService::Stub::ListDepartments, v1::ListDepartmentsRequest{},
+                     &v1::ListDepartmentsResponse::departments, token, page);
+    });
+}
+
 void list_retention_classes(const Settings& settings, const std::string& format) {
     const auto channel = open_channel(settings);
     const auto stub = v1::RetentionService::NewStub(channel->channel());

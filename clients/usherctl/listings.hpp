@@ -9,6 +9,7 @@ namespace usher::clients::control {
 // Each lists all there is of one kind on standard output, page by page. Throws Failure.
 void list_accounts(const Settings& settings, const std::string& format);
 void list_apps(const Settings& settings, const std::string& format);
+void list_departments(const Settings& settings, const std::string& format);
 void list_policies(const Settings& settings, const std::string& format);
 /// `account` empty: of all.
 void list_retention_classes(const Settings& settings, const std::string& format);

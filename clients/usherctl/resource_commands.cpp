@@ -55,7 +55,7 @@ void add_resource_commands(CLI::App& app, const Settings& settings) {
     {
         auto* command = app.add_subcommand(
             "apply",
-            "Create or change apps and policies, or retention classes and holds, from YAML: all of a "
+            "Create or change apps, policies and departments, or retention classes and holds, from YAML: all of a "
             "file or nothing");
         auto path = std::make_shared<std::string>();
         command->add_option("-f,--file", *path, "The file; - is standard input")->required()->type_name("FILE");
@@ -69,8 +69,8 @@ void add_resource_commands(CLI::App& app, const Settings& settings) {
         auto kind = std::make_shared<std::string>();
         command->add_option("KIND", *kind, "What to list")
             ->required()
-            ->check(
-                CLI::IsMember({"accounts", "apps", "policies", "retention_classes", "holds", "sessions", "accesses"}));
+            ->check(CLI::IsMember(
+                {"accounts", "apps", "policies", "departments", "retention_classes", "holds", "sessions", "accesses"}));
         auto format = add_output(command, {"table", "json", "yaml"});
         command->footer(
             examples({"usherctl get apps", "usherctl get apps -o yaml > apps.yaml", "usherctl get accesses -o json"}));
@@ -78,6 +78,7 @@ void add_resource_commands(CLI::App& app, const Settings& settings) {
             if (*kind == "accounts") list_accounts(settings, *format);
             if (*kind == "apps") list_apps(settings, *format);
             if (*kind == "policies") list_policies(settings, *format);
+            if (*kind == "departments") list_departments(settings, *format);
             if (*kind == "retention_classes") list_retention_classes(settings, *format);
             if (*kind == "holds") list_holds(settings, *format);
             if (*kind == "sessions") list_sessions(settings, "", *format);
@@ -85,14 +86,15 @@ void add_resource_commands(CLI::App& app, const Settings& settings) {
         });
     }
     {
-        auto* command = app.add_subcommand("delete",
-                                           "Delete an app or a policy, and cut the accesses that stood on it; delete a "
-                                           "hold; put the built-in values of a retention class back");
+        auto* command =
+            app.add_subcommand("delete",
+                               "Delete an app, a policy or a department, and cut the accesses that stood on it; "
+                               "delete a hold; put the built-in values of a retention class back");
         auto kind = std::make_shared<std::string>();
         auto name = std::make_shared<std::string>();
-        command->add_option("KIND", *kind, "app, policy, hold or retention_class")
+        command->add_option("KIND", *kind, "app, policy, department, hold or retention_class")
             ->required()
-            ->check(CLI::IsMember({"app", "policy", "hold", "retention_class"}));
+            ->check(CLI::IsMember({"app", "policy", "department", "hold", "retention_class"}));
         command->add_option("NAME", *name, "Its name")->required();
         command->footer(examples({"usherctl delete policy finance-uses-crm", "usherctl delete app crm"}));
         command->callback([=, &settings] {
@@ -101,6 +103,8 @@ void add_resource_commands(CLI::App& app, const Settings& settings) {
             if (*kind == "app") remove<Resources>(settings, *kind, "apps", *name, &Resources::Stub::DeleteApp);
             if (*kind == "policy")
                 remove<Resources>(settings, *kind, "policies", *name, &Resources::Stub::DeletePolicy);
+            if (*kind == "department")
+                remove<Resources>(settings, *kind, "departments", *name, &Resources::Stub::DeleteDepartment);
             if (*kind == "hold") remove<Retention>(settings, *kind, "holds", *name, &Retention::Stub::DeleteHold);
             if (*kind == "retention_class")
                 remove<Retention>(settings, *kind, "retention_classes", *name, &Retention::Stub::DeleteRetentionClass);

@@ -200,6 +200,16 @@ void read_hold(const YamlNode& document, usher::v1::Hold& out, Marks& marks) {
     }
 }
 
+void read_department(const YamlNode& document, usher::v1::Department& out, Marks& marks) {
+    for (const auto& [key, value] : document.pairs) {
+        marks[key.text] = value.mark;
+        if (key.text == "code") out.set_code(text_of(value, key.text));
+        if (key.text == "name") out.set_name(text_of(value, key.text));
+        if (key.text == "parent") out.set_parent(text_of(value, key.text));
+    }
+    if (out.code().empty()) throw Refused{document.mark, "'code' is missing in department"};
+}
+
 void read_resource(const YamlNode& document, usher::v1::Resource& resource, Marks& marks) {
     static constexpr std::array<std::string_view, 5> app_keys{"kind", "name", "destinations", "allow_addresses",
                                                               "on_control_loss"};
@@ -207,27 +217,33 @@ void read_resource(const YamlNode& document, usher::v1::Resource& resource, Mark
     static constexpr std::array<std::string_view, 4> class_keys{"kind", "name", "min_days", "max_days"};
     static constexpr std::array<std::string_view, 7> hold_keys{"kind", "name", "case", "account",
                                                                "app",  "from", "until"};
-    static constexpr std::array<std::string_view, 4> kinds{"app", "policy", "retention_class", "hold"};
+    static constexpr std::array<std::string_view, 4> department_keys{"kind", "code", "name", "parent"};
+    static constexpr std::array<std::string_view, 5> kinds{"app", "policy", "department", "retention_class", "hold"};
     if (document.kind != YamlNode::Kind::map)
         throw Refused{document.mark,
                       "a resource is a map with 'kind' and 'name', not " + std::string(kind_name(document.kind))};
     marks[""] = document.mark;
     const YamlNode* kind = find(document, "kind");
-    if (kind == nullptr) throw Refused{document.mark, "'kind' is missing: app, policy, retention_class or hold"};
+    if (kind == nullptr)
+        throw Refused{document.mark, "'kind' is missing: app, policy, department, retention_class or hold"};
     const std::string& kind_text = text_of(*kind, "kind");
     if (kind_text == "app")
         check_keys(document, "app", app_keys);
     else if (kind_text == "policy")
         check_keys(document, "policy", policy_keys);
+    else if (kind_text == "department")
+        check_keys(document, "department", department_keys);
     else if (kind_text == "retention_class")
         check_keys(document, "retention_class", class_keys);
     else if (kind_text == "hold")
         check_keys(document, "hold", hold_keys);
     else {
-        std::string what = "unknown kind " + in_quotes(kind_text) + "; kinds are app, policy, retention_class and hold";
+        std::string what =
+            "unknown kind " + in_quotes(kind_text) + "; kinds are app, policy, department, retention_class and hold";
         if (const auto near = base::closest(kind_text, kinds)) what += "; did you mean '" + std::string(*near) + "'?";
         throw Refused{kind->mark, what};
     }
+    if (kind_text == "department") return read_department(document, *resource.mutable_department(), marks);
     const YamlNode* name = find(document, "name");
     if (name == nullptr) throw Refused{document.mark, "'name' is missing in " + kind_text};
     marks["name"] = name->mark;

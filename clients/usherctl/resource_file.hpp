@@ -13,8 +13,8 @@ namespace usher::clients::control {
 constexpr std::size_t resource_file_limit_bytes = 1024 * 1024;
 constexpr std::size_t resource_count_limit = 1000;
 
-/// Apps and policies, or classes and holds, as a file gave them, with the place of every field, so that an error of the
-/// server can point at it.
+/// Apps, policies and departments, or classes and holds, as a file gave them, with the place of every field, so that an
+/// error of the server can point at it.
 struct ResourceFile {
     std::string file;
     usher::v1::ApplyRequest request;
@@ -32,6 +32,7 @@ base::Result<ResourceFile> parse_resource_file(std::string_view text, std::strin
 /// The YAML that parse_resource_file reads, one document each, beginning with "---".
 std::string to_yaml(const usher::v1::App& app);
 std::string to_yaml(const usher::v1::Policy& policy);
+std::string to_yaml(const usher::v1::Department& department);
 std::string to_yaml(const usher::v1::RetentionClass& retention_class);
 std::string to_yaml(const usher::v1::Hold& hold);
 

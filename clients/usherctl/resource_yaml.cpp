@@ -109,6 +109,13 @@ std::string to_yaml(const usher::v1::Policy& policy) {
            rules_yaml("allow", policy.allow()) + rules_yaml("deny", policy.deny()) + expectations_yaml(policy);
 }
 
+std::string to_yaml(const usher::v1::Department& department) {
+    std::string out = "---\nkind: department\ncode: " + yaml_quote(department.code()) + "\n";
+    if (!department.name().empty()) out += "name: " + yaml_quote(department.name()) + "\n";
+    if (!department.parent().empty()) out += "parent: " + yaml_quote(department.parent()) + "\n";
+    return out;
+}
+
 std::string to_yaml(const usher::v1::RetentionClass& retention_class) {
     std::string out = "---\nkind: retention_class\nname: " + yaml_quote(retention_class.name()) + "\n";
     if (retention_class.has_min_days()) out += "min_days: " + std::to_string(retention_class.min_days()) + "\n";

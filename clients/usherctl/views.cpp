@@ -140,6 +140,12 @@ std::vector<std::string> cells_of(const v1::Policy& policy) {
             rules_text(policy.allow()), rules_text(policy.deny())};
 }
 
+std::vector<Column> columns_of(const v1::Department&) { return {{"CODE"}, {"NAME"}, {"IN"}, {"UPDATED"}}; }
+std::vector<std::string> cells_of(const v1::Department& department) {
+    return {department.code(), department.name(), department.parent(),
+            shown_time(department.has_updated_at(), department.updated_at())};
+}
+
 std::vector<Column> columns_of(const v1::PolicyDifference&) {
     return {{"APP"}, {"ACCOUNT"}, {"CHANGE"}, {"BEFORE"}, {"AFTER"}};
 }

@@ -21,6 +21,8 @@ std::vector<Column> columns_of(const usher::v1::App&);
 std::vector<std::string> cells_of(const usher::v1::App& app);
 std::vector<Column> columns_of(const usher::v1::Policy&);
 std::vector<std::string> cells_of(const usher::v1::Policy& policy);
+std::vector<Column> columns_of(const usher::v1::Department&);
+std::vector<std::string> cells_of(const usher::v1::Department& department);
 std::vector<Column> columns_of(const usher::v1::PolicyDifference&);
 std::vector<std::string> cells_of(const usher::v1::PolicyDifference& difference);
 std::vector<Column> columns_of(const usher::v1::PolicyFlip&);

@@ -20,6 +20,7 @@ base::Result<base::UtcTime> from_proto(const google::protobuf::Timestamp& time, 
 usher::v1::Account to_proto(const auth::Account& account);
 usher::v1::App to_proto(const auth::App& app);
 usher::v1::Policy to_proto(const auth::Policy& policy);
+usher::v1::Department to_proto(const auth::Department& department);
 /// `username` and `open_accesses` are not the session's own.
 usher::v1::Session to_proto(const auth::Session& session, const std::string& username, base::UtcTime expires_at,
                             std::uint64_t open_accesses);
@@ -30,7 +31,7 @@ base::Result<auth::Account> from_proto(const usher::v1::Account& account);
 /// is invalid_argument.
 base::Result<auth::AccountUpdate> read_update(const usher::v1::UpdateAccountRequest& request);
 /// Parses destinations and blocks. The error begins with "resources[index]".
-base::Result<std::variant<auth::App, auth::Policy>> from_proto(const usher::v1::Resource& resource, int index);
+base::Result<auth::Resource> from_proto(const usher::v1::Resource& resource, int index);
 
 /// All of them, at most auth::resources_max.
 base::Result<auth::Resources> from_proto(const google::protobuf::RepeatedPtrField<usher::v1::Resource>& resources);

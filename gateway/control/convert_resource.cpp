@@ -183,8 +183,17 @@ v1::Policy to_proto(const auth::Policy& policy) {
     return out;
 }
 
-Result<std::variant<auth::App, auth::Policy>> from_proto(const v1::Resource& resource, int index) {
-    using Model = std::variant<auth::App, auth::Policy>;
+v1::Department to_proto(const auth::Department& department) {
+    v1::Department out;
+    out.set_code(department.code);
+    out.set_name(department.name);
+    out.set_parent(department.parent);
+    *out.mutable_updated_at() = to_proto(department.updated_at);
+    return out;
+}
+
+Result<auth::Resource> from_proto(const v1::Resource& resource, int index) {
+    using Model = auth::Resource;
     const auto where = indexed("resources", index);
     switch (resource.resource_case()) {
         case v1::Resource::kApp: {
@@ -197,13 +206,18 @@ Result<std::variant<auth::App, auth::Policy>> from_proto(const v1::Resource& res
             if (!policy) return std::move(policy).error();
             return Model(std::move(*policy));
         }
+        case v1::Resource::kDepartment: {
+            const auto& department = resource.department();
+            return Model(auth::Department{department.code(), department.name(), department.parent()});
+        }
         case v1::Resource::kRetentionClass:
         case v1::Resource::kHold:
-            return invalid(where, "classes and holds are applied by themselves, without apps and policies");
+            return invalid(where,
+                           "classes and holds are applied by themselves, without apps, policies and departments");
         case v1::Resource::RESOURCE_NOT_SET:
             break;
     }
-    return invalid(where, "is neither an app nor a policy");
+    return invalid(where, "is neither an app, a policy nor a department");
 }
 
 Result<auth::Resources> from_proto(const google::protobuf::RepeatedPtrField<v1::Resource>& resources) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "auth/devices.hpp"
+#include "auth/directory_draft.hpp"
 #include "auth/policy.hpp"
 #include "auth/validate.hpp"
 #include "base/text.hpp"
@@ -127,6 +128,47 @@ public:
                      });
     }
 
+    Reactor* GetDepartment(Call* call, const v1::GetDepartmentRequest* request, v1::Department* response) override {
+        return unary(context_, call, {"department.get", Need::auditor}, request->name(),
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto code = read_name(request->name(), "departments");
+                         if (!code) return std::move(code).error();
+                         const auto snapshot = directory().snapshot();
+                         const auto* department = snapshot->department(*code);
+                         if (department == nullptr) return missing("department", *code);
+                         *response = control::to_proto(*department);
+                         return {};
+                     });
+    }
+
+    Reactor* ListDepartments(Call* call, const v1::ListDepartmentsRequest* request,
+                             v1::ListDepartmentsResponse* response) override {
+        return unary(context_, call, {"department.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto page = read_page(request->page_size(), request->page_token(), "departments");
+                         if (!page) return std::move(page).error();
+                         const auto snapshot = directory().snapshot();
+                         response->set_next_page_token(list_page(
+                             snapshot->departments(), *page, "departments", &auth::Department::code,
+                             [&](const auth::Department& d) { *response->add_departments() = control::to_proto(d); }));
+                         return {};
+                     });
+    }
+
+    Reactor* DeleteDepartment(Call* call, const v1::DeleteDepartmentRequest* request,
+                              google::protobuf::Empty*) override {
+        return unary(context_, call, {"department.delete", Need::administrator}, request->name(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         auto code = read_name(request->name(), "departments");
+                         if (!code) return std::move(code).error();
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto deleted = directory().delete_department(*code, recorder.callback());
+                         if (!deleted) return recorder.failed(std::move(deleted).error());
+                         context_.gateway.enforce();
+                         return {};
+                     });
+    }
+
     Reactor* ExplainPolicy(Call* call, const v1::ExplainPolicyRequest* request,
                            v1::ExplainPolicyResponse* response) override {
         return unary(context_, call, {"policy.explain", Need::auditor}, request->app(),
@@ -222,9 +264,12 @@ private:
         context_.gateway.enforce();
         for (std::size_t i = 0; i < resources->size(); ++i) {
             auto& item = *response.add_items();
-            const auto* app = std::get_if<auth::App>(&(*resources)[i]);
-            item.set_kind(app != nullptr ? "app" : "policy");
-            item.set_name(app != nullptr ? app->name : std::get<auth::Policy>((*resources)[i]).name);
+            std::visit(
+                [&](const auto& resource) {
+                    item.set_kind(std::string(auth::kind_of(resource)));
+                    item.set_name(auth::key_of(resource));
+                },
+                (*resources)[i]);
             item.set_outcome(to_proto((*outcomes)[i]));
         }
         response.set_policy_version(directory().snapshot()->version());

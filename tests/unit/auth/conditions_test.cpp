@@ -148,7 +148,7 @@ TEST_CASE("a change after which an expectation fails is refused, and changes not
         DirectoryFixture f(test);
         f.create("alice");
         const Rule alice{{"alice"}, {}, {}}, bob{{"bob"}, {}, {}};
-        const auto refused = [&](const std::vector<std::variant<auth::App, auth::Policy>>& resources) {
+        const auto refused = [&](const auth::Resources& resources) {
             const auto before = f.directory->snapshot();
             const auto error = error_of(f.directory->apply(resources, f.recorder.function()));
             CHECK(f.directory->snapshot() == before);

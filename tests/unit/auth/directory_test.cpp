@@ -9,9 +9,9 @@ using auth::AccountStatus;
 using auth::App;
 using auth::ApplyOutcome;
 using auth::Policy;
+using auth::Resources;
 using auth::Rule;
 using base::Errc;
-using Resources = std::vector<std::variant<App, Policy>>;
 
 namespace {
 

@@ -50,15 +50,16 @@ TEST_CASE("rules are found under whichever list they are filed, and under none")
                                                    {nullptr, false, 1, &rule}};
         const auth::RuleIndex index(placed);
         const auto matches = [&](const auth::PlacedRule& p) { return p.rule->matches(alice, context); };
-        const auto* found = index.first(alice, matches);
+        const auto* found = index.first(alice, {}, matches);
         REQUIRE(found != nullptr);
         CHECK(found->rule == &rule);
         auto bob = named("carol");
         bob.role = auth::Role::administrator;
-        CHECK(index.first(bob, [&](const auto& p) { return p.rule->matches(bob, {}); }) == nullptr);
+        CHECK(index.first(bob, {}, [&](const auto& p) { return p.rule->matches(bob, {}); }) == nullptr);
     }
-    CHECK(auth::RuleIndex().first(alice, [](const auto&) { return true; }) == nullptr);
-    CHECK(auth::RuleIndex(std::vector<auth::PlacedRule>{}).first(alice, [](const auto&) { return true; }) == nullptr);
+    CHECK(auth::RuleIndex().first(alice, {}, [](const auto&) { return true; }) == nullptr);
+    CHECK(auth::RuleIndex(std::vector<auth::PlacedRule>{}).first(alice, {}, [](const auto&) { return true; }) ==
+          nullptr);
 }
 
 TEST_CASE("of many rules that match the first one is found") {
@@ -71,7 +72,7 @@ TEST_CASE("of many rules that match the first one is found") {
     for (const auto& rule : rules) placed.push_back({nullptr, false, placed.size(), &rule});
     const auth::RuleIndex index(placed);
     std::size_t read = 0;
-    const auto* found = index.first(alice, [&](const auth::PlacedRule& p) {
+    const auto* found = index.first(alice, {}, [&](const auth::PlacedRule& p) {
         ++read;
         return p.rule->matches(alice, {});
     });

@@ -50,7 +50,8 @@ TEST_CASE("an unknown key is named with its place and the key that was meant") {
     CHECK(error_of("kind: policy\nname: p\nallow: [{group: [a]}]\n") ==
           "r.yaml:3:10: unknown key 'group' in a rule; did you mean 'groups'?");
     CHECK(error_of("kind: ap\nname: p\n") ==
-          "r.yaml:1:7: unknown kind 'ap'; kinds are app, policy, retention_class and hold; did you mean 'app'?");
+          "r.yaml:1:7: unknown kind 'ap'; kinds are app, policy, department, retention_class and hold; did you mean "
+          "'app'?");
 }
 
 TEST_CASE("a wrong type is named with its place") {
@@ -65,7 +66,7 @@ TEST_CASE("a wrong type is named with its place") {
 }
 
 TEST_CASE("what is missing is named") {
-    CHECK(error_of("name: crm\n") == "r.yaml:1:1: 'kind' is missing: app, policy, retention_class or hold");
+    CHECK(error_of("name: crm\n") == "r.yaml:1:1: 'kind' is missing: app, policy, department, retention_class or hold");
     CHECK(error_of("kind: app\n") == "r.yaml:1:1: 'name' is missing in app");
     CHECK(error_of("- a\n") == "r.yaml:1:1: a resource is a map with 'kind' and 'name', not a list");
     CHECK(error_of("# nothing\n") == "r.yaml: there is no resource in it");

@@ -245,7 +245,7 @@ TEST_CASE("apps and policies are applied all or none, and an error names the res
     policy.set_apps(0, "nowhere");
     CHECK(contains(apply(again).error_message(), "resources[1].apps[0]: "));
     request.add_resources();
-    CHECK(contains(apply(again).error_message(), "resources[2]: is neither an app nor a policy"));
+    CHECK(contains(apply(again).error_message(), "resources[2]: is neither an app, a policy nor a department"));
 
     const auto acts = gateway.acts();
     REQUIRE(acts.size() == 2);
