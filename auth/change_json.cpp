@@ -78,6 +78,7 @@ std::string to_json(const Account& account) {
     out.texts("groups", account.groups);
     out.text("office_mail", account.office_mail);
     out.text("office_phone", account.office_phone);
+    if (!account.employee_number.empty()) out.text("employee_number", account.employee_number);
     out.text("role", to_word(account.role));
     out.text("status", to_word(account.status));
     if (account.valid_from) out.time("valid_from", *account.valid_from);

@@ -7,6 +7,7 @@
 #include "auth/directory_draft.hpp"
 #include "auth/directory_rows.hpp"
 #include "auth/second_factor_rows.hpp"
+#include "auth/username.hpp"
 #include "auth/validate.hpp"
 #include "base/ids.hpp"
 #include "base/text.hpp"
@@ -33,12 +34,6 @@ Result<void> check_password_hash(const std::string& hash) {
         return {Errc::invalid_argument, "password_hash: is not an encoded hash"};
     }
     return {};
-}
-
-/// Times of an account only go up, also when the clock stands still or steps back, so that "as it was when I read it"
-/// can be told from its updated_at.
-base::UtcTime next_update(const base::Clock& clock, base::UtcTime last) {
-    return std::max(clock.utc(), last + base::Microseconds{1});
 }
 
 }  // namespace
@@ -108,7 +103,7 @@ struct Directory::Impl {
 
     /// As mutate(), for one account that is there: `edit` changes it; whether it did decides what follows.
     Result<Account> mutate_account(std::string_view username, std::string action, const RecordChange& record,
-                                   const std::function<Result<bool>(Transaction&, Account&)>& edit) {
+                                   const std::function<Result<bool>(Transaction&, const Draft&, Account&)>& edit) {
         const auto canonical = canonical_username(username);
         Account after;
         auto ok = mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
@@ -116,7 +111,7 @@ struct Directory::Impl {
                                             [&](const Account& a) { return canonical && a.username == *canonical; });
             if (found == draft.accounts.end()) return no_account(username, draft);
             const Account before = *found;
-            auto changed = edit(transaction, *found);
+            auto changed = edit(transaction, draft, *found);
             if (!changed) return changed.error();
             after = *found;
             if (!*changed) return {};
@@ -170,10 +165,8 @@ Result<Account> Directory::create_account(Account account, const std::string& pa
     account.id = base::new_uuid(impl_->clock).to_string();
     account.created_at = account.updated_at = impl_->clock.utc();
     auto ok = impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
-        for (const auto& other : draft.accounts) {
-            if (other.username != account.username) continue;
-            return {Errc::already_exists, "account '" + account.username + "' exists already"};
-        }
+        if (auto unused = check_username_is_free(draft.accounts, account.username); !unused) return unused;
+        if (auto mine = check_employee_number(draft.accounts, account); !mine) return mine;
         rows::insert(transaction, account, password_hash);
         draft.accounts.push_back(account);
         draft.changes.push_back({"account.create", "accounts/" + account.username, {}, to_json(account)});
@@ -186,31 +179,66 @@ Result<Account> Directory::create_account(Account account, const std::string& pa
 Result<Account> Directory::update_account(std::string_view username, const AccountUpdate& update,
                                           const RecordChange& record) {
     return impl_->mutate_account(username, "account.update", record,
-                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
+                                 [&](Transaction& transaction, const Draft& draft, Account& account) -> Result<bool> {
                                      const Account before = account;
-                                     if (update.display_name) account.display_name = *update.display_name;
-                                     if (update.department) account.department = *update.department;
-                                     if (update.office_mail) account.office_mail = *update.office_mail;
-                                     if (update.office_phone) account.office_phone = *update.office_phone;
-                                     if (update.groups) account.groups = *update.groups;
-                                     if (update.role) account.role = *update.role;
-                                     if (update.valid_from) account.valid_from = *update.valid_from;
-                                     if (update.valid_until) account.valid_until = *update.valid_until;
-                                     if (auto ok = canonicalize(account); !ok) return ok.error();
+                                     auto next = updated(before, update);
+                                     if (!next) return std::move(next).error();
+                                     account = std::move(*next);
                                      if (account == before) return false;
-                                     account.updated_at = next_update(impl_->clock, before.updated_at);
+                                     if (auto mine = check_employee_number(draft.accounts, account); !mine)
+                                         return mine.error();
+                                     account.updated_at = next_update(impl_->clock.utc(), before.updated_at);
                                      rows::update(transaction, account);
                                      return true;
                                  });
 }
 
+Result<std::vector<ImportResult>> Directory::import_accounts(const std::vector<ImportedAccount>& rows,
+                                                             const std::string& password_hash, bool validate_only,
+                                                             const RecordChange& record) {
+    if (auto ok = check_password_hash(password_hash); !ok) return ok.error();
+    std::vector<ImportResult> results;
+    // The same when the transaction is run again, or the acts would go on record twice.
+    const auto now = impl_->clock.utc();
+    std::vector<std::string> ids;
+    for (std::size_t i = 0; i < std::min(rows.size(), import_max); ++i)
+        ids.push_back(base::new_uuid(impl_->clock).to_string());
+    auto ok = impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
+        auto plan = plan_import(draft.accounts, rows, now);
+        if (!plan) return std::move(plan).error();
+        results = std::move(*plan);
+        for (std::size_t i = 0; i < results.size() && !validate_only; ++i) {
+            auto& result = results[i];
+            if (result.outcome == ImportOutcome::refused)
+                return {Errc::invalid_argument, "accounts[" + std::to_string(i) + "]." + result.error};
+            if (result.outcome == ImportOutcome::created) {
+                result.account.id = ids[i];
+                rows::insert(transaction, result.account, password_hash);
+                draft.accounts.push_back(result.account);
+                draft.changes.push_back(
+                    {"account.create", "accounts/" + result.account.username, {}, to_json(result.account)});
+            } else if (result.outcome == ImportOutcome::updated) {
+                auto& account = *std::find_if(draft.accounts.begin(), draft.accounts.end(),
+                                              [&](const Account& a) { return a.id == result.account.id; });
+                draft.changes.push_back(
+                    {"account.update", "accounts/" + account.username, to_json(account), to_json(result.account)});
+                account = result.account;
+                rows::update(transaction, account);
+            }
+        }
+        return {};
+    });
+    if (!ok) return ok.error();
+    return results;
+}
+
 Result<Account> Directory::set_status(std::string_view username, AccountStatus status, const RecordChange& record) {
     const auto* action = status == AccountStatus::disabled ? "account.disable" : "account.enable";
     return impl_->mutate_account(username, action, record,
-                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
+                                 [&](Transaction& transaction, const Draft&, Account& account) -> Result<bool> {
                                      if (account.status == status) return false;
                                      account.status = status;
-                                     account.updated_at = next_update(impl_->clock, account.updated_at);
+                                     account.updated_at = next_update(impl_->clock.utc(), account.updated_at);
                                      rows::update(transaction, account);
                                      return true;
                                  });
@@ -220,12 +248,13 @@ Result<Account> Directory::set_password(std::string_view username, const NewPass
                                         const RecordChange& record, std::optional<base::UtcTime> unchanged_since) {
     if (auto ok = check_password_hash(password.hash); !ok) return ok.error();
     return impl_->mutate_account(
-        username, "account.set-password", record, [&](Transaction& transaction, Account& account) -> Result<bool> {
+        username, "account.set-password", record,
+        [&](Transaction& transaction, const Draft&, Account& account) -> Result<bool> {
             if (unchanged_since && account.updated_at != *unchanged_since)
                 return {Errc::failed_precondition, "account '" + account.username + "' has changed meanwhile"};
             account.must_change_password = password.must_change;
             account.password_is_short = password.is_short;
-            account.updated_at = next_update(impl_->clock, account.updated_at);
+            account.updated_at = next_update(impl_->clock.utc(), account.updated_at);
             rows::update_password(transaction, account, password.hash);
             return true;
         });
@@ -257,11 +286,11 @@ Result<Account> Directory::enroll_second_factor(std::string_view username, const
                                                 const RecordChange& record) {
     return impl_->mutate_account(
         username, "account.enroll-second-factor", record,
-        [&](Transaction& transaction, Account& account) -> Result<bool> {
+        [&](Transaction& transaction, const Draft&, Account& account) -> Result<bool> {
             if (begun && !rows::erase_begun(transaction, account.id, factor.sealed))
                 return {Errc::failed_precondition, "the enrolment was finished already, or begun anew"};
             account.second_factor = true;
-            account.updated_at = next_update(impl_->clock, account.updated_at);
+            account.updated_at = next_update(impl_->clock.utc(), account.updated_at);
             rows::put_second_factor(transaction, account.id, factor.sealed, factor.last_step, factor.recovery,
                                     account.updated_at);
             rows::update_second_factor(transaction, account);
@@ -271,11 +300,11 @@ Result<Account> Directory::enroll_second_factor(std::string_view username, const
 
 Result<Account> Directory::reset_second_factor(std::string_view username, const RecordChange& record) {
     return impl_->mutate_account(username, "account.reset-second-factor", record,
-                                 [&](Transaction& transaction, Account& account) -> Result<bool> {
+                                 [&](Transaction& transaction, const Draft&, Account& account) -> Result<bool> {
                                      if (!account.second_factor) return false;
                                      account.second_factor = false;
                                      account.must_change_password |= account.password_is_short;
-                                     account.updated_at = next_update(impl_->clock, account.updated_at);
+                                     account.updated_at = next_update(impl_->clock.utc(), account.updated_at);
                                      rows::erase_second_factor(transaction, account.id);
                                      rows::update_second_factor(transaction, account);
                                      return true;

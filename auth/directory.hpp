@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "auth/account_import.hpp"
 #include "auth/department_tree.hpp"
 #include "auth/model.hpp"
 #include "auth/rule_index.hpp"
@@ -108,14 +109,6 @@ struct Change {
 /// record before it is in force.
 using RecordChange = std::function<base::Result<void>(const Change&)>;
 
-struct AccountUpdate {
-    std::optional<std::string> display_name{}, department{}, office_mail{}, office_phone{};
-    std::optional<std::vector<std::string>> groups{};
-    std::optional<Role> role{};
-    /// Set: the new value, which may be none.
-    std::optional<std::optional<base::UtcTime>> valid_from{}, valid_until{};
-};
-
 struct NewPassword {
     std::string hash;
     bool is_short = false;     ///< see needs_second_factor()
@@ -169,6 +162,13 @@ public:
     /// The same password under a better hash, unless another one was set meanwhile. No change of the account.
     base::Result<void> rehash_password(std::string_view account_id, const std::string& old_hash,
                                        const std::string& new_hash);
+    /// Creates and changes many accounts, all or none: see plan_import(). Refused by the first row that cannot be
+    /// ("accounts[N].field: "), unless `validate_only`: then nothing is changed or recorded, and the results tell every
+    /// row. New accounts get `password_hash`, which fits no password, and must change theirs: each needs
+    /// set_password() before it can sign in. At most import_max rows.
+    base::Result<std::vector<ImportResult>> import_accounts(const std::vector<ImportedAccount>& rows,
+                                                            const std::string& password_hash, bool validate_only,
+                                                            const RecordChange& record);
     /// Also deletes its sessions' rows.
     base::Result<void> delete_account(std::string_view username, const RecordChange& record);
     /// Puts a second factor in place of what the account has. `begun`: its seed was begun by SecondFactors::begin(),
@@ -198,10 +198,6 @@ private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
-
-/// The canonical form of a username as typed: trimmed of nothing, ASCII lower-cased; nullopt when it cannot be one
-/// (bytes other than [a-z0-9._-], length, first character). Sign-in, throttle and directory all use this one.
-std::optional<std::string> canonical_username(std::string_view typed);
 
 /// App names that the gateway answers itself and that no resource may take; destinations below "usher.internal"
 /// likewise.

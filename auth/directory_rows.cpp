@@ -18,7 +18,8 @@ std::vector<Account> read_accounts(Transaction& transaction) {
     std::unordered_map<std::string, std::size_t> index;
     const Rows rows = transaction.execute(
         "SELECT id, username, display_name, department, office_mail, office_phone, role, status, created_at, "
-        "updated_at, valid_from, valid_until, second_factor, must_change_password, password_is_short FROM accounts");
+        "updated_at, valid_from, valid_until, second_factor, must_change_password, password_is_short, "
+        "employee_number FROM accounts");
     accounts.reserve(rows.size());
     index.reserve(rows.size());
     for (const auto& row : rows) {
@@ -42,6 +43,7 @@ std::vector<Account> read_accounts(Transaction& transaction) {
         account.second_factor = row.integer(12) != 0;
         account.must_change_password = row.integer(13) != 0;
         account.password_is_short = row.integer(14) != 0;
+        account.employee_number = row.text(15);
         const auto id = base::Uuid::parse(account.id);
         if (!id || id->to_string() != account.id) corrupt("accounts", account.id, "has an id that is no UUID");
         index.emplace(account.id, accounts.size());
@@ -141,23 +143,23 @@ void write_version(Transaction& transaction, std::uint64_t version) {
 void insert(Transaction& transaction, const Account& account, const std::string& password_hash) {
     transaction.execute(
         "INSERT INTO accounts (id, username, display_name, department, office_mail, office_phone, role, status, "
-        "password_hash, created_at, updated_at, valid_from, valid_until, must_change_password, password_is_short) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        "password_hash, created_at, updated_at, valid_from, valid_until, must_change_password, password_is_short, "
+        "employee_number) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         {account.id, account.username, account.display_name, account.department, account.office_mail,
          account.office_phone, std::string(to_word(account.role)), std::string(to_word(account.status)), password_hash,
          base::to_micros(account.created_at), base::to_micros(account.updated_at), time_or_null(account.valid_from),
          time_or_null(account.valid_until), std::int64_t{account.must_change_password},
-         std::int64_t{account.password_is_short}});
+         std::int64_t{account.password_is_short}, account.employee_number});
     insert_groups(transaction, account);
 }
 
 void update(Transaction& transaction, const Account& account) {
     transaction.execute(
         "UPDATE accounts SET display_name = $2, department = $3, office_mail = $4, office_phone = $5, role = $6, "
-        "status = $7, updated_at = $8, valid_from = $9, valid_until = $10 WHERE id = $1",
+        "status = $7, updated_at = $8, valid_from = $9, valid_until = $10, employee_number = $11 WHERE id = $1",
         {account.id, account.display_name, account.department, account.office_mail, account.office_phone,
          std::string(to_word(account.role)), std::string(to_word(account.status)), base::to_micros(account.updated_at),
-         time_or_null(account.valid_from), time_or_null(account.valid_until)});
+         time_or_null(account.valid_from), time_or_null(account.valid_until), account.employee_number});
     must_change_one(transaction, "accounts");
     transaction.execute("DELETE FROM account_groups WHERE account_id = $1", {account.id});
     insert_groups(transaction, account);

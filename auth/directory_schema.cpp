@@ -235,6 +235,12 @@ ALTER TABLE policy_expectations ADD COLUMN device TEXT
 )
 )",
          {}},
+        {13,
+         "employee numbers",
+         R"(ALTER TABLE accounts ADD COLUMN employee_number TEXT NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX accounts_by_employee_number ON accounts (employee_number) WHERE employee_number <> ''
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

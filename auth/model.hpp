@@ -20,12 +20,13 @@ enum class AccountStatus { active, disabled };
 /// An employee, as an administrator made it. The password's hash is not here: it stays in the database.
 struct Account {
     std::string id;        ///< UUIDv7 text; never reused, outlives a rename
-    std::string username;  ///< canonical: lower-case
+    std::string username;  ///< canonical: see canonical_username()
     std::string display_name;
     std::string department;
     std::vector<std::string> groups;  ///< sorted, unique
     std::string office_mail;
     std::string office_phone;
+    std::string employee_number{};  ///< empty, or no other account has it
     Role role = Role::employee;
     AccountStatus status = AccountStatus::active;
     std::optional<base::UtcTime> valid_from{};   ///< before it the account may do nothing

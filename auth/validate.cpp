@@ -4,6 +4,7 @@
 #include <set>
 
 #include "auth/directory.hpp"
+#include "auth/username.hpp"
 #include "base/text.hpp"
 
 namespace usher::auth {
@@ -195,14 +196,15 @@ Result<void> canonicalize(Account& account) {
     if (!username) {
         return invalid("username",
                        quoted(account.username) +
-                           " must be 1 to 64 letters, digits, \".\", \"-\" or \"_\", and begin with a letter "
-                           "or digit");
+                           " must be 1 to 64 letters of one script, digits, \".\", \"-\" or \"_\", and begin with a "
+                           "letter or digit");
     }
     account.username = std::move(*username);
     const std::pair<std::string_view, const std::string*> fields[] = {{"display_name", &account.display_name},
                                                                       {"department", &account.department},
                                                                       {"office_mail", &account.office_mail},
-                                                                      {"office_phone", &account.office_phone}};
+                                                                      {"office_phone", &account.office_phone},
+                                                                      {"employee_number", &account.employee_number}};
     for (const auto& [field, value] : fields) {
         if (auto ok = check_text(field, *value); !ok) return ok;
     }
@@ -270,16 +272,6 @@ bool is_reserved_host(std::string_view host) noexcept {
     constexpr std::string_view zone = "usher.internal";
     if (!host.ends_with(zone)) return false;
     return host.size() == zone.size() || host[host.size() - zone.size() - 1] == '.';
-}
-
-std::optional<std::string> canonical_username(std::string_view typed) {
-    if (typed.empty() || typed.size() > name_bytes_max) return std::nullopt;
-    auto name = base::to_lower(typed);
-    const bool good = is_lower_or_digit(name.front()) && std::all_of(name.begin(), name.end(), [](char c) {
-                          return is_lower_or_digit(c) || c == '.' || c == '_' || c == '-';
-                      });
-    if (!good) return std::nullopt;
-    return name;
 }
 
 std::string_view to_word(Role role) noexcept {

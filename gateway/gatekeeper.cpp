@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "auth/username.hpp"
+
 namespace usher::gateway {
 namespace {
 

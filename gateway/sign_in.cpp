@@ -2,6 +2,7 @@
 
 #include "audit/audit.hpp"
 #include "auth/password_rules.hpp"
+#include "auth/username.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "gateway/proof.hpp"

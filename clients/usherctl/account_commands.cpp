@@ -1,4 +1,4 @@
-// account create|list|show|update|disable|enable|delete|set-password|second-factor
+// account create|list|show|update|disable|enable|set-password|second-factor
 
 #include "base/text.hpp"
 #include "clients/common/password.hpp"
@@ -23,7 +23,8 @@ v1::Role::Value role_of(const std::string& name) {
 
 /// What may be told of an account on the command line; what was not told is nullopt.
 struct Fields {
-    std::optional<std::string> display_name, department, office_mail, office_phone, role, valid_from, valid_until;
+    std::optional<std::string> display_name, department, office_mail, office_phone, employee_number, role, valid_from,
+        valid_until;
     std::optional<std::vector<std::string>> groups;
 };
 
@@ -40,6 +41,7 @@ void add_fields(CLI::App* command, const std::shared_ptr<Fields>& fields) {
     command->add_option("--display-name", fields->display_name, "The person's name");
     command->add_option("--mail", fields->office_mail, "Office mail address");
     command->add_option("--phone", fields->office_phone, "Office telephone");
+    command->add_option("--employee-number", fields->employee_number, "No other account may have it");
     command->add_option("--valid-from", fields->valid_from,
                         "The account may do nothing before this time, such as 2026-12-01T00:00:00Z; '': no such bound");
     command->add_option("--valid-until", fields->valid_until,
@@ -75,6 +77,10 @@ std::vector<std::string> fill(const Fields& fields, v1::Account& account) {
     if (fields.office_phone) {
         account.set_office_phone(*fields.office_phone);
         names.emplace_back("office_phone");
+    }
+    if (fields.employee_number) {
+        account.set_employee_number(*fields.employee_number);
+        names.emplace_back("employee_number");
     }
     if (fields.role) {
         account.set_role(role_of(*fields.role));
@@ -116,7 +122,8 @@ void add_create(CLI::App* group, const Settings& settings) {
     auto username = std::make_shared<std::string>();
     auto fields = std::make_shared<Fields>();
     auto from_stdin = std::make_shared<bool>(false);
-    command->add_option("USERNAME", *username, "Lower-case letters, digits, '.', '-' and '_'")->required();
+    command->add_option("USERNAME", *username, "Letters of one script, digits, '.', '-' and '_'; case does not count")
+        ->required();
     add_fields(command, fields);
     command->add_flag("--password-stdin", *from_stdin, "Read the password from the first line of standard input");
     auto must_change = std::make_shared<bool>(false);
@@ -152,7 +159,7 @@ void add_update(CLI::App* group, const Settings& settings) {
         if (names.empty())
             throw Failure{
                 "nothing to change: say --department, --group, --role, --display-name, --mail, --phone, "
-                "--valid-from or --valid-until",
+                "--employee-number, --valid-from or --valid-until",
                 exit_usage};
         for (const auto& name : names) request.mutable_update_mask()->add_paths(name);
         call(settings, &Stub::UpdateAccount, request);
@@ -274,8 +281,8 @@ void add_account_commands(CLI::App& app, const Settings& settings) {
     add_simple(group, settings, "disable", "Disable an account: its sessions and accesses end at once", "disabled",
                &Stub::DisableAccount);
     add_simple(group, settings, "enable", "Enable a disabled account", "enabled", &Stub::EnableAccount);
-    add_simple(group, settings, "delete", "Delete an account: its sessions and accesses end at once", "deleted",
-               &Stub::DeleteAccount);
+    add_account_delete(group, settings);
+    add_account_import(group, settings);
     add_set_password(group, settings);
     add_second_factor(group, settings);
 }

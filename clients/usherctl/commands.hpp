@@ -18,6 +18,8 @@ namespace usher::clients::control {
 // `settings` is what the global options say; it is complete when a callback runs.
 void add_login_commands(CLI::App& app, const Settings& settings);
 void add_account_commands(CLI::App& app, const Settings& settings);
+void add_account_import(CLI::App* account, const Settings& settings);  ///< part of the account commands
+void add_account_delete(CLI::App* account, const Settings& settings);  ///< likewise
 void add_session_commands(CLI::App& app, const Settings& settings);
 void add_device_commands(CLI::App& app, const Settings& settings);
 void add_resource_commands(CLI::App& app, const Settings& settings);

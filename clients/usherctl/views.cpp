@@ -252,6 +252,7 @@ std::string details_of(const v1::Account& account) {
     rows.add("groups", joined(account.groups()));
     rows.add("office mail", account.office_mail());
     rows.add("office phone", account.office_phone());
+    rows.add("employee number", account.employee_number());
     rows.add("role", role_name(account.role()));
     rows.add("status", friendly(v1::AccountStatus::Value_Name(account.status())));
     if (account.must_change_password()) rows.add("password", "to be changed at the next sign-in");

@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <array>
 
 #include "auth/password.hpp"
 #include "auth/password_rules.hpp"
 #include "auth/totp.hpp"
 #include "auth/validate.hpp"
+#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/secret.hpp"
+#include "base/text.hpp"
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
@@ -36,6 +39,16 @@ std::shared_ptr<const base::Secret> take_password(const Request* request) {
 
 auth::PasswordOwner owner_of(const auth::Account& account) {
     return {account.username, account.display_name, account.department, account.second_factor};
+}
+
+/// 256 random bits, for an account that has no password yet.
+base::Secret unknown_password() {
+    std::array<std::uint8_t, 32> bits;
+    base::random_bytes(bits);
+    std::string text = base::to_hex(bits);
+    base::Secret secret{std::string_view(text)};
+    base::wipe(text);
+    return secret;
 }
 
 base::Error no_account(const std::string& username) {
@@ -102,13 +115,32 @@ public:
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto username = read_account_name(request->account().name());
                          if (!username) return std::move(username).error();
-                         auto update = read_update(*request);
+                         auto update = read_update(request->account(), request->update_mask(), "update_mask");
                          if (!update) return std::move(update).error();
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto updated = directory().update_account(*username, *update, recorder.callback());
                          if (!updated) return recorder.failed(std::move(updated).error());
                          context_.gateway.enforce();
                          *response = to_proto(*updated);
+                         return {};
+                     });
+    }
+
+    Reactor* ImportAccounts(Call* call, const v1::ImportAccountsRequest* request,
+                            v1::ImportAccountsResponse* response) override {
+        return unary(context_, call, {"account.import", Need::administrator}, "accounts",
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         auto rows = read_import(*request);
+                         if (!rows) return std::move(rows).error();
+                         // Nobody knows it: who is new cannot sign in before a password is set.
+                         auto hash = context_.gateway.hashing.hash_and_wait(unknown_password());
+                         if (!hash) return std::move(hash).error();
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         auto results =
+                             directory().import_accounts(*rows, *hash, request->validate_only(), recorder.callback());
+                         if (!results) return recorder.failed(std::move(results).error());
+                         if (!request->validate_only()) context_.gateway.enforce();
+                         for (const auto& result : *results) *response->add_accounts() = to_proto(result);
                          return {};
                      });
     }

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "auth/username.hpp"
 #include "gateway/control/convert_fields.hpp"
 
 namespace usher::gateway::control {
@@ -95,6 +96,7 @@ v1::Account to_proto(const auth::Account& account) {
     out.mutable_groups()->Assign(account.groups.begin(), account.groups.end());
     out.set_office_mail(account.office_mail);
     out.set_office_phone(account.office_phone);
+    out.set_employee_number(account.employee_number);
     out.set_role(to_proto(account.role));
     out.set_status(account.status == auth::AccountStatus::active ? v1::AccountStatus::ACTIVE
                                                                  : v1::AccountStatus::DISABLED);
@@ -145,6 +147,7 @@ Result<auth::Account> from_proto(const v1::Account& account) {
     out.groups = texts(account.groups());
     out.office_mail = account.office_mail();
     out.office_phone = account.office_phone();
+    out.employee_number = account.employee_number();
     if (account.role() != v1::Role::UNSPECIFIED) {
         auto role = from_proto(account.role(), "role");
         if (!role) return std::move(role).error();
@@ -159,14 +162,14 @@ Result<auth::Account> from_proto(const v1::Account& account) {
     return out;
 }
 
-Result<auth::AccountUpdate> read_update(const v1::UpdateAccountRequest& request) {
+Result<auth::AccountUpdate> read_update(const v1::Account& account, const google::protobuf::FieldMask& mask,
+                                        std::string_view field) {
     constexpr std::string_view known =
-        "display_name, department, groups, office_mail, office_phone, role, valid_from, valid_until";
-    const auto& account = request.account();
+        "display_name, department, groups, office_mail, office_phone, employee_number, role, valid_from, valid_until";
     auth::AccountUpdate update;
     std::set<std::string_view> seen;
-    for (const auto& path : request.update_mask().paths()) {
-        if (!seen.insert(path).second) return invalid("update_mask", quoted(path) + " is given twice");
+    for (const auto& path : mask.paths()) {
+        if (!seen.insert(path).second) return invalid(field, quoted(path) + " is given twice");
         if (path == "display_name") {
             update.display_name = account.display_name();
         } else if (path == "department") {
@@ -177,6 +180,8 @@ Result<auth::AccountUpdate> read_update(const v1::UpdateAccountRequest& request)
             update.office_mail = account.office_mail();
         } else if (path == "office_phone") {
             update.office_phone = account.office_phone();
+        } else if (path == "employee_number") {
+            update.employee_number = account.employee_number();
         } else if (path == "role") {
             auto role = from_proto(account.role(), "role");
             if (!role) return std::move(role).error();
@@ -190,10 +195,10 @@ Result<auth::AccountUpdate> read_update(const v1::UpdateAccountRequest& request)
             if (!time) return std::move(time).error();
             update.valid_until = *time;
         } else {
-            return invalid("update_mask", quoted(path) + " cannot be updated; expected " + std::string(known));
+            return invalid(field, quoted(path) + " cannot be updated; expected " + std::string(known));
         }
     }
-    if (seen.empty()) return invalid("update_mask", "is missing; expected one or more of " + std::string(known));
+    if (seen.empty()) return invalid(field, "is missing; expected one or more of " + std::string(known));
     return update;
 }
 

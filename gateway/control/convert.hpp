@@ -27,9 +27,13 @@ usher::v1::Session to_proto(const auth::Session& session, const std::string& use
 
 /// What a client may set on creation; output-only fields are ignored (AIP-203). A name must fit the username.
 base::Result<auth::Account> from_proto(const usher::v1::Account& account);
-/// The fields that `update_mask` names, and no others. Strict: an empty mask, an unknown, repeated or output-only path
-/// is invalid_argument.
-base::Result<auth::AccountUpdate> read_update(const usher::v1::UpdateAccountRequest& request);
+/// The fields that the mask names, and no others. Strict: an empty mask, an unknown, repeated or output-only path is
+/// invalid_argument, and names the mask as `field`.
+base::Result<auth::AccountUpdate> read_update(const usher::v1::Account& account,
+                                              const google::protobuf::FieldMask& mask, std::string_view field);
+/// Errors begin with "accounts[N]." or "field_mask".
+base::Result<std::vector<auth::ImportedAccount>> read_import(const usher::v1::ImportAccountsRequest& request);
+usher::v1::ImportedAccount to_proto(const auth::ImportResult& result);
 /// Parses destinations and blocks. The error begins with "resources[index]".
 base::Result<auth::Resource> from_proto(const usher::v1::Resource& resource, int index);
 

@@ -1,5 +1,6 @@
 #include "gateway/control/convert_retention.hpp"
 
+#include "auth/username.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/convert_fields.hpp"
 
