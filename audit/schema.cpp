@@ -163,6 +163,26 @@ std::string more_columns(bool postgresql, int version) {
     return sql + access_log_with(postgresql, accesses_names(), names);
 }
 
+/// How far each sink is, and which records its receiver refused. The records themselves stay where they are.
+constexpr std::string_view sinks =
+    "CREATE TABLE audit_sinks (\n"
+    "    sink TEXT NOT NULL,\n"
+    "    gateway_id TEXT NOT NULL,\n"
+    "    sequence BIGINT NOT NULL,\n"
+    "    updated_at BIGINT NOT NULL,\n"
+    "    PRIMARY KEY (sink, gateway_id)\n"
+    ");\n"
+    "CREATE TABLE audit_sink_parked (\n"
+    "    sink TEXT NOT NULL,\n"
+    "    gateway_id TEXT NOT NULL,\n"
+    "    sequence BIGINT NOT NULL,\n"
+    "    recorded_at BIGINT NOT NULL,\n"
+    "    parked_at BIGINT NOT NULL,\n"
+    "    error TEXT NOT NULL,\n"
+    "    retry BIGINT NOT NULL,\n"
+    "    PRIMARY KEY (sink, gateway_id, sequence)\n"
+    ")";
+
 }  // namespace
 
 std::span<const base::sql::Migration> store_migrations() {
@@ -184,7 +204,8 @@ std::span<const base::sql::Migration> store_migrations() {
         {103, "days", days_on_sqlite, days},
         {104, "questions", questions_sqlite, questions_postgresql},
         {105, "enrolled devices", devices_sqlite, devices_postgresql},
-        {110, "what an access was judged by", judged_sqlite, judged_postgresql}};
+        {110, "what an access was judged by", judged_sqlite, judged_postgresql},
+        {111, "sinks", sinks, {}}};
     return all;
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "audit/filter.hpp"
 #include "auth/sealing.hpp"
 #include "base/text.hpp"
 
@@ -184,6 +185,83 @@ void read_dns(const Reader& r, const YAML::Node& node, Config& c) {
                                                      }}});
 }
 
+void read_sink_address(const Reader& r, const YAML::Node& node, const std::string& key, audit::sinks::Settings& sink) {
+    const std::string found = r.text(node, key);
+    const auto colon = found.rfind(':');
+    std::string host = colon == std::string::npos ? "" : found.substr(0, colon);
+    const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (bracketed) host = host.substr(1, host.size() - 2);
+    const auto address = base::IpAddress::parse(host);
+    const auto name = base::canonical_host_name(host);
+    const auto port = colon == std::string::npos ? std::nullopt : base::parse_unsigned(found.substr(colon + 1), 65535);
+    if ((bracketed ? !address || address->is_v4() : !name && !(address && address->is_v4())) || !port || *port == 0)
+        r.fail(node.Mark(), "'" + key + "' is '" + base::escape_for_terminal(found, 80) +
+                                "', expected HOST:PORT, such as logs.corp.example:6514 or [2001:db8::1]:6514");
+    sink.host = address ? address->to_string() : *name;
+    sink.port = static_cast<std::uint16_t>(*port);
+}
+
+audit::sinks::Settings read_sink(const Reader& r, const YAML::Node& node) {
+    audit::sinks::Settings sink;
+    bool has_kind = false;
+    const auto name = [&](const YAML::Node& n, const std::string& k) {
+        sink.name = r.text(n, k);
+        if (!audit::sinks::is_sink_name(sink.name))
+            r.fail(n.Mark(), "'name' is '" + base::escape_for_terminal(sink.name, 60) +
+                                 "', expected 1 to 40 lower-case letters, digits and hyphens, beginning with a letter");
+    };
+    const auto kind = [&](const YAML::Node& n, const std::string& k) {
+        const std::string found = r.text(n, k);
+        if (found != audit::sinks::to_word(sink.kind))
+            r.fail(n.Mark(), "'kind' is '" + base::escape_for_terminal(found, 60) + "', expected syslog");
+        has_kind = true;
+    };
+    const auto server_name = [&](const YAML::Node& n, const std::string& k) {
+        const std::string found = r.text(n, k);
+        const auto host_name = base::canonical_host_name(found);
+        if (!host_name && !base::IpAddress::parse(found))
+            r.fail(n.Mark(), "'server_name' is '" + base::escape_for_terminal(found, 80) +
+                                 "', expected the name or the IP address that the receiver's certificate is for");
+        sink.server_name = host_name.value_or(found);
+    };
+    const auto filter = [&](const YAML::Node& n, const std::string& k) {
+        sink.filter = r.text(n, k);
+        if (auto parsed = audit::Filter::parse(sink.filter); !parsed) r.fail(n.Mark(), parsed.error().message);
+    };
+    r.mapping(node, "a sink",
+              {{"name", name},
+               {"kind", kind},
+               {"address", [&](auto& n, auto& k) { read_sink_address(r, n, k, sink); }},
+               {"ca", [&](auto& n, auto& k) { sink.ca = r.text(n, k); }},
+               {"certificate", [&](auto& n, auto& k) { sink.certificate = r.text(n, k); }},
+               {"private_key", [&](auto& n, auto& k) { sink.private_key = r.text(n, k); }},
+               {"server_name", server_name},
+               {"filter", filter}});
+    const auto need = [&](bool there, const char* key) {
+        if (!there) r.fail(node.Mark(), std::string("a sink names no '") + key + "'");
+    };
+    need(!sink.name.empty(), "name");
+    need(has_kind, "kind");
+    need(sink.port != 0, "address");
+    need(!sink.ca.empty(), "ca");
+    if (sink.certificate.empty() != sink.private_key.empty())
+        r.fail(node.Mark(), std::string("the sink '") + sink.name + "' names no " +
+                                (sink.certificate.empty() ? "'certificate'" : "'private_key'") +
+                                "; give both, or neither");
+    return sink;
+}
+
+void read_sinks(const Reader& r, const YAML::Node& node, Config& c) {
+    if (!node.IsSequence() || node.size() == 0 || node.size() > audit::sinks::sinks_max)
+        r.fail(node.Mark(), "'sinks' must be a list of 1 to " + std::to_string(audit::sinks::sinks_max) + " sinks");
+    for (const auto& entry : node) {
+        auto sink = read_sink(r, entry);
+        for (const auto& other : c.sinks)
+            if (other.name == sink.name) r.fail(entry.Mark(), "two sinks have the name '" + sink.name + "'");
+        c.sinks.push_back(std::move(sink));
+    }
+}
+
 void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
     const auto journal = [&](const YAML::Node& n, const std::string&) {
         r.mapping(
@@ -245,6 +323,7 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
                {"limits", limits},
                {"hashing", hashing},
                {"sealing_keys", sealing_keys},
+               {"sinks", [&](auto& n, auto&) { read_sinks(r, n, c); }},
                {"device_approval", device_approval}});
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "audit/sinks/settings.hpp"
 #include "auth/password.hpp"
 #include "auth/sessions.hpp"
 #include "base/clock.hpp"
@@ -76,6 +77,8 @@ struct Config {
     bool device_approval = false;  ///< a new device waits for an administrator
 
     std::vector<std::string> sealing_keys;  ///< files; the first one seals; empty: one is made in data_dir/keys
+
+    std::vector<audit::sinks::Settings> sinks;  ///< where records are forwarded to; each has a name of its own
 };
 
 /// Reads and checks the file. Relative paths in it are relative to the working directory, as for any program. The error

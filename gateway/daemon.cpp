@@ -24,6 +24,8 @@ constexpr auto refresh_interval = 5s;
 /// Between counts of what the store refused.
 constexpr auto count_interval = 5s;
 constexpr base::Microseconds ship_limit_at_stop{5'000'000};
+/// What all sinks together have for their last records.
+constexpr base::Microseconds forward_limit_at_stop{5'000'000};
 constexpr base::Microseconds control_stop_limit{2'000'000};
 
 }  // namespace
@@ -236,15 +238,29 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
 
 base::Result<void> RunningDaemon::start_control() {
     shipper_ = audit::Shipper::start(*journal_, *store_, clock_);
+    if (auto r = start_sinks(); !r) return r;
     retention_ = start_retention(*journal_, *database_, clock_, metrics_);
     auto control = control::ControlServer::start(
         dir_->file("control.sock"),
         control::ControlDependencies{*directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_,
                                      *shipper_, clock_, [this](const std::string& id) { return count_accesses(id); },
-                                     [this] { return enforce({}); }, this, retention_.get(), devices_.get()});
+                                     [this] { return enforce({}); }, this, retention_.get(), devices_.get(),
+                                     sinks_.get()});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
     control_ = std::move(*control);
+    return {};
+}
+
+base::Result<void> RunningDaemon::start_sinks() {
+    for (const auto& sink : config_.sinks) metrics_.add_sink(sink.name);
+    auto sinks = audit::sinks::Sinks::start(
+        config_.sinks,
+        {journal_->gateway_id(), *database_, *store_, clock_, [this] { return shipper_->shipped_sequence(); },
+         [this](const std::string& sink, std::uint64_t events) { metrics_.sink_delivered(sink, events); },
+         [this](const std::string& sink) { metrics_.sink_failed(sink); }});
+    if (!sinks) return Error{sinks.error().code, "'sinks': " + sinks.error().message};
+    sinks_ = std::move(*sinks);
     return {};
 }
 
@@ -386,6 +402,7 @@ void RunningDaemon::halt() {
     }
     control_.reset();
     retention_.reset();
+    sinks_.reset();
     shipper_.reset();
     journal_.reset();
     workers_.clear();
@@ -410,6 +427,9 @@ void RunningDaemon::finish_journal() {
     else if (shipper_ && !shipper_->wait_shipped(*durable, ship_limit_at_stop))
         base::log_warning("not everything is in the store yet; the next start ships the rest",
                           {{"shipped", shipper_->shipped_sequence()}, {"durable", *durable}});
+    else if (sinks_ && !sinks_->wait_forwarded(*durable, forward_limit_at_stop))
+        base::log_warning("not everything is forwarded to all sinks yet; the next start goes on",
+                          {{"durable", *durable}});
 }
 
 base::Result<std::unique_ptr<Daemon>> Daemon::start(Config config, const base::Clock& clock, upgrade::Program program) {

@@ -79,6 +79,7 @@ base::Result<void> RunningDaemon::hand_over(const Upgrade& wanted) {
     stop_maintenance();
     stop_control();
     metrics_server_.reset();
+    sinks_.reset();  // so that two processes do not forward at once
     shipper_.reset();
     if (auto saved = sessions_->flush(); !saved)
         base::log_warning("sessions could not be saved", {{"error", saved.error().message}});

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "audit/sinks/sinks.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/notify.hpp"
@@ -49,6 +50,10 @@ int check(const gateway::Config& config) {
         auto context = gateway::tls::make_server_context({config.tls.certificate, config.tls.private_key});
         if (!context) return fail({context.error().code, config.file + ": 'tls': " + context.error().message});
     }
+    for (const auto& sink : config.sinks)
+        if (auto outlet = audit::sinks::Sinks::make_outlet(sink); !outlet)
+            return fail(
+                {outlet.error().code, config.file + ": the sink '" + sink.name + "': " + outlet.error().message});
     std::printf("%s: ok\n", config.file.c_str());
     return 0;
 }

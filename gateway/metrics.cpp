@@ -81,7 +81,46 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> r)
                           .Help("From writing a batch of audit events to its being on disk.")
                           .Register(*r)
                           .Add({}, prometheus::Histogram::BucketBoundaries{0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01,
-                                                                           0.02, 0.05, 0.1, 0.5, 2})) {}
+                                                                           0.02, 0.05, 0.1, 0.5, 2})),
+      sinks_(*r) {}
+
+Metrics::SinkFamilies::SinkFamilies(prometheus::Registry& r)
+    : lag_records(prometheus::BuildGauge()
+                      .Name("usher_sink_lag_records")
+                      .Help("Audit records in the store that are not forwarded to a sink yet.")
+                      .Register(r)),
+      lag_seconds(prometheus::BuildGauge()
+                      .Name("usher_sink_lag_seconds")
+                      .Help("How long ago the oldest audit record was recorded that a sink does not have.")
+                      .Register(r)),
+      parked_records(prometheus::BuildGauge()
+                         .Name("usher_sink_parked_records")
+                         .Help("Audit records of this gateway that a sink does not take.")
+                         .Register(r)),
+      delivered(prometheus::BuildCounter()
+                    .Name("usher_sink_delivered_records_total")
+                    .Help("Audit records that a sink has confirmed.")
+                    .Register(r)),
+      failures(prometheus::BuildCounter()
+                   .Name("usher_sink_failures_total")
+                   .Help("Tries to forward to a sink that failed.")
+                   .Register(r)) {}
+
+void Metrics::add_sink(const std::string& sink) {
+    sink_state(sink, 0, base::Microseconds{0}, 0);
+    sinks_.delivered.Add({{"sink", sink}});
+    sinks_.failures.Add({{"sink", sink}});
+}
+void Metrics::sink_delivered(const std::string& sink, std::uint64_t records) {
+    sinks_.delivered.Add({{"sink", sink}}).Increment(static_cast<double>(records));
+}
+void Metrics::sink_failed(const std::string& sink) { sinks_.failures.Add({{"sink", sink}}).Increment(); }
+void Metrics::sink_state(const std::string& sink, std::uint64_t lag_records, base::Microseconds lag,
+                         std::uint64_t parked) {
+    sinks_.lag_records.Add({{"sink", sink}}).Set(static_cast<double>(lag_records));
+    sinks_.lag_seconds.Add({{"sink", sink}}).Set(static_cast<double>(lag.count()) / 1e6);
+    sinks_.parked_records.Add({{"sink", sink}}).Set(static_cast<double>(parked));
+}
 
 void Metrics::observe_commit(base::Microseconds took) {
     commit_seconds_.Observe(static_cast<double>(took.count()) / 1e6);

@@ -58,6 +58,12 @@ public:
     /// Records that retention removed, by their class.
     void retention_removed(std::string_view retention_class, std::uint64_t records);
 
+    /// A sink that is configured: its figures are there from now on.
+    void add_sink(const std::string& sink);
+    void sink_delivered(const std::string& sink, std::uint64_t records);
+    void sink_failed(const std::string& sink);
+    void sink_state(const std::string& sink, std::uint64_t lag_records, base::Microseconds lag, std::uint64_t parked);
+
     /// The exposition text (Prometheus text format 0.0.4).
     std::string expose() const;
 
@@ -69,6 +75,11 @@ private:
     prometheus::Family<prometheus::Counter>& retention_removed_;
     prometheus::Family<prometheus::Gauge>& worker_connections_;
     prometheus::Histogram& commit_seconds_;
+    struct SinkFamilies {
+        explicit SinkFamilies(prometheus::Registry& registry);
+        prometheus::Family<prometheus::Gauge>&lag_records, &lag_seconds, &parked_records;
+        prometheus::Family<prometheus::Counter>&delivered, &failures;
+    } sinks_;
 };
 
 }  // namespace usher::gateway

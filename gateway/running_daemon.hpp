@@ -10,6 +10,7 @@
 
 #include "audit/audit.hpp"
 #include "audit/retention_runner.hpp"
+#include "audit/sinks/sinks.hpp"
 #include "audit/store.hpp"
 #include "auth/devices.hpp"
 #include "auth/directory.hpp"
@@ -79,6 +80,7 @@ private:
 
     /// The control API and what it stands on beside the directory.
     base::Result<void> start_control();
+    base::Result<void> start_sinks();
     void stop_control();
     base::Result<void> serve_control(int fd, const auth::SessionPtr& session);
     base::Result<void> start_metrics();
@@ -157,6 +159,7 @@ private:
     std::unique_ptr<ControlFeed> control_feed_;
     std::unique_ptr<upgrade::HandoverJournal> journal_;
     std::unique_ptr<audit::Shipper> shipper_;
+    std::unique_ptr<audit::sinks::Sinks> sinks_;
     std::unique_ptr<audit::RetentionRunner> retention_;
     std::unique_ptr<auth::HashingWorker> hashing_;
     std::unique_ptr<auth::SecondFactors> second_factors_;

@@ -28,6 +28,7 @@ void add_policy_change_commands(CLI::App& policy, const Settings& settings);  //
 void add_audit_commands(CLI::App& app, const Settings& settings);
 void add_parked_commands(CLI::App& audit, const Settings& settings);  ///< part of the audit commands
 void add_gateway_commands(CLI::App& app, const Settings& settings);
+void add_sink_commands(CLI::App& app, const Settings& settings);
 void add_retention_commands(CLI::App& app, const Settings& settings);
 void add_journal_commands(CLI::App& app);
 

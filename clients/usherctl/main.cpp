@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
     control::add_audit_commands(app, settings);
     control::add_gateway_commands(app, settings);
     control::add_retention_commands(app, settings);
+    control::add_sink_commands(app, settings);
     control::add_journal_commands(app);
     add_completion_command(app, "usherctl");
     app.add_subcommand("version", "Print the version")->callback([] { print("usherctl " USHER_VERSION "\n"); });

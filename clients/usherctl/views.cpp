@@ -209,6 +209,33 @@ std::vector<std::string> cells_of(const v1::Session& session) {
             device_text(session.device())};
 }
 
+std::vector<Column> columns_of(const v1::Sink&) {
+    return {{"NAME"}, {"KIND"}, {"ADDRESS"}, {"BEHIND"}, {"FOR"}, {"PARKED"}, {"STATE"}};
+}
+std::vector<std::string> cells_of(const v1::Sink& sink) {
+    return {sink.name(),
+            sink.kind(),
+            sink.address(),
+            std::to_string(sink.lag_records()),
+            sink.has_lag() ? std::to_string(sink.lag().seconds()) + "s" : "",
+            std::to_string(sink.parked_records()),
+            sink.error().empty()
+                ? "in order"
+                : sink.error() + " (since " + shown_time(sink.has_failing_since(), sink.failing_since()) + ")"};
+}
+
+std::vector<Column> columns_of(const v1::ParkedSinkRecord&) {
+    return {{"SINK"}, {"RECORD"}, {"RECORDED"}, {"PARKED"}, {"RETRY"}, {"ERROR"}};
+}
+std::vector<std::string> cells_of(const v1::ParkedSinkRecord& parked) {
+    return {parked.sink(),
+            parked.record(),
+            shown_time(parked.has_recorded_at(), parked.recorded_at()),
+            shown_time(parked.has_parked_at(), parked.parked_at()),
+            parked.retry() ? "asked for" : "",
+            parked.error()};
+}
+
 std::vector<Column> columns_of(const v1::ParkedRecord&) { return {{"RECORD"}, {"RECORDED"}, {"EVENT"}, {"ERROR"}}; }
 std::vector<std::string> cells_of(const v1::ParkedRecord& parked) {
     return {parked.record(), shown_time(parked.has_recorded_at(), parked.recorded_at()), parked.event(),

@@ -10,7 +10,7 @@
 #include "usher/v1/resource.pb.h"
 #include "usher/v1/retention.pb.h"
 #include "usher/v1/session.pb.h"
-
+#include "usher/v1/sink.pb.h"
 namespace usher::clients::control {
 
 // How each thing looks in a table: its columns, and the cells of one row. The overloads are found by the message's
@@ -35,6 +35,10 @@ std::vector<Column> columns_of(const usher::v1::Session&);
 std::vector<std::string> cells_of(const usher::v1::Session& session);
 std::vector<Column> columns_of(const usher::v1::ParkedRecord&);
 std::vector<std::string> cells_of(const usher::v1::ParkedRecord& parked);
+std::vector<Column> columns_of(const usher::v1::Sink&);
+std::vector<std::string> cells_of(const usher::v1::Sink& sink);
+std::vector<Column> columns_of(const usher::v1::ParkedSinkRecord&);
+std::vector<std::string> cells_of(const usher::v1::ParkedSinkRecord& parked);
 std::vector<Column> columns_of(const usher::v1::EnrolledDevice&);
 std::vector<std::string> cells_of(const usher::v1::EnrolledDevice& device);
 std::vector<Column> columns_of(const usher::v1::AccessRecord&);

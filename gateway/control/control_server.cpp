@@ -125,6 +125,7 @@ struct Served {
         if (gateway.operation != nullptr) services.push_back(make_gateway_service(context));
         if (gateway.devices != nullptr) services.push_back(make_device_service(context));
         if (gateway.retention != nullptr) services.push_back(make_retention_service(context));
+        if (gateway.sinks != nullptr) services.push_back(make_sink_service(context));
     }
 
     void configure(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {

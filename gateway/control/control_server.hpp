@@ -6,6 +6,7 @@
 
 #include "audit/audit.hpp"
 #include "audit/retention_runner.hpp"
+#include "audit/sinks/sinks.hpp"
 #include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/hashing_worker.hpp"
@@ -37,6 +38,8 @@ struct ControlDependencies {
     audit::RetentionRunner* retention = nullptr;
     /// What DeviceService moves; without one there is no such service.
     auth::Devices* devices = nullptr;
+    /// What SinkService moves; without them there is no such service.
+    audit::sinks::Sinks* sinks = nullptr;
 };
 
 /// The gRPC services of proto/usher/v1. Two servers that share nothing but what they serve:

@@ -14,6 +14,7 @@ std::unique_ptr<grpc::Service> make_session_service(const ServiceContext& contex
 std::unique_ptr<grpc::Service> make_audit_service(const ServiceContext& context);
 std::unique_ptr<grpc::Service> make_retention_service(const ServiceContext& context);
 std::unique_ptr<grpc::Service> make_device_service(const ServiceContext& context);   ///< needs gateway.devices
+std::unique_ptr<grpc::Service> make_sink_service(const ServiceContext& context);     ///< needs gateway.sinks
 std::unique_ptr<grpc::Service> make_gateway_service(const ServiceContext& context);  ///< needs gateway.operation
 
 }  // namespace usher::gateway::control

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness.prepared import gateway, prepared  # noqa: F401
+from harness.rsyslog import Authority
 from harness.wait import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,9 +14,10 @@ NAME = re.compile(r"\busher_[a-z0-9_]+")
 
 
 @pytest.fixture
-def stirred(prepared):
-    """A gateway that has refused a tunnel and a connection: a metric by reason is there from its first reason on."""
-    gateway = prepared(config={"limits": {"connections_per_address": 4}})
+def stirred(prepared, tmp_path):
+    """A gateway with a sink that has refused a tunnel and a connection: a metric by reason is there from its first reason on."""
+    sink = {"name": "siem", "kind": "syslog", "address": "127.0.0.1:1", "ca": str(Authority(tmp_path / "ca").certificate)}
+    gateway = prepared(config={"limits": {"connections_per_address": 4}, "sinks": [sink]})
     with gateway.connect("127.0.0.1:1", gateway.sign_in("alice")) as refused:
         assert refused.status == 403
     held = [gateway.open_plain() for _ in range(6)]

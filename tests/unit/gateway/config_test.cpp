@@ -92,3 +92,53 @@ TEST_CASE("a configuration file that is not there is named") {
     REQUIRE_FALSE(config);
     CHECK(contains(config.error().message, "/nonexistent/usher.yaml: cannot be read: No such file"));
 }
+
+TEST_CASE("sinks are read, each with a name of its own") {
+    const auto config = parse_config(
+        "listen: 127.0.0.1:1\nsinks:\n- {name: siem, kind: syslog, address: 'Logs.Corp.example:6514', ca: ca.pem, "
+        "certificate: c.pem, private_key: k.pem, server_name: syslog.corp.example, filter: 'type = access'}\n"
+        "- {name: b-2, kind: syslog, address: '[2001:db8::1]:6514', ca: ca.pem}\n",
+        "usher.yaml");
+    if (!config) FAIL(config.error().message);
+    REQUIRE(config->sinks.size() == 2);
+    const auto& siem = config->sinks[0];
+    CHECK(siem.name == "siem");
+    CHECK(siem.address() == "logs.corp.example:6514");
+    CHECK(siem.ca == "ca.pem");
+    CHECK(siem.certificate == "c.pem");
+    CHECK(siem.private_key == "k.pem");
+    CHECK(siem.server_name == "syslog.corp.example");
+    CHECK(siem.filter == "type = access");
+    CHECK(config->sinks[1].address() == "[2001:db8::1]:6514");
+    CHECK(config->sinks[1].server_name.empty());
+}
+
+TEST_CASE("a sink that is not right says what was found and what was expected") {
+    const auto sink = [](const std::string& lines) { return error_of("listen: 127.0.0.1:1\nsinks:\n" + lines); };
+    const std::string right = "- {name: a, kind: syslog, address: 'h.example:1', ca: c}\n";
+    CHECK(sink(right).empty());
+    CHECK(sink("  []\n") == "usher.yaml:3:3: 'sinks' must be a list of 1 to 8 sinks");
+    CHECK(
+        sink("- {name: Siem, kind: syslog, address: 'h.example:1', ca: c}\n") ==
+        "usher.yaml:3:10: 'name' is 'Siem', expected 1 to 40 lower-case letters, digits and hyphens, beginning with a "
+        "letter");
+    CHECK(sink("- {name: a, kind: kafka, address: 'h.example:1', ca: c}\n") ==
+          "usher.yaml:3:19: 'kind' is 'kafka', expected syslog");
+    for (const char* address :
+         {"h.example", "h.example:0", "h.example:65536", "::1:514", "[10.0.0.1]:1", ":1", "a b:1"})
+        CHECK(contains(sink("- {name: a, kind: syslog, ca: c, address: '" + std::string(address) + "'}\n"),
+                       "expected HOST:PORT"));
+    CHECK(sink("- {name: a, kind: syslog, address: 'h.example:1'}\n") == "usher.yaml:3:3: a sink names no 'ca'");
+    CHECK(sink("- {kind: syslog, address: 'h.example:1', ca: c}\n") == "usher.yaml:3:3: a sink names no 'name'");
+    CHECK(sink("- {name: a, address: 'h.example:1', ca: c}\n") == "usher.yaml:3:3: a sink names no 'kind'");
+    CHECK(sink("- {name: a, kind: syslog, ca: c}\n") == "usher.yaml:3:3: a sink names no 'address'");
+    CHECK(contains(sink("- {name: a, kind: syslog, address: 'h.example:1', ca: c, certificate: x}\n"),
+                   "the sink 'a' names no 'private_key'; give both, or neither"));
+    CHECK(contains(sink("- {name: a, kind: syslog, address: 'h.example:1', ca: c, server_name: 'a b'}\n"),
+                   "'server_name' is 'a b'"));
+    CHECK(contains(sink("- {name: a, kind: syslog, address: 'h.example:1', ca: c, filter: 'ap = 1'}\n"),
+                   "unknown field 'ap'"));
+    CHECK(contains(sink("- {name: a, kind: syslog, address: 'h.example:1', ca: c, verify: no}\n"),
+                   "unknown key 'verify'"));
+    CHECK(contains(sink(right + right), "usher.yaml:4:3: two sinks have the name 'a'"));
+}

@@ -72,6 +72,9 @@ struct TestGateway {
         shipper = audit::Shipper::start(*journal, *store, clock);
         retention =
             std::make_unique<audit::RetentionRunner>(*journal, *database, clock, audit::RetentionRunner::Options{});
+        sinks = must(audit::sinks::Sinks::start(
+            {}, {journal->gateway_id(), *database, *store, clock, [this] { return shipper->shipped_sequence(); },
+                 [](const std::string&, std::uint64_t) {}, [](const std::string&) {}}));
         hashing = std::make_unique<auth::HashingWorker>(64, auth::HashCost{1, 8192});
         std::vector<base::Secret> keys;
         keys.emplace_back(std::string(32, 'k'));
@@ -83,6 +86,7 @@ struct TestGateway {
     ~TestGateway() {
         server.reset();
         retention.reset();
+        sinks.reset();
         shipper.reset();
         journal.reset();
         std::filesystem::remove_all(directory_path);
@@ -111,7 +115,8 @@ struct TestGateway {
                 },
                 &operation,
                 retention.get(),
-                devices.get()};
+                devices.get(),
+                sinks.get()};
     }
 
     /// The local administrator's channel.
@@ -185,6 +190,7 @@ struct TestGateway {
     std::unique_ptr<audit::Journal> journal;
     std::unique_ptr<audit::Store> store;
     std::unique_ptr<audit::Shipper> shipper;
+    std::unique_ptr<audit::sinks::Sinks> sinks;
     std::unique_ptr<audit::RetentionRunner> retention;
     std::unique_ptr<auth::HashingWorker> hashing;
     std::unique_ptr<auth::SecondFactors> second_factors;

@@ -9,6 +9,7 @@
 #include "usher/v1/device.pb.h"
 #include "usher/v1/gateway.grpc.pb.h"
 #include "usher/v1/retention.pb.h"
+#include "usher/v1/sink.pb.h"
 
 using namespace usher;
 using test::ClientCall;
@@ -31,10 +32,11 @@ std::vector<ApiMethod> all_methods() {
     v1::EnrolledDevice device;
     v1::GatewayStatus gateway;
     v1::RetentionStatus retention;
+    v1::Sink sink;
     std::vector<ApiMethod> out;
     for (const char* file :
          {"usher/v1/account.proto", "usher/v1/resource.proto", "usher/v1/session.proto", "usher/v1/audit.proto",
-          "usher/v1/device.proto", "usher/v1/gateway.proto", "usher/v1/retention.proto"}) {
+          "usher/v1/device.proto", "usher/v1/gateway.proto", "usher/v1/retention.proto", "usher/v1/sink.proto"}) {
         const auto* descriptor = google::protobuf::DescriptorPool::generated_pool()->FindFileByName(file);
         REQUIRE(descriptor != nullptr);
         for (int s = 0; s < descriptor->service_count(); ++s) {

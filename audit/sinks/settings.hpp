@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace usher::audit::sinks {
+
+/// One sink, as usherd's configuration describes it (docs/sinks.md).
+struct Settings {
+    enum class Kind { syslog };
+
+    std::string name;  ///< the identity of its cursor: a sink that is renamed begins anew
+    Kind kind = Kind::syslog;
+    std::string host;  ///< a name or an IP address
+    std::uint16_t port = 0;
+    std::string ca;  ///< PEM file of the authorities that the receiver's certificate may come from
+    std::string certificate, private_key;  ///< PEM files: what the gateway shows itself with; both or neither
+    std::string server_name;               ///< what the receiver's certificate must be for; empty: `host`
+    std::string filter;                    ///< docs/filters.md; empty: everything
+
+    std::string address() const {
+        return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+    }
+};
+
+constexpr std::size_t sinks_max = 8;
+constexpr std::size_t name_bytes_max = 40;
+
+/// Lower-case letters, digits and hyphens, beginning with a letter: it is a label of metrics and a word on a command
+/// line.
+bool is_sink_name(const std::string& name) noexcept;
+
+inline const char* to_word(Settings::Kind kind) noexcept {
+    switch (kind) {
+        case Settings::Kind::syslog:
+            return "syslog";
+    }
+    return "unknown";
+}
+
+}  // namespace usher::audit::sinks
