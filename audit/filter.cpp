@@ -188,7 +188,7 @@ bool Filter::matches(const usher::v1::AuditEvent& event) const {
         case usher::v1::AuditEvent::kAccess:
             return matches_access(*root_->tree, event.access());
         case usher::v1::AuditEvent::kAdmin:
-            return matches_other(*root_->tree, "admin", &event.admin().actor(), nullptr);
+            return matches_other(*root_->tree, "admin", &event.admin().actor(), &event.admin().client_ip());
         case usher::v1::AuditEvent::kSession:
             return matches_other(*root_->tree, "session", &event.session().username(), &event.session().client_ip());
         default:

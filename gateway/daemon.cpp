@@ -215,7 +215,7 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
                  descriptors_,
                  tls_,
                  phase_,
-                 [this](int fd, const auth::SessionPtr& session) { return serve_control(fd, session); },
+                 [this](int fd, control::TunnelOrigin origin) { return serve_control(fd, std::move(origin)); },
                  [this](const std::string& id) { return enforce(id); },
                  [this](const std::string& id) { return count_accesses(id); }});
     if (auto r = workers_.create(*services_, std::move(listeners)); !r) return r;
@@ -275,9 +275,9 @@ void RunningDaemon::stop_control() {
     retention_.reset();
 }
 
-base::Result<void> RunningDaemon::serve_control(int fd, const auth::SessionPtr& session) {
+base::Result<void> RunningDaemon::serve_control(int fd, control::TunnelOrigin origin) {
     std::lock_guard lock(control_mutex_);
-    if (control_) return control_->serve_tunnel(fd, session->device_key);
+    if (control_) return control_->serve_tunnel(fd, std::move(origin));
     ::close(fd);
     return Error{Errc::unavailable, "another process serves the control API"};
 }

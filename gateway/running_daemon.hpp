@@ -82,7 +82,7 @@ private:
     base::Result<void> start_control();
     base::Result<void> start_sinks();
     void stop_control();
-    base::Result<void> serve_control(int fd, const auth::SessionPtr& session);
+    base::Result<void> serve_control(int fd, control::TunnelOrigin origin);
     base::Result<void> start_metrics();
 
     // -- upgrade: the older process

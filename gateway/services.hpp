@@ -14,6 +14,7 @@
 #include "base/clock.hpp"
 #include "gateway/background.hpp"
 #include "gateway/config.hpp"
+#include "gateway/control/tunnel_origin.hpp"
 #include "gateway/gatekeeper.hpp"
 #include "gateway/limits/connection_limits.hpp"
 #include "gateway/limits/descriptors.hpp"
@@ -66,8 +67,8 @@ struct Services {
     const limits::Descriptors descriptors;
     CurrentContext& tls;
     const std::atomic<Phase>& phase;
-    /// Hands one end of a socketpair to the control API, for the tunnel of that session.
-    std::function<base::Result<void>(int fd, const auth::SessionPtr& session)> serve_control;
+    /// Hands one end of a socketpair to the control API, for a tunnel from there.
+    std::function<base::Result<void>(int fd, control::TunnelOrigin origin)> serve_control;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were. Blocks; never from a
     /// worker. Accesses of the session `signed_out` end as SIGNED_OUT.
     std::function<std::uint64_t(const std::string& signed_out)> enforce;

@@ -213,7 +213,8 @@ private:
             return;
         }
         asio::local::stream_protocol::socket ours(worker_.io(), asio::local::stream_protocol(), fds[0]);
-        if (auto served = services_.serve_control(fds[1], access_.session()); !served) {
+        control::TunnelOrigin origin{access_.session()->device_key, access_.record().client_ip()};
+        if (auto served = services_.serve_control(fds[1], std::move(origin)); !served) {
             base::log_warning("a tunnel to the control API could not be served", {{"error", served.error().message}});
             dial_error_ = dial::DialError{dial::DialErrorKind::limits, "control-unavailable", {}};
             return;

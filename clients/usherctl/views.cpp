@@ -305,6 +305,8 @@ std::string line_of(const v1::AuditEvent& event) {
             kind = "ADMIN";
             rest = shown(admin.actor()) + " " + shown(admin.action()) + " " + shown(admin.resource(), 300) + " " +
                    friendly(v1::AdminRecord::Outcome::Value_Name(admin.outcome()));
+            if (admin.count() > 0) rest += " (" + std::to_string(admin.count()) + ")";
+            if (!admin.request_json().empty()) rest += " " + shown(admin.request_json(), 300);
             if (!admin.detail().empty()) rest += " " + shown(admin.detail(), 500);
             break;
         }

@@ -19,6 +19,7 @@ AdminRecord make(const Caller& caller, const auth::Change& change, AdminRecord::
     record.set_actor(caller.actor);
     record.set_actor_account_id(caller.account_id);
     if (caller.session) record.set_actor_session_id(caller.session->id);
+    record.set_client_ip(caller.client_ip);
     record.set_action(change.action);
     record.set_resource(change.resource);
     record.set_before_json(change.before_json);

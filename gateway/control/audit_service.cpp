@@ -3,6 +3,7 @@
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
 #include "gateway/control/parked_records.hpp"
+#include "gateway/control/read_record.hpp"
 #include "gateway/control/services.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
@@ -55,7 +56,7 @@ public:
         auto stream = std::make_shared<TailStream>(
             context_.tails, context_.callers, call, std::move(*caller),
             audit::TailReader(context_.gateway.journal, context_.gateway.store, std::move(*filter)), std::move(*start),
-            request->follow());
+            *request);
         // The hub owns it until OnDone().
         if (!context_.tails.add(stream)) {
             return new Refused(
@@ -69,7 +70,7 @@ public:
     Reactor* ListAccesses(Call* call, const v1::ListAccessesRequest* request,
                           v1::ListAccessesResponse* response) override {
         return unary(context_, call, {"access.list", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
+                     [this, request, response](const Caller& caller) -> Result<void> {
                          auto size = read_page_size(request->page_size());
                          if (!size) return std::move(size).error();
                          auto filter = audit::Filter::parse(request->filter());
@@ -77,6 +78,8 @@ public:
                          auto page = context_.gateway.store.list_accesses(*filter, request->oldest_first(), *size,
                                                                           request->page_token());
                          if (!page) return std::move(page).error();
+                         const AuditRead read{"access.list", "accesses", page->accesses.size()};
+                         if (auto ok = record_read(context_.gateway.journal, caller, read, *request); !ok) return ok;
                          for (auto& access : page->accesses) *response->add_accesses() = std::move(access);
                          response->set_next_page_token(page->next_page_token);
                          return {};
@@ -113,16 +116,27 @@ public:
     Reactor* ListParkedRecords(Call* call, const v1::ListParkedRecordsRequest* request,
                                v1::ListParkedRecordsResponse* response) override {
         return unary(context_, call, {"parked_record.list", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
-                         return list_parked(context_.gateway.store, *request, *response);
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         v1::ListParkedRecordsResponse page;
+                         if (auto ok = list_parked(context_.gateway.store, *request, page); !ok) return ok;
+                         const AuditRead read{"parked_record.list", "parked_records",
+                                              static_cast<std::uint64_t>(page.parked_records_size())};
+                         if (auto ok = record_read(context_.gateway.journal, caller, read, *request); !ok) return ok;
+                         *response = std::move(page);
+                         return {};
                      });
     }
 
     Reactor* GetParkedRecord(Call* call, const v1::GetParkedRecordRequest* request,
                              v1::ParkedRecord* response) override {
         return unary(context_, call, {"parked_record.get", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
-                         return get_parked(context_.gateway.store, *request, *response);
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         v1::ParkedRecord parked;
+                         if (auto ok = get_parked(context_.gateway.store, *request, parked); !ok) return ok;
+                         const AuditRead read{"parked_record.get", "parked_records/" + parked.record(), 1};
+                         if (auto ok = record_read(context_.gateway.journal, caller, read, *request); !ok) return ok;
+                         *response = std::move(parked);
+                         return {};
                      });
     }
 

@@ -6,7 +6,7 @@
 namespace usher::gateway::control {
 
 std::optional<Caller> LocalPolicy::identify(const CallMetadata&, const std::string&) const {
-    return Caller{"local", {}, nullptr, auth::Role::administrator};
+    return Caller{"local", {}, nullptr, auth::Role::administrator, {}};
 }
 
 std::optional<Caller> LocalPolicy::again(const Caller& caller) const { return caller; }
@@ -19,35 +19,34 @@ std::optional<Caller> TunnelPolicy::identify(const CallMetadata& metadata, const
     const auto* bearer = std::get_if<wire::http1::Bearer>(&credential);
     if (bearer == nullptr) return std::nullopt;
     const auto session = sessions_.authenticate(bearer->token.reveal());
-    if (session && session->device_key && session->device_key != key_of(peer)) return std::nullopt;
-    return of(session);
+    auto origin = origin_of(peer);
+    if (session && session->device_key && session->device_key != origin.device_key) return std::nullopt;
+    return of(session, std::move(origin.client_ip));
 }
 
-void TunnelPolicy::opened(int fd, const std::optional<auth::DeviceKeyHash>& device_key) {
+void TunnelPolicy::opened(int fd, TunnelOrigin origin) {
     std::lock_guard lock(mutex_);
-    const std::string peer = "fd:" + std::to_string(fd);
     // The number may have been another tunnel's, which is closed.
-    keys_.erase(peer);
-    if (device_key) keys_.emplace(peer, *device_key);
+    origins_.insert_or_assign("fd:" + std::to_string(fd), std::move(origin));
 }
 
-std::optional<auth::DeviceKeyHash> TunnelPolicy::key_of(const std::string& peer) const {
+TunnelOrigin TunnelPolicy::origin_of(const std::string& peer) const {
     std::lock_guard lock(mutex_);
-    const auto found = keys_.find(peer);
-    return found == keys_.end() ? std::nullopt : std::optional(found->second);
+    const auto found = origins_.find(peer);
+    return found == origins_.end() ? TunnelOrigin{} : found->second;
 }
 
 std::optional<Caller> TunnelPolicy::again(const Caller& caller) const {
     if (!caller.session || !sessions_.valid(*caller.session)) return std::nullopt;
-    return of(caller.session);
+    return of(caller.session, caller.client_ip);
 }
 
-std::optional<Caller> TunnelPolicy::of(const auth::SessionPtr& session) const {
+std::optional<Caller> TunnelPolicy::of(const auth::SessionPtr& session, std::string client_ip) const {
     if (!session) return std::nullopt;
     const auto directory = directory_.snapshot();
     const auto* account = directory->account_by_id(session->account_id);
     if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return std::nullopt;
-    return Caller{account->username, account->id, session, account->role};
+    return Caller{account->username, account->id, session, account->role, std::move(client_ip)};
 }
 
 }  // namespace usher::gateway::control

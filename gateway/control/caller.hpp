@@ -8,6 +8,7 @@
 
 #include "auth/directory.hpp"
 #include "auth/sessions.hpp"
+#include "gateway/control/tunnel_origin.hpp"
 
 namespace usher::gateway::control {
 
@@ -17,6 +18,7 @@ struct Caller {
     std::string account_id;    ///< empty for "local"
     auth::SessionPtr session;  ///< nullptr for "local"
     auth::Role role = auth::Role::employee;
+    std::string client_ip;  ///< where the tunnel came from; empty for "local"
 };
 
 /// What a method asks of its caller: reading takes an auditor or an administrator, changing an administrator.
@@ -56,19 +58,19 @@ public:
     std::optional<Caller> identify(const CallMetadata& metadata, const std::string& peer) const override;
     std::optional<Caller> again(const Caller& caller) const override;
 
-    /// The server is about to serve this descriptor: a tunnel of a session that is bound to that key, or to none.
-    void opened(int fd, const std::optional<auth::DeviceKeyHash>& device_key);
+    /// The server is about to serve this descriptor: a tunnel from there.
+    void opened(int fd, TunnelOrigin origin);
 
 private:
-    std::optional<auth::DeviceKeyHash> key_of(const std::string& peer) const;
-    std::optional<Caller> of(const auth::SessionPtr& session) const;
+    TunnelOrigin origin_of(const std::string& peer) const;
+    std::optional<Caller> of(const auth::SessionPtr& session, std::string client_ip) const;
 
     const auth::Directory& directory_;
     auth::Sessions& sessions_;
     const base::Clock& clock_;
     mutable std::mutex mutex_;
     /// By what gRPC calls the peer of the descriptor. Bounded by how many descriptors there are.
-    std::map<std::string, auth::DeviceKeyHash, std::less<>> keys_;
+    std::map<std::string, TunnelOrigin, std::less<>> origins_;
 };
 
 }  // namespace usher::gateway::control

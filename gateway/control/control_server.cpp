@@ -222,7 +222,7 @@ ControlServer::~ControlServer() {
     for (auto& shutdown : impl_->shutdowns) shutdown.wait();
 }
 
-Result<void> ControlServer::serve_tunnel(int fd, const std::optional<auth::DeviceKeyHash>& device_key) {
+Result<void> ControlServer::serve_tunnel(int fd, TunnelOrigin origin) {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
         const Error error{Errc::internal, system_error("the tunnel's socket")};
@@ -234,7 +234,7 @@ Result<void> ControlServer::serve_tunnel(int fd, const std::optional<auth::Devic
         ::close(fd);
         return {Errc::unavailable, "the gateway is stopping"};
     }
-    impl_->tunnel_policy.opened(fd, device_key);
+    impl_->tunnel_policy.opened(fd, std::move(origin));
     grpc::AddInsecureChannelFromFd(impl_->tunnels->server.get(), fd);
     return {};
 }

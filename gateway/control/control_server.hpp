@@ -15,6 +15,7 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "gateway/control/operation.hpp"
+#include "gateway/control/tunnel_origin.hpp"
 
 namespace usher::gateway::control {
 
@@ -63,8 +64,8 @@ public:
     /// Serves one tunnel: `fd` is a connected stream socket (one end of a socketpair), taken over in every case. Calls
     /// on it are never the local administrator: each needs "authorization: Bearer TOKEN" metadata of a valid session
     /// whose account has the role. unavailable once stop() was called.
-    /// `device_key`: what the session that opened the tunnel is bound to, which its calls may then be bound to as well.
-    base::Result<void> serve_tunnel(int fd, const std::optional<auth::DeviceKeyHash>& device_key = {});
+    /// Sessions that are bound to the tunnel's device key may call on it, and acts are on record as from its address.
+    base::Result<void> serve_tunnel(int fd, TunnelOrigin origin = {});
 
     /// Ends streams, refuses new calls, and waits for those at work, at most `deadline`. Idempotent.
     void stop(base::Microseconds deadline);

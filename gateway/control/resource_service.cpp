@@ -10,6 +10,7 @@
 #include "gateway/control/convert_retention.hpp"
 #include "gateway/control/paging.hpp"
 #include "gateway/control/policy_change.hpp"
+#include "gateway/control/read_record.hpp"
 #include "gateway/control/services.hpp"
 #include "usher/v1/resource.grpc.pb.h"
 
@@ -186,11 +187,23 @@ public:
 
     Reactor* ReplayPolicies(Call* call, const v1::ReplayPoliciesRequest* request,
                             v1::ReplayPoliciesResponse* response) override {
-        return unary(context_, call, {"policy.replay", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
-                         return replay_policies(directory().snapshot(), context_.gateway.store,
-                                                context_.gateway.clock.utc(), *request, *response);
-                     });
+        return unary(
+            context_, call, {"policy.replay", Need::auditor}, {},
+            [this, request, response](const Caller& caller) -> Result<void> {
+                v1::ReplayPoliciesResponse page;
+                if (auto ok = replay_policies(directory().snapshot(), context_.gateway.store,
+                                              context_.gateway.clock.utc(), *request, page);
+                    !ok)
+                    return ok;
+                // It tells of accesses, so it is a read of them; the policies that it judged are not.
+                v1::ReplayPoliciesRequest asked;
+                if (request->has_since()) *asked.mutable_since() = request->since();
+                asked.set_page_token(request->page_token());
+                const AuditRead read{"policy.replay", "accesses", static_cast<std::uint64_t>(page.flips_size())};
+                if (auto ok = record_read(context_.gateway.journal, caller, read, asked); !ok) return ok;
+                *response = std::move(page);
+                return {};
+            });
     }
 
 private:

@@ -4,6 +4,7 @@
 #include "gateway/control/convert.hpp"
 #include "gateway/control/convert_retention.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/read_record.hpp"
 #include "gateway/control/services.hpp"
 #include "usher/v1/retention.grpc.pb.h"
 
@@ -72,17 +73,22 @@ public:
     }
 
     Reactor* ListHolds(Call* call, const v1::ListHoldsRequest* request, v1::ListHoldsResponse* response) override {
-        return unary(
-            context_, call, {"hold.list", Need::auditor}, {}, [this, request, response](const Caller&) -> Result<void> {
-                auto page = read_page(request->page_size(), request->page_token(), "holds");
-                if (!page) return std::move(page).error();
-                auto holds = store().holds();
-                if (!holds) return std::move(holds).error();
-                response->set_next_page_token(
-                    list_page(*holds, *page, "holds", &audit::Hold::name,
-                              [&](const audit::Hold& hold) { *response->add_holds() = control::to_proto(hold); }));
-                return {};
-            });
+        return unary(context_, call, {"hold.list", Need::auditor}, {},
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         auto page = read_page(request->page_size(), request->page_token(), "holds");
+                         if (!page) return std::move(page).error();
+                         auto holds = store().holds();
+                         if (!holds) return std::move(holds).error();
+                         v1::ListHoldsResponse shown;
+                         shown.set_next_page_token(
+                             list_page(*holds, *page, "holds", &audit::Hold::name,
+                                       [&](const audit::Hold& hold) { *shown.add_holds() = control::to_proto(hold); }));
+                         // A hold says about whom somebody inquires.
+                         const AuditRead read{"hold.list", "holds", static_cast<std::uint64_t>(shown.holds_size())};
+                         if (auto ok = record_read(context_.gateway.journal, caller, read, *request); !ok) return ok;
+                         *response = std::move(shown);
+                         return {};
+                     });
     }
 
     Reactor* DeleteRetentionClass(Call* call, const v1::DeleteRetentionClassRequest* request,

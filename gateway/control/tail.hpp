@@ -42,9 +42,9 @@ class TailStream final : public grpc::ServerWriteReactor<usher::v1::TailResponse
                          public std::enable_shared_from_this<TailStream> {
 public:
     TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
-               audit::TailReader reader, TailStart start, bool follow);
+               audit::TailReader reader, TailStart start, usher::v1::TailRequest request);
 
-    /// Takes the first batch; once, after TailHub::add().
+    /// Takes the first batch, once its start is on record; once, after TailHub::add().
     void begin();
     /// Wakes the stream where there is something new, a heartbeat is due or the caller must be looked at. Returns the
     /// position that it waits behind; nullopt when it does not wait.
@@ -61,16 +61,17 @@ private:
 
     void post_pull();
     void pull();
-    base::Result<void> start_reader();
+    base::Result<void> start();
     bool caller_stands() const;
     void keep_within_bytes(std::vector<usher::v1::TailResponse>& items);
     void write(std::vector<usher::v1::TailResponse> items);
+    void write_next();
 
     TailHub& hub_;
     const CallerPolicy& callers_;
     const Caller caller_;
     const TailStart start_;
-    const bool follow_;
+    const usher::v1::TailRequest request_;
 
     // Of the pulling task alone; there is never more than one.
     audit::TailReader reader_;
@@ -84,7 +85,10 @@ private:
     std::uint64_t position_ = 0;
     std::optional<base::MonoTime> last_sent_;
     base::MonoTime checked_;
-    bool distrusted_ = false;  ///< its caller was found gone while a message was under way
+    bool distrusted_ = false;   ///< its caller was found gone while a message was under way
+    bool recorded_ = false;     ///< its start is on record
+    std::uint64_t events_ = 0;  ///< that were given to gRPC
+    std::string why_ended_;
 };
 
 /// The subscribers of both servers. One thread wakes those that wait when the journal has grown. Thread-safe.

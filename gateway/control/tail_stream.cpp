@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "gateway/control/read_record.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
 
@@ -25,20 +26,17 @@ std::optional<std::uint64_t> sequence_of(const TailResponse& item) {
 }  // namespace
 
 TailStream::TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
-                       audit::TailReader reader, TailStart start, bool follow)
+                       audit::TailReader reader, TailStart start, usher::v1::TailRequest request)
     : hub_(hub),
       callers_(callers),
       caller_(std::move(caller)),
       start_(std::move(start)),
-      follow_(follow),
+      request_(std::move(request)),
       reader_(std::move(reader)),
       call_(call),
       checked_(hub.clock().mono()) {}
 
-void TailStream::begin() {
-    StartSendInitialMetadata();
-    post_pull();
-}
+void TailStream::begin() { post_pull(); }
 
 void TailStream::post_pull() {
     // One task a stream at most: the executor's queue has room for all of them.
@@ -54,11 +52,24 @@ void TailStream::post_pull() {
     if (!queued) end(overloaded());
 }
 
-base::Result<void> TailStream::start_reader() {
+base::Result<void> TailStream::start() {
     started_ = true;
-    if (start_.after) return reader_.start_after(*start_.after);
-    if (start_.since) return reader_.start_since(*start_.since);
-    reader_.start_now();
+    base::Result<void> started;
+    // From now on: the record of its own start is the first event that a tail of everything shows.
+    if (start_.after)
+        started = reader_.start_after(*start_.after);
+    else if (start_.since)
+        started = reader_.start_since(*start_.since);
+    else
+        reader_.start_now();
+    if (!started) return started;
+    if (auto ok = record_read(hub_.journal(), caller_, {"audit.tail", "events"}, request_); !ok) return ok;
+    std::lock_guard lock(mutex_);
+    recorded_ = true;
+    if (call_ == nullptr)  // OnDone() has been
+        record_tail_end(hub_.journal(), caller_, events_, why_ended_);
+    else if (state_ != State::ended)
+        StartSendInitialMetadata();
     return {};
 }
 
@@ -70,7 +81,7 @@ bool TailStream::caller_stands() const {
 void TailStream::pull() {
     if (!caller_stands()) return end(unauthenticated());
     if (!started_) {
-        if (auto ok = start_reader(); !ok) return end(to_status(ok.error(), "audit.tail"));
+        if (auto ok = start(); !ok) return end(to_status(ok.error(), "audit.tail"));
     }
     auto batch = reader_.next();
     if (!batch) return end(to_status(batch.error(), "audit.tail"));
@@ -79,7 +90,7 @@ void TailStream::pull() {
         return write(std::move(batch->items));
     }
     if (!batch->at_end) return post_pull();
-    if (!follow_) return end(grpc::Status::OK);
+    if (!request_.follow()) return end(grpc::Status::OK);
 
     const auto now = hub_.clock().mono();
     bool waits = false;
@@ -114,9 +125,15 @@ void TailStream::write(std::vector<TailResponse> items) {
     if (state_ == State::ended) return;
     state_ = State::writing;
     items_ = std::move(items);
-    next_item_ = 1;
+    next_item_ = 0;
     last_sent_ = checked_ = hub_.clock().mono();
-    StartWrite(&items_.front());
+    write_next();
+}
+
+void TailStream::write_next() {
+    const auto& item = items_[next_item_++];
+    if (item.has_event()) ++events_;
+    StartWrite(&item);
 }
 
 void TailStream::OnWriteDone(bool ok) {
@@ -126,7 +143,7 @@ void TailStream::OnWriteDone(bool ok) {
         std::lock_guard lock(mutex_);
         if (state_ == State::ended) return;
         distrusted = distrusted_;
-        if (!distrusted && next_item_ < items_.size()) return StartWrite(&items_[next_item_++]);
+        if (!distrusted && next_item_ < items_.size()) return write_next();
         items_.clear();
         items_.shrink_to_fit();
         state_ = State::pulling;
@@ -141,6 +158,7 @@ void TailStream::OnDone() {
     {
         std::lock_guard lock(mutex_);
         call_ = nullptr;
+        if (recorded_) record_tail_end(hub_.journal(), caller_, events_, why_ended_);
     }
     hub_.remove(shared_from_this());
 }
@@ -149,6 +167,7 @@ void TailStream::end(grpc::Status status) {
     std::lock_guard lock(mutex_);
     if (state_ == State::ended) return;
     state_ = State::ended;
+    why_ended_ = status.ok() ? "everything was sent" : status.error_message();
     Finish(std::move(status));
 }
 

@@ -106,6 +106,8 @@ class Bench:
         by_sequence = {int(e["sequence"]): e for e in events}
         rows_wrong = [r for r in rows if r != by_sequence.get(int(r["sequence"]), {}).get("access")]
         result.wrong += [f"the store's row is not the access's last event: {r}" for r in rows_wrong]
+        # The tail has left records of itself, which it ends with.
+        wait_for(lambda: int(self.status()["shipped_sequence"]) >= last, "the store to have all that was read", LONG)
         stored = self.stored_sequences()
         # The store may be ahead of the stream that was read before, by what the reading itself leaves.
         if [s for s, _ in stored[:last]] != list(range(1, last + 1)) or any(n != 1 for _, n in stored):

@@ -179,7 +179,9 @@ TEST_CASE("of sign-ins and administrative acts the user can be asked for") {
     CHECK(matches("type = session AND NOT app = \"crm\""));
     event.mutable_admin()->set_actor("alice");
     CHECK(matches("username = \"alice\""));
-    CHECK_FALSE(matches("client_ip = \"\""));
+    CHECK(matches("client_ip = \"\""));  // of the machine itself
+    event.mutable_admin()->set_client_ip("192.0.2.9");
+    CHECK(matches("client_ip = \"192.0.2.9\""));
     event.mutable_system()->set_detail("alice");
     CHECK_FALSE(matches("username = \"alice\""));
     CHECK(matches("type = system"));

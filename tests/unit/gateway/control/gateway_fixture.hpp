@@ -25,6 +25,7 @@
 #include "base/sql/database.hpp"
 #include "catch.hpp"
 #include "gateway/control/control_server.hpp"
+#include "refusing_journal.hpp"
 
 namespace usher::test {
 
@@ -67,7 +68,7 @@ struct TestGateway {
         audit::JournalOptions options;
         options.directory = directory_path + "/journal";
         options.segment_bytes = 1 << 20;
-        journal = must(audit::Journal::open(options, clock));
+        journal = std::make_unique<RefusingJournal>(must(audit::Journal::open(options, clock)));
         store = std::make_unique<audit::Store>(*database);
         shipper = audit::Shipper::start(*journal, *store, clock);
         retention =
@@ -126,10 +127,11 @@ struct TestGateway {
         return grpc::CreateCustomChannel("unix:" + socket(), grpc::InsecureChannelCredentials(), arguments);
     }
     /// A channel as a CONNECT tunnel to the control app makes one.
-    std::shared_ptr<grpc::Channel> tunnel(const std::optional<auth::DeviceKeyHash>& device_key = {}) {
+    std::shared_ptr<grpc::Channel> tunnel(const std::optional<auth::DeviceKeyHash>& device_key = {},
+                                          const std::string& client_ip = "192.0.2.77") {
         int fds[2];
         REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
-        REQUIRE(server->serve_tunnel(fds[1], device_key).ok());
+        REQUIRE(server->serve_tunnel(fds[1], {device_key, client_ip}).ok());
         return grpc::CreateInsecureChannelFromFd("tunnel", fds[0]);
     }
 
@@ -187,7 +189,7 @@ struct TestGateway {
     std::unique_ptr<base::sql::Database> database;
     std::unique_ptr<auth::Directory> directory;
     std::unique_ptr<auth::Sessions> sessions;
-    std::unique_ptr<audit::Journal> journal;
+    std::unique_ptr<RefusingJournal> journal;
     std::unique_ptr<audit::Store> store;
     std::unique_ptr<audit::Shipper> shipper;
     std::unique_ptr<audit::sinks::Sinks> sinks;
