@@ -16,6 +16,26 @@ namespace {
 /// written once.
 using LatestEvents = std::unordered_map<base::Uuid, Entry>;
 
+void insert(Transaction& tx, base::sql::Dialect dialect, const std::string& gateway,
+            const std::vector<const JournalRecord*>& records) {
+    LatestEvents latest;
+    DaySequences days;
+    for (const auto* record : records) {
+        Entry entry = to_entry(gateway, *record);
+        insert_event(tx, entry);
+        days.add(entry);
+        if (entry.access) latest[record->access_id] = std::move(entry);
+    }
+    // In the order of their ids, which is nearly that of the rows there are.
+    std::vector<const Entry*> rows;
+    rows.reserve(latest.size());
+    for (const auto& [access_id, entry] : latest) rows.push_back(&entry);
+    std::sort(rows.begin(), rows.end(),
+              [](const auto* a, const auto* b) { return a->record->access_id < b->record->access_id; });
+    for (const auto* entry : rows) upsert_access(tx, dialect, *entry);
+    days.write(tx, dialect, gateway);
+}
+
 }  // namespace
 
 base::Result<std::uint64_t> Store::watermark(const base::Uuid& gateway) {
@@ -35,26 +55,16 @@ base::Result<void> Store::ingest(const base::Uuid& gateway, std::span<const Jour
     return database_.transaction([&](Transaction& tx) -> base::Result<void> {
         const std::string id = gateway.to_string();
         std::uint64_t shipped = lock_watermark(tx, id);
-        LatestEvents latest;
-        DaySequences days;
+        std::vector<const JournalRecord*> fresh;
         for (const auto& record : records) {
             // The watermark, not the keys alone, decides what is a replay: retention may have removed the rows since.
             if (record.sequence <= shipped) continue;
             if (record.sequence != shipped + 1) return missing_before(id, shipped, record.sequence);
-            Entry entry = to_entry(id, record);
-            insert_event(tx, entry);
-            days.add(entry);
-            if (entry.access) latest[record.access_id] = std::move(entry);
+            fresh.push_back(&record);
             shipped = record.sequence;
         }
-        // In the order of their ids, which is nearly that of the rows there are.
-        std::vector<const Entry*> rows;
-        rows.reserve(latest.size());
-        for (const auto& [access_id, entry] : latest) rows.push_back(&entry);
-        std::sort(rows.begin(), rows.end(),
-                  [](const auto* a, const auto* b) { return a->record->access_id < b->record->access_id; });
-        for (const auto* entry : rows) upsert_access(tx, database_.dialect(), *entry);
-        days.write(tx, database_.dialect(), id);
+        auto written = write_rows(tx, database_.dialect(), [&] { insert(tx, database_.dialect(), id, fresh); });
+        if (!written) return written;
         move_watermark(tx, id, shipped);
         return {};
     });

@@ -67,6 +67,13 @@ public:
     base::Result<Scanned> scan_accesses(const ScanPlace& behind, std::size_t limit,
                                         const std::function<bool(const usher::v1::AccessRecord&)>& visit);
 
+    /// Called before a parked record is given up, inside of the transaction; an error means that it must not be. May be
+    /// called again when the transaction runs again.
+    using OnDiscard = std::function<base::Result<void>(const Parked&)>;
+    /// Forgets a parked record for good. not_found where there is none; failed_precondition where a hold keeps it, or
+    /// where it is the CLOSED of an access of which the store has the rest.
+    base::Result<void> discard_parked(const base::Uuid& gateway, std::uint64_t sequence, const OnDiscard& record);
+
     /// Events of `gateway` with sequence > `after`, parked ones with them, in order: at most `max_records`, and as many
     /// as `max_bytes` of payloads hold, but one at least.
     base::Result<std::vector<JournalRecord>> read_events(const base::Uuid& gateway, std::uint64_t after,

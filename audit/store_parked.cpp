@@ -1,5 +1,6 @@
 // What the database refused to take: put aside, shown, and brought to its place.
 
+#include "audit/retention_rows.hpp"
 #include "audit/store.hpp"
 #include "audit/store_rows.hpp"
 #include "base/text.hpp"
@@ -100,11 +101,54 @@ Result<void> Store::retry_parked(const base::Uuid& gateway, std::uint64_t sequen
             return {Errc::not_found, "no such record is parked; 'usherctl audit parked list' shows those that are"};
         const JournalRecord record = to_record(rows[0]);
         const Entry entry = to_entry(id, record);
-        insert_event(tx, entry);
-        if (entry.access) upsert_access(tx, database_.dialect(), entry);
-        DaySequences days;
-        days.add(entry);
-        days.write(tx, database_.dialect(), id);
+        auto written = write_rows(tx, database_.dialect(), [&] {
+            insert_event(tx, entry);
+            if (entry.access) upsert_access(tx, database_.dialect(), entry);
+            DaySequences days;
+            days.add(entry);
+            days.write(tx, database_.dialect(), id);
+        });
+        if (!written) return written;
+        tx.execute("DELETE FROM audit_parked WHERE gateway_id = $1 AND sequence = $2", {id, number});
+        return {};
+    });
+}
+
+namespace {
+
+/// Why a record must stay although the store cannot take it; nullopt: it may go.
+std::optional<std::string> keeps(Transaction& tx, const std::string& gateway, const JournalRecord& record) {
+    const auto facts = facts_of(record);
+    for (const auto& hold : read_holds(tx))
+        if (!facts || covers(hold, *facts)) return "hold '" + hold.name + "' keeps the record";
+    if (record.type != RecordType::access_closed) return std::nullopt;
+    const bool others = !tx.execute(
+                               "SELECT 1 FROM audit_events WHERE gateway_id = $1 AND access_id = $2 AND started_at = "
+                               "$3 LIMIT 1",
+                               {gateway, record.access_id.to_string(), to_entry(gateway, record).started_at})
+                             .empty();
+    if (others)
+        return "the store has the access's other events, which would stay for ever without the one that says that it "
+               "is over; mend what refuses it and retry it";
+    return std::nullopt;
+}
+
+}  // namespace
+
+Result<void> Store::discard_parked(const base::Uuid& gateway, std::uint64_t sequence, const OnDiscard& record) {
+    return database_.transaction([&](Transaction& tx) -> Result<void> {
+        take_turn(tx);  // with those who change holds
+        const std::string id = gateway.to_string();
+        const auto number = static_cast<std::int64_t>(sequence);
+        const auto rows = tx.execute(
+            "SELECT sequence, type, recorded_at, access_id, payload, gateway_id, error FROM audit_parked WHERE "
+            "gateway_id = $1 AND sequence = $2",
+            {id, number});
+        if (rows.empty())
+            return {Errc::not_found, "no such record is parked; 'usherctl audit parked list' shows those that are"};
+        const auto parked = to_parked(rows[0]);
+        if (auto why = keeps(tx, id, parked.record)) return {Errc::failed_precondition, *why};
+        if (auto ok = record(parked); !ok) return ok;
         tx.execute("DELETE FROM audit_parked WHERE gateway_id = $1 AND sequence = $2", {id, number});
         return {};
     });

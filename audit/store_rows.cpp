@@ -109,6 +109,19 @@ void upsert_access(Transaction& tx, base::sql::Dialect dialect, const Entry& ent
     tx.execute(dialect == base::sql::Dialect::sqlite ? sqlite : postgresql, values);
 }
 
+base::Result<void> write_rows(Transaction& tx, base::sql::Dialect dialect, const std::function<void()>& write) {
+    try {
+        write();
+        // What somebody has made deferrable is asked here, and not at the commit, where nobody knows what it is about.
+        if (dialect == base::sql::Dialect::postgresql) tx.execute("SET CONSTRAINTS ALL IMMEDIATE");
+        return {};
+    } catch (const base::sql::SqlError& e) {
+        // These tables refer to no others: a foreign key is a constraint that somebody has added, as any other.
+        if (e.error.code != base::Errc::failed_precondition) throw;
+        return base::Error{base::Errc::invalid_argument, e.error.message};
+    }
+}
+
 void DaySequences::add(const Entry& entry) {
     const auto sequence = entry.record->sequence;
     auto [found, is_new] = days_.try_emplace(day_of(entry.started_at), Sequences{sequence, sequence});

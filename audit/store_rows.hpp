@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -43,6 +44,11 @@ void insert_event(base::sql::Transaction& tx, const Entry& entry);
 /// The access's row, from this event of it, which can be read; a later event replaces an earlier one, never the other
 /// way round.
 void upsert_access(base::sql::Transaction& tx, base::sql::Dialect dialect, const Entry& entry);
+
+/// Runs `write`, which writes rows of records into a database that has let the watermark be locked. What refuses them
+/// for ever is invalid_argument or already_exists: see is_refusal(). Throws what else there is.
+base::Result<void> write_rows(base::sql::Transaction& tx, base::sql::Dialect dialect,
+                              const std::function<void()>& write);
 
 /// Keeps in which days the sequences of a gateway lie; on PostgreSQL, where it is asked for.
 class DaySequences {

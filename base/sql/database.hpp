@@ -57,8 +57,8 @@ public:
     virtual ~Transaction() = default;
     /// Runs one statement, for at most 30 s (PostgreSQL), giving at most 1,000,000 rows. `sql` is a literal with
     /// $1..$n; every value is bound, none is ever pasted into the text. Prepared once per connection. Throws SqlError:
-    /// unique violations are already_exists, foreign keys failed_precondition, other constraints, values that are no
-    /// valid text and rows that are too large invalid_argument, a lost connection unavailable, a full disk
+    /// unique violations are already_exists, foreign keys failed_precondition, other constraints, triggers that raise,
+    /// texts that are none and rows that are too large invalid_argument, a lost connection unavailable, a full disk
     /// resource_exhausted, damaged files data_loss, writing in read() failed_precondition. The first failure dooms the
     /// transaction: it cannot be committed any more, even if the body swallows the error.
     virtual Rows execute(std::string_view sql, std::span<const Value> parameters) = 0;

@@ -76,7 +76,8 @@ Meaning meaning_of(std::string_view state) noexcept {
     const auto in = [&](std::string_view prefix) { return state.starts_with(prefix); };
     if (state == "23505") return {Errc::already_exists, ""};
     if (state == "23503") return {Errc::failed_precondition, ""};
-    if (in("23") || in("22")) return {Errc::invalid_argument, ""};
+    // P0: a trigger or function of somebody's in PL/pgSQL said no (RAISE EXCEPTION, ASSERT).
+    if (in("23") || in("22") || in("P0")) return {Errc::invalid_argument, ""};
     if (in("40")) return {Errc::unavailable, "; too many changes at once, try again"};
     if (state == "25006") return {Errc::failed_precondition, "; is this the primary server?"};
     if (state == "42501") return {Errc::permission_denied, "; grant it to the gateway's role"};
@@ -93,9 +94,10 @@ Meaning meaning_of(std::string_view state) noexcept {
 }
 
 /// The server's sentence without "ERROR:", DETAIL, CONTEXT and the statement, which may hold values. Of class 22 (data
-/// exceptions) even the sentence holds them.
+/// exceptions) even the sentence holds them, and of class P0 it is whatever somebody's trigger says.
 std::string safe_message(std::string_view message, std::string_view state) {
     if (state.starts_with("22")) return "a value does not fit its type";
+    if (state.starts_with("P0")) return "a trigger or function refused it; the server's log says which";
     std::string_view line = message.substr(0, message.find('\n'));
     for (const std::string_view prefix : {"ERROR:", "FATAL:", "PANIC:"})
         if (line.starts_with(prefix)) line.remove_prefix(prefix.size());

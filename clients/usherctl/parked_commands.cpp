@@ -1,4 +1,8 @@
-// audit parked list|show|retry: records that the store refused
+// audit parked list|show|retry|discard: records that the store refused
+
+#include <unistd.h>
+
+#include <iostream>
 
 #include "base/text.hpp"
 #include "clients/usherctl/commands.hpp"
@@ -59,6 +63,16 @@ struct Parked {
         return response;
     }
 
+    void discard(const std::string& record, const std::string& reason) const {
+        v1::DiscardParkedRecordRequest request;
+        request.set_record(record);
+        request.set_reason(reason);
+        grpc::ClientContext context;
+        channel->prepare(context);
+        google::protobuf::Empty empty;
+        channel->require(stub->DiscardParkedRecord(&context, request, &empty));
+    }
+
     std::unique_ptr<ControlChannel> channel;
     std::unique_ptr<v1::AuditService::Stub> stub;
 };
@@ -79,10 +93,21 @@ void retry(const Settings& settings, const std::string& record) {
     if (refused > 0) throw Failure{"the store still refuses " + std::to_string(refused) + " records"};
 }
 
+/// Nobody gives a record up by mistake: a person is asked, a script has to say so.
+void confirm_discard(const std::string& record) {
+    if (::isatty(STDIN_FILENO) == 0)
+        throw Failure{"nothing was discarded: add --yes where nobody can be asked", exit_usage};
+    std::cerr << "The record " << base::escape_for_terminal(record, 100)
+              << " will be gone for good; the stream will show a gap. Type 'discard' to go on: " << std::flush;
+    std::string answer;
+    if (!std::getline(std::cin, answer) || answer != "discard") throw Failure{"nothing was discarded"};
+}
+
 }  // namespace
 
 void add_parked_commands(CLI::App& audit, const Settings& settings) {
-    auto* group = audit.add_subcommand("parked", "Records that the store refused: look at them, and try them again");
+    auto* group =
+        audit.add_subcommand("parked", "Records that the store refused: look at them, try them again, give one up");
     group->require_subcommand(1);
     {
         auto* command = group->add_subcommand("list", "Show them, each with the reason");
@@ -105,6 +130,23 @@ void add_parked_commands(CLI::App& audit, const Settings& settings) {
         command->add_option("record", *record, "GATEWAY:SEQUENCE, as the list shows it; left out: all");
         command->footer(examples({"usherctl audit parked retry"}));
         command->callback([=, &settings] { retry(settings, *record); });
+    }
+    {
+        auto* command = group->add_subcommand("discard", "Give one up for good; your reason is on record");
+        auto record = std::make_shared<std::string>();
+        auto reason = std::make_shared<std::string>();
+        auto yes = std::make_shared<bool>(false);
+        command->add_option("record", *record, "GATEWAY:SEQUENCE, as the list shows it")->required();
+        command->add_option("--reason", *reason, "Why it is given up")->required();
+        command->add_flag("--yes", *yes, "Do not ask");
+        command->footer(
+            examples({"usherctl audit parked discard 01a00000-0000-7000-8000-000000000001:17 --reason "
+                      "'made by a test of the store'"}));
+        command->callback([=, &settings] {
+            if (!*yes) confirm_discard(*record);
+            Parked(settings).discard(*record, *reason);
+            print("discarded " + base::escape_for_terminal(*record, 100) + "\n");
+        });
     }
 }
 

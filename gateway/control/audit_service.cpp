@@ -149,6 +149,15 @@ public:
                      });
     }
 
+    Reactor* DiscardParkedRecord(Call* call, const v1::DiscardParkedRecordRequest* request,
+                                 google::protobuf::Empty*) override {
+        return unary(context_, call, {"parked_record.discard", Need::administrator}, request->record(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         AdminRecorder recorder(context_.gateway.journal, caller);
+                         return discard_parked(context_.gateway.store, recorder, *request);
+                     });
+    }
+
 private:
     const ServiceContext& context_;
 };

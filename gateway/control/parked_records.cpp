@@ -1,6 +1,7 @@
 #include "gateway/control/parked_records.hpp"
 
 #include "audit/audit.hpp"
+#include "base/text.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
 
@@ -14,6 +15,8 @@ namespace v1 = usher::v1;
 namespace {
 
 constexpr std::size_t tried_max = 1000;
+constexpr std::size_t reason_bytes_min = 3;
+constexpr std::size_t reason_bytes_max = 500;
 
 const char* event_name(audit::RecordType type) {
     switch (type) {
@@ -45,6 +48,15 @@ v1::ParkedRecord to_proto(const audit::Store::Parked& parked) {
     if (!parked.record.access_id.is_nil()) out.set_access_id(parked.record.access_id.to_string());
     out.set_error(parked.error);
     return out;
+}
+
+/// What is said of a record that is given up: what it was, not what it said.
+std::string json_of(const audit::Store::Parked& parked) {
+    return "{\"event\":" + base::json_quote(event_name(parked.record.type)) +
+           ",\"recorded_at\":" + base::json_quote(base::format_rfc3339(parked.record.recorded_at)) + ",\"access_id\":" +
+           base::json_quote(parked.record.access_id.is_nil() ? "" : parked.record.access_id.to_string()) +
+           ",\"bytes\":" + std::to_string(parked.record.payload.size()) +
+           ",\"error\":" + base::json_quote(parked.error) + "}";
 }
 
 Result<Cursor> read_record(const std::string& text, const char* field) {
@@ -124,6 +136,23 @@ Result<void> retry_parked(audit::Store& store, AdminRecorder& recorder, const v1
         }
         response.set_last(name);
     }
+    return {};
+}
+
+Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
+                            const v1::DiscardParkedRecordRequest& request) {
+    auto record = read_record(request.record(), "record");
+    if (!record) return std::move(record).error();
+    const auto bytes = request.reason().size();
+    if (bytes < reason_bytes_min || bytes > reason_bytes_max)
+        return {Errc::invalid_argument, "reason: has " + std::to_string(bytes) + " bytes, expected " +
+                                            std::to_string(reason_bytes_min) + " to " +
+                                            std::to_string(reason_bytes_max)};
+    auto discarded = store.discard_parked(record->gateway, record->sequence, [&](const audit::Store::Parked& parked) {
+        return recorder.record({"parked_record.discard", "parked_records/" + record->to_string(), json_of(parked),
+                                "{\"reason\":" + base::json_quote(request.reason()) + "}"});
+    });
+    if (!discarded) return recorder.failed(std::move(discarded).error());
     return {};
 }
 

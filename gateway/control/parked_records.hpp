@@ -17,4 +17,8 @@ base::Result<void> retry_parked(audit::Store& store, AdminRecorder& recorder,
                                 const usher::v1::RetryParkedRecordsRequest& request,
                                 usher::v1::RetryParkedRecordsResponse& response);
 
+/// On record, with the reason, before it is gone.
+base::Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
+                                  const usher::v1::DiscardParkedRecordRequest& request);
+
 }  // namespace usher::gateway::control

@@ -53,5 +53,21 @@ def test_a_refused_record_is_parked_seen_and_retried(private_cluster, prepared):
     assert [r["verdict"] for r in gateway.records() if r.get("destination_port") == 2] == ["DENIED"]
     assert gateway.ctl("audit", "parked", "show", parked["record"], check=False).returncode == 1
     gateway.assert_dense()
+
+    # One that can never be stored is given up: on purpose, and on record.
+    psql(private_cluster.url, "ALTER TABLE usher.accesses ADD CONSTRAINT nobody CHECK (destination_port <> 3) NOT VALID")
+    with gateway.connect("127.0.0.1:3", token=alice) as refused:
+        assert refused.status == 403
+    (parked,) = wait_for(lambda: gateway.ctl_json("audit", "parked", "list"), "another parked record", timeout=LONG)
+    reason = ["--reason", "a port that never was"]
+    unasked = gateway.ctl("audit", "parked", "discard", parked["record"], *reason, input="discard\n", check=False)
+    assert unasked.returncode == 2 and "--yes" in unasked.stderr
+    short = gateway.ctl("audit", "parked", "discard", parked["record"], "--reason", "x", "--yes", check=False)
+    assert short.returncode == 1 and "reason: has 1 bytes" in short.stderr
+    assert gateway.ctl("audit", "parked", "discard", parked["record"], *reason, "--yes").stdout.startswith("discarded ")
+    assert gateway.ctl_json("audit", "parked", "list") == []
+    events = gateway.ctl_json("audit", "tail", "--since", "1h")
+    (discarded,) = [e["admin"] for e in events if e.get("admin", {}).get("action") == "parked_record.discard"]
+    assert "a port that never was" in discarded["after_json"] and "23514" in discarded["before_json"]
     acts = [e["admin"]["action"] for e in gateway.ctl_json("audit", "tail", "--since", "1h") if "admin" in e]
     assert acts.count("parked_record.retry") == 2

@@ -1,6 +1,8 @@
 // Records that the database refuses for what is in them.
+#include <algorithm>
 #include <set>
 
+#include "audit/retention_store.hpp"
 #include "catch.hpp"
 #include "tests/unit/audit/records.hpp"
 
@@ -157,6 +159,126 @@ TEST_CASE("what is parked is brought to its place once the cause is mended, and 
         CHECK(all_accesses(t.store, "username = \"mallory\"").at(0).access_id() == bad.access_id());
         CHECK(t.store.read_events(gateway, 0, 10)->size() == 2);
         CHECK(t.store.retry_parked(gateway, 2).error().code == Errc::not_found);
+    });
+}
+
+TEST_CASE("a record that somebody's foreign key or trigger refuses is parked too") {
+    for_each_backend([](TestDatabase& test) {
+        if (test.dialect() == base::sql::Dialect::sqlite) return;  // adds no constraint to a table that is there
+        const std::string trigger =
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.username = 'trent' THEN RAISE "
+            "EXCEPTION 'not %', NEW.username; END IF; RETURN NEW; END$$";
+        const std::vector<std::string> refusals{
+            "ALTER TABLE accesses ADD CONSTRAINT known FOREIGN KEY (username) REFERENCES known (name)",
+            "ALTER TABLE accesses ADD CONSTRAINT known FOREIGN KEY (username) REFERENCES known (name) DEFERRABLE "
+            "INITIALLY DEFERRED",
+            "CREATE TRIGGER no BEFORE INSERT ON accesses FOR EACH ROW EXECUTE FUNCTION no()",
+            "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON accesses DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE "
+            "FUNCTION no()"};
+        for (const auto& refusal : refusals) {
+            INFO(refusal);
+            TestJournal journal;
+            auto database = open_store_database(test);
+            const auto run = [&](const std::string& sql) {
+                const auto done = database->transaction([&](base::sql::Transaction& tx) -> base::Result<void> {
+                    tx.execute(sql);
+                    return {};
+                });
+                if (!done) FAIL(done.error().message);
+            };
+            run("DROP TABLE IF EXISTS known CASCADE");
+            run("DROP FUNCTION IF EXISTS no CASCADE");
+            run("CREATE TABLE known (name TEXT COLLATE \"C\" PRIMARY KEY)");
+            run("INSERT INTO known VALUES ('alice')");
+            run(trigger);
+            run(refusal);
+            audit::Store store(*database);
+            audit::Shipment shipment(*journal.journal, store);
+            journal.append(of("alice", journal.clock));
+            journal.append(of("trent", journal.clock));
+            journal.append(of("alice", journal.clock));
+            for (std::size_t shipped = 1; shipped > 0;) {
+                const auto batch = shipment.ship_batch();
+                if (!batch) FAIL(batch.error().message);
+                shipped = *batch;
+            }
+            const auto parked = store.list_parked({}, 0, 10);
+            REQUIRE(parked.ok());
+            REQUIRE(std::count_if(parked->begin(), parked->end(), [&](const auto& each) {
+                        return each.gateway == journal.journal->gateway_id();
+                    }) == 1);
+            CHECK(store.find_parked(journal.journal->gateway_id(), 2)->error.find("not trent") == std::string::npos);
+            CHECK(*store.watermark(journal.journal->gateway_id()) == 3);
+            const auto still = store.retry_parked(journal.journal->gateway_id(), 2);
+            REQUIRE_FALSE(still.ok());
+            CHECK(audit::is_refusal(still.error()));
+        }
+    });
+}
+
+TEST_CASE("a parked record is given up for good, once that is on record") {
+    for_each_backend([](TestDatabase& test) {
+        Refusing t(test);
+        const auto gateway = t.journal.journal->gateway_id();
+        t.journal.append(of("alice", t.journal.clock));
+        t.journal.append(of("mallory", t.journal.clock));
+        t.journal.append(of("alice", t.journal.clock));
+        t.ship_all();
+        const auto refused = t.store.discard_parked(gateway, 2, [](const auto&) -> base::Result<void> {
+            return {Errc::unavailable, "the journal is full"};
+        });
+        CHECK(refused.error().code == Errc::unavailable);
+        CHECK(t.parked() == std::vector<std::uint64_t>{2});
+
+        std::vector<std::string> told;
+        const auto tell = [&](const audit::Store::Parked& parked) -> base::Result<void> {
+            told.push_back(std::to_string(parked.record.sequence) + parked.error);
+            return {};
+        };
+        CHECK(t.store.discard_parked(gateway, 2, tell).ok());
+        CHECK(told.size() == 1);
+        CHECK(t.parked().empty());
+        CHECK(t.store.discard_parked(gateway, 2, tell).error().code == Errc::not_found);
+        CHECK(told.size() == 1);
+        const auto events = t.store.read_events(gateway, 0, 10);
+        REQUIRE(events.ok());
+        REQUIRE(events->size() == 2);
+        CHECK(events->back().sequence == 3);
+    });
+}
+
+TEST_CASE("a parked record that a hold keeps, or that an access needs for its end, is not given up") {
+    for_each_backend([](TestDatabase& test) {
+        Refusing t(test);
+        const auto gateway = t.journal.journal->gateway_id();
+        const auto fine = [](const auto&) { return base::Result<void>{}; };
+        auto record = of("alice", t.journal.clock);
+        record.set_event(AccessEventType::OPENED);
+        t.journal.append(record);
+        t.ship_all();
+        record.set_event(AccessEventType::CLOSED);
+        record.set_username("mallory");
+        t.journal.append(record);
+        t.journal.append(of("mallory", t.journal.clock));
+        t.ship_all();
+        CHECK(t.parked() == std::vector<std::uint64_t>{2, 3});
+        const auto needed = t.store.discard_parked(gateway, 2, fine);
+        CHECK(needed.error().code == Errc::failed_precondition);
+        CHECK(needed.error().message.find("retry it") != std::string::npos);
+
+        audit::RetentionStore retention(*t.database);
+        audit::Hold hold;
+        hold.name = "case-1";
+        hold.account = "mallory";
+        const std::vector<audit::RetentionResource> orders{hold};
+        const auto record_it = [](const audit::RetentionChange&) { return base::Result<void>{}; };
+        REQUIRE(retention.apply(orders, "root", t.journal.clock.utc(), record_it).ok());
+        const auto held = t.store.discard_parked(gateway, 3, fine);
+        CHECK(held.error().code == Errc::failed_precondition);
+        CHECK(held.error().message.find("case-1") != std::string::npos);
+        REQUIRE(retention.delete_hold("case-1", record_it).ok());
+        CHECK(t.store.discard_parked(gateway, 3, fine).ok());
+        CHECK(t.parked() == std::vector<std::uint64_t>{2});
     });
 }
 
