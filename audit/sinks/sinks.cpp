@@ -1,7 +1,5 @@
 #include "audit/sinks/sinks.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <condition_variable>
@@ -11,7 +9,6 @@
 #include "audit/filter.hpp"
 #include "audit/sinks/backoff.hpp"
 #include "audit/sinks/forwarding.hpp"
-#include "audit/sinks/syslog_outlet.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 
@@ -38,12 +35,6 @@ std::uint32_t random_number() {
     base::random_bytes(bytes);
     return static_cast<std::uint32_t>(bytes[0]) << 24 | static_cast<std::uint32_t>(bytes[1]) << 16 |
            static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3];
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    if (::gethostname(name.data(), name.size() - 1) != 0) return {};
-    return name.data();
 }
 
 }  // namespace
@@ -301,10 +292,6 @@ private:
 Sinks::Sinks() = default;
 
 Sinks::~Sinks() { stop(); }
-
-Result<std::unique_ptr<Outlet>> Sinks::make_outlet(const Settings& settings) {
-    return make_syslog_outlet(settings, host_name());
-}
 
 Result<std::unique_ptr<Sinks>> Sinks::start(const std::vector<Settings>& settings, Dependencies dependencies,
                                             const MakeOutlet& make) {

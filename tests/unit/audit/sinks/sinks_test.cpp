@@ -1,5 +1,6 @@
 #include "audit/sinks/sinks.hpp"
 
+#include "audit/sinks/syslog_outlet.hpp"
 #include "tests/unit/audit/sinks/support.hpp"
 
 using namespace usher;
@@ -115,8 +116,15 @@ TEST_CASE("a sink whose filter or files are wrong does not start") {
     SqliteTestDatabase test;
     StoreWithRecords it(test);
     const auto error_of = [&](const Settings& settings) {
-        auto started = Sinks::start({settings}, {it.gateway, *it.database, it.store, it.clock, [] { return 0U; },
-                                                 [](const std::string&, std::uint64_t) {}, [](const std::string&) {}});
+        Sinks::Dependencies dependencies{it.gateway,
+                                         *it.database,
+                                         it.store,
+                                         it.clock,
+                                         [] { return 0U; },
+                                         [](const std::string&, std::uint64_t) {},
+                                         [](const std::string&) {}};
+        auto started = Sinks::start({settings}, std::move(dependencies),
+                                    [](const Settings& s) { return audit::sinks::make_syslog_outlet(s, "gw"); });
         return started ? std::string() : started.error().message;
     };
     auto settings = named("siem");

@@ -1,0 +1,26 @@
+#include "gateway/sink_outlets.hpp"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "audit/sinks/syslog_outlet.hpp"
+
+namespace usher::gateway {
+namespace {
+
+std::string host_name() {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) != 0) return {};
+    return name.data();
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<audit::sinks::Outlet>> make_sink_outlet(const audit::sinks::Settings& settings) {
+    using Kind = audit::sinks::Settings::Kind;
+    if (settings.kind == Kind::otlp) return make_otlp_outlet(settings, host_name());
+    return audit::sinks::make_syslog_outlet(settings, host_name());
+}
+
+}  // namespace usher::gateway
