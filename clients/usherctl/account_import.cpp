@@ -162,12 +162,6 @@ private:
     std::unique_ptr<v1::AccountService::Stub> stub_;
 };
 
-std::string joined(const google::protobuf::RepeatedPtrField<std::string>& texts) {
-    std::string out;
-    for (const auto& text : texts) out += (out.empty() ? "" : ", ") + text;
-    return out;
-}
-
 void show(const AccountFile& file, const std::vector<v1::ImportedAccount>& accounts, bool dry_run,
           const std::string& format) {
     std::map<v1::ImportedAccount::Outcome, std::size_t> counts;

@@ -18,16 +18,6 @@ std::string friendly(std::string name) {
     return name == "unspecified" ? std::string{} : name;
 }
 
-template <class Texts>
-std::string joined(const Texts& texts, std::string_view separator = ", ") {
-    std::string out;
-    for (const auto& text : texts) {
-        if (!out.empty()) out += separator;
-        out += text;
-    }
-    return out;
-}
-
 std::string host_and_port(const std::string& host, std::uint32_t port) {
     if (host.empty()) return {};
     const bool v6 = host.find(':') != std::string::npos;

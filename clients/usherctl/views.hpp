@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "clients/common/table.hpp"
@@ -12,6 +13,17 @@
 #include "usher/v1/session.pb.h"
 #include "usher/v1/sink.pb.h"
 namespace usher::clients::control {
+
+/// The texts of a range in one line.
+template <class Texts>
+std::string joined(const Texts& texts, std::string_view separator = ", ") {
+    std::string out;
+    for (const auto& text : texts) {
+        if (!out.empty()) out += separator;
+        out += text;
+    }
+    return out;
+}
 
 // How each thing looks in a table: its columns, and the cells of one row. The overloads are found by the message's
 // type.

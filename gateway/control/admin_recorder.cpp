@@ -15,11 +15,7 @@ using usher::v1::AdminRecord;
 constexpr std::size_t resource_bytes_max = 200;
 
 AdminRecord make(const Caller& caller, const auth::Change& change, AdminRecord::Outcome::Value outcome) {
-    AdminRecord record;
-    record.set_actor(caller.actor);
-    record.set_actor_account_id(caller.account_id);
-    if (caller.session) record.set_actor_session_id(caller.session->id);
-    record.set_client_ip(caller.client_ip);
+    AdminRecord record = record_of(caller);
     record.set_action(change.action);
     record.set_resource(change.resource);
     record.set_before_json(change.before_json);
@@ -52,6 +48,15 @@ std::string describe(const base::Error& error) {
 }
 
 }  // namespace
+
+AdminRecord record_of(const Caller& caller) {
+    AdminRecord record;
+    record.set_actor(caller.actor);
+    record.set_actor_account_id(caller.account_id);
+    if (caller.session) record.set_actor_session_id(caller.session->id);
+    record.set_client_ip(caller.client_ip);
+    return record;
+}
 
 base::Result<void> AdminRecorder::record(const auth::Change& change) {
     const auto earlier = std::find_if(announced_.begin(), announced_.end(), [&](const auth::Change& other) {

@@ -6,8 +6,12 @@
 #include "auth/directory.hpp"
 #include "base/result.hpp"
 #include "gateway/control/caller.hpp"
+#include "usher/v1/audit.pb.h"
 
 namespace usher::gateway::control {
+
+/// A record with who the caller is and from where, and nothing of what was done. Pure.
+usher::v1::AdminRecord record_of(const Caller& caller);
 
 /// Keeps the record of one administrative call. An act is durable in the journal before it is committed; when it then
 /// could not be, a FAILED record follows for each act that was announced. Blocks on the journal. One call, one thread.

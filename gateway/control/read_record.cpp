@@ -7,6 +7,7 @@
 #include "audit/audit.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "gateway/control/admin_recorder.hpp"
 
 namespace usher::gateway::control {
 namespace {
@@ -18,11 +19,7 @@ constexpr std::size_t request_bytes_max = 16u << 10;
 constexpr std::size_t why_bytes_max = 200;
 
 AdminRecord make(const Caller& caller, const AuditRead& read) {
-    AdminRecord record;
-    record.set_actor(caller.actor);
-    record.set_actor_account_id(caller.account_id);
-    if (caller.session) record.set_actor_session_id(caller.session->id);
-    record.set_client_ip(caller.client_ip);
+    AdminRecord record = record_of(caller);
     record.set_action(read.action);
     record.set_resource(read.resource);
     record.set_count(read.count);

@@ -1,5 +1,5 @@
 #include "auth/policy.hpp"
-#include "auth/support.hpp"
+#include "auth/policy_support.hpp"
 
 using namespace usher;
 using namespace usher::test;
@@ -16,28 +16,6 @@ Rule staff_on(std::vector<DeviceState> devices) {
     Rule rule{{}, {"staff"}, {}};
     rule.devices = std::move(devices);
     return rule;
-}
-
-auth::App crm() {
-    auth::App out;
-    out.name = "crm";
-    out.destinations = {auth::DestinationPattern::parse("10.0.0.1:1").value()};
-    return out;
-}
-
-auth::Policy policy(std::string name, std::vector<Rule> allow, std::vector<Rule> deny = {}) {
-    auth::Policy out;
-    out.name = std::move(name);
-    out.apps = {"crm"};
-    out.allow = std::move(allow);
-    out.deny = std::move(deny);
-    return out;
-}
-
-auth::Account staff() {
-    auto account = named("alice");
-    account.groups = {"staff"};
-    return account;
 }
 
 Context on(DeviceState state) {

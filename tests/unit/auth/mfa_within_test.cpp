@@ -1,6 +1,6 @@
 #include "auth/policy.hpp"
+#include "auth/policy_support.hpp"
 #include "auth/sessions.hpp"
-#include "auth/support.hpp"
 
 using namespace usher;
 using namespace usher::test;
@@ -16,28 +16,6 @@ Rule staff_with_factor(base::Microseconds within = 12h) {
     Rule rule{{}, {"staff"}, {}};
     rule.mfa_within = within;
     return rule;
-}
-
-auth::App crm() {
-    auth::App out;
-    out.name = "crm";
-    out.destinations = {auth::DestinationPattern::parse("10.0.0.1:1").value()};
-    return out;
-}
-
-auth::Policy policy(std::string name, std::vector<Rule> allow, std::vector<Rule> deny = {}) {
-    auth::Policy out;
-    out.name = std::move(name);
-    out.apps = {"crm"};
-    out.allow = std::move(allow);
-    out.deny = std::move(deny);
-    return out;
-}
-
-auth::Account staff() {
-    auto account = named("alice");
-    account.groups = {"staff"};
-    return account;
 }
 
 Context with_age(base::Microseconds age) {

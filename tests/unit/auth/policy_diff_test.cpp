@@ -2,7 +2,7 @@
 
 #include "auth/directory_draft.hpp"
 #include "auth/policy.hpp"
-#include "auth/support.hpp"
+#include "auth/policy_support.hpp"
 
 using namespace usher;
 using namespace usher::test;
@@ -13,25 +13,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-auth::App app(std::string name) {
-    auth::App out;
-    out.destinations = {auth::DestinationPattern::parse(name + ".example:443").value()};
-    out.name = std::move(name);
-    return out;
-}
-
-auth::Policy policy(std::string name, std::vector<Rule> allow, std::vector<Rule> deny = {}) {
-    auth::Policy out;
-    out.name = std::move(name);
-    out.apps = {"crm"};
-    out.allow = std::move(allow);
-    out.deny = std::move(deny);
-    return out;
-}
-
-Rule staff() { return Rule{{}, {"staff"}, {}}; }
+Rule staff_rule() { return Rule{{}, {"staff"}, {}}; }
 Rule staff_from(const char* network) {
-    Rule rule = staff();
+    Rule rule = staff_rule();
     rule.networks = {base::Cidr::parse(network).value()};
     return rule;
 }
@@ -72,40 +56,40 @@ std::string changes(const std::vector<auth::Policy>& before, const std::vector<a
 }  // namespace
 
 TEST_CASE("who gains and who loses an app when policies change") {
-    CHECK(changes({policy("p", {staff()})}, {policy("p", {staff()})}).empty());
-    CHECK(changes({}, {policy("p", {staff()})}) == "alice crm never always\nbob crm never always\n");
-    CHECK(changes({policy("p", {staff()})}, {policy("p", {staff()}, {Rule{{"bob"}, {}, {}}})}) ==
+    CHECK(changes({policy("p", {staff_rule()})}, {policy("p", {staff_rule()})}).empty());
+    CHECK(changes({}, {policy("p", {staff_rule()})}) == "alice crm never always\nbob crm never always\n");
+    CHECK(changes({policy("p", {staff_rule()})}, {policy("p", {staff_rule()}, {Rule{{"bob"}, {}, {}}})}) ==
           "bob crm always never\n");
-    CHECK(changes({policy("p", {staff()})}, {policy("p", {Rule{{"carol"}, {}, {}}})}) ==
+    CHECK(changes({policy("p", {staff_rule()})}, {policy("p", {Rule{{"carol"}, {}, {}}})}) ==
           "alice crm always never\nbob crm always never\ncarol crm never always\n");
     // Another policy opens the app all the same.
-    CHECK(changes({policy("p", {staff()}), policy("q", {staff()})},
-                  {policy("p", {Rule{{"carol"}, {}, {}}}), policy("q", {staff()})}) == "carol crm never always\n");
+    CHECK(changes({policy("p", {staff_rule()}), policy("q", {staff_rule()})},
+                  {policy("p", {Rule{{"carol"}, {}, {}}}), policy("q", {staff_rule()})}) == "carol crm never always\n");
     // The other way round about which rule does it is no difference.
-    CHECK(changes({policy("p", {staff()})}, {policy("p", {Rule{{"alice", "bob"}, {}, {}}})}).empty());
-    auto wiki = policy("p", {staff()});
+    CHECK(changes({policy("p", {staff_rule()})}, {policy("p", {Rule{{"alice", "bob"}, {}, {}}})}).empty());
+    auto wiki = policy("p", {staff_rule()});
     wiki.apps = {"wiki"};
-    CHECK(changes({policy("p", {staff()})}, {wiki}) ==
+    CHECK(changes({policy("p", {staff_rule()})}, {wiki}) ==
           "alice crm always never\nbob crm always never\nalice wiki never always\nbob wiki never always\n");
 }
 
 TEST_CASE("conditions make the difference between always, sometimes and never") {
     const auto office = staff_from("10.0.0.0/8"), home = staff_from("192.0.2.0/24");
-    CHECK(changes({policy("p", {staff()})}, {policy("p", {office})}) ==
+    CHECK(changes({policy("p", {staff_rule()})}, {policy("p", {office})}) ==
           "alice crm always sometimes\nbob crm always sometimes\n");
     CHECK(changes({policy("p", {office})}, {policy("p", {home})}) ==
           "alice crm sometimes sometimes\nbob crm sometimes sometimes\n");
     CHECK(changes({policy("p", {office, home})}, {policy("p", {home, office})}).empty());
-    CHECK(changes({policy("p", {office, staff()})}, {policy("p", {staff()})}).empty());
-    CHECK(changes({policy("p", {staff()})}, {policy("p", {staff()}, {home})}) ==
+    CHECK(changes({policy("p", {office, staff_rule()})}, {policy("p", {staff_rule()})}).empty());
+    CHECK(changes({policy("p", {staff_rule()})}, {policy("p", {staff_rule()}, {home})}) ==
           "alice crm always sometimes\nbob crm always sometimes\n");
     for (int field = 0; field < 3; ++field) {
-        Rule asks = staff();
+        Rule asks = staff_rule();
         if (field == 0) asks.times = {auth::TimeWindow::parse("mon-fri 08:00-18:00 UTC").value()};
         if (field == 1) asks.devices = {auth::DeviceState::active};
         if (field == 2) asks.mfa_within = 12h;
         CHECK(changes({policy("p", {asks})}, {policy("p", {asks})}).empty());
-        CHECK(changes({policy("p", {asks})}, {policy("p", {staff()})}) ==
+        CHECK(changes({policy("p", {asks})}, {policy("p", {staff_rule()})}) ==
               "alice crm sometimes always\nbob crm sometimes always\n");
         CHECK(changes({policy("p", {asks})}, {policy("p", {office})}) ==
               "alice crm sometimes sometimes\nbob crm sometimes sometimes\n");
@@ -113,7 +97,7 @@ TEST_CASE("conditions make the difference between always, sometimes and never") 
 }
 
 TEST_CASE("a diff comes in parts, each within its bounds, and together they are the whole") {
-    const std::vector<auth::Policy> before{policy("p", {staff()})};
+    const std::vector<auth::Policy> before{policy("p", {staff_rule()})};
     auto wiki = policy("q", {Rule{{"carol", "alice"}, {}, {}}});
     wiki.apps = {"wiki"};
     const std::vector<auth::Policy> after{policy("p", {Rule{{"carol"}, {}, {}}}), wiki};

@@ -1,6 +1,6 @@
 #include "auth/policy_replay.hpp"
 
-#include "auth/support.hpp"
+#include "auth/policy_support.hpp"
 
 using namespace usher;
 using namespace usher::test;
@@ -11,14 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-auth::App app(std::string name) {
-    auth::App out;
-    out.destinations = {auth::DestinationPattern::parse(name + ".example:443").value()};
-    out.name = std::move(name);
-    return out;
-}
-
-auth::Policy policy(std::string app, std::vector<Rule> allow) {
+auth::Policy policy_of(std::string app, std::vector<Rule> allow) {
     auth::Policy out;
     out.name = app;
     out.apps = {std::move(app)};
@@ -52,9 +45,9 @@ TEST_CASE("an attempt of the past is judged by the conditions on its record") {
     in_window.times = {auth::TimeWindow::parse("daily 11:00-12:00 UTC").value()};
     Rule on_device{{}, {"staff"}, {}};
     on_device.devices = {auth::DeviceState::active};
-    const auth::DirectorySnapshot directory(
-        7, {alice()}, {app("crm"), app("bank"), app("wiki")},
-        {policy("crm", {in_window}), policy("bank", {on_device}), policy("wiki", {Rule{{}, {}, {"Finance"}}})});
+    const auth::DirectorySnapshot directory(7, {alice()}, {app("crm"), app("bank"), app("wiki")},
+                                            {policy_of("crm", {in_window}), policy_of("bank", {on_device}),
+                                             policy_of("wiki", {Rule{{}, {}, {"Finance"}}})});
     const PolicyReplay replay(directory);
 
     auto judged = replay.judge(attempt());
@@ -98,10 +91,10 @@ TEST_CASE("an attempt of the past is judged by the conditions on its record") {
 TEST_CASE("whether an account stands is not a matter of policy") {
     auto account = alice();
     account.status = auth::AccountStatus::disabled;
-    const auth::DirectorySnapshot disabled(1, {account}, {app("crm")}, {policy("crm", {Rule{{"alice"}, {}, {}}})});
+    const auth::DirectorySnapshot disabled(1, {account}, {app("crm")}, {policy_of("crm", {Rule{{"alice"}, {}, {}}})});
     CHECK(PolicyReplay(disabled).judge(attempt()).decision.allowed);
     account = alice();
     account.valid_until = test_start;
-    const auth::DirectorySnapshot expired(1, {account}, {app("crm")}, {policy("crm", {Rule{{"alice"}, {}, {}}})});
+    const auth::DirectorySnapshot expired(1, {account}, {app("crm")}, {policy_of("crm", {Rule{{"alice"}, {}, {}}})});
     CHECK(PolicyReplay(expired).judge(attempt()).decision.allowed);
 }
