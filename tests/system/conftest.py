@@ -1,5 +1,7 @@
 import os
+import re
 import secrets
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +13,21 @@ pytest.register_assert_rewrite("harness")
 from harness.apps import EchoApp  # noqa: E402
 from harness.gateway import Gateway  # noqa: E402
 from harness.postgresql import Cluster, psql  # noqa: E402
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    item.passed = getattr(item, "passed", True) and report.passed
+
+
+@pytest.fixture
+def tmp_path(request, tmp_path_factory):
+    """As pytest's own, and gone when the test passed: the journals of a whole run are some gigabytes."""
+    path = tmp_path_factory.mktemp(re.sub(r"\W", "_", request.node.name)[:30], numbered=True)
+    yield path
+    if request.node.passed:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ PASSWORD = "correct horse battery"
 
 
 # Below the ephemeral ports, and apart for each of the processes that run tests at the same time: a port that is free now is
-# still free when the program under test binds it.
-_first = 11_000 + 2_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+# still free when the program under test binds it. Two runs at a time on one machine need USHER_TEST_FIRST_PORT.
+_first = int(os.environ.get("USHER_TEST_FIRST_PORT", "11000")) + 2_500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 _ports = itertools.cycle(range(_first, _first + 2_500))
 
 
