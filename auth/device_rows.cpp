@@ -43,8 +43,9 @@ std::vector<Device> read_devices(Transaction& transaction) {
         device.created_at = base::from_micros(row.integer(8));
         device.updated_at = base::from_micros(row.integer(9));
         const auto id = base::Uuid::parse(device.id);
-        if (!id || id->to_string() != device.id || !state || !is_hash_of(hash, row.blob(4)) || device.name.empty() ||
-            !check_text("name", device.name) || !check_text("serial", device.serial))
+        const bool times = is_time(row.integer(7)) && is_time(row.integer(8)) && is_time(row.integer(9));
+        if (!times || !id || id->to_string() != device.id || !state || !is_hash_of(hash, row.blob(4)) ||
+            device.name.empty() || !check_text("name", device.name) || !check_text("serial", device.serial))
             corrupt("devices", device.id, "is malformed");
         device.state = *state;
         std::copy(hash.begin(), hash.end(), device.key_sha256.begin());
@@ -106,6 +107,7 @@ void update_last_seen(Transaction& transaction, const DeviceKeyHash& key, base::
 std::optional<base::UtcTime> read_last_seen(Transaction& transaction, const std::string& id) {
     const auto rows = transaction.execute("SELECT last_seen_at FROM devices WHERE id = $1", {id});
     if (rows.empty() || !rows[0].maybe_integer(0)) return std::nullopt;
+    if (!is_time(*rows[0].maybe_integer(0))) corrupt("devices", id, "was last seen at no time");
     return base::from_micros(*rows[0].maybe_integer(0));
 }
 

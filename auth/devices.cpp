@@ -21,14 +21,6 @@ namespace {
 
 constexpr std::string_view authority_context = "device-ca";
 
-std::string device_json(const Device& device) {
-    return "{\"device_id\":" + base::json_quote(device.id) + ",\"account_id\":" + base::json_quote(device.account_id) +
-           ",\"name\":" + base::json_quote(device.name) + ",\"state\":" + base::json_quote(to_word(device.state)) +
-           ",\"key_sha256\":" + base::json_quote(base::to_hex(device.key_sha256)) +
-           ",\"serial\":" + base::json_quote(device.serial) +
-           ",\"not_after\":" + base::json_quote(base::format_rfc3339(device.not_after)) + "}";
-}
-
 /// The authority of the database, made where there is none.
 Result<DeviceAuthority> open_authority(Transaction& transaction, const SealingKeys& keys, base::UtcTime now) {
     auto stored = rows::read_authority(transaction);
@@ -244,8 +236,7 @@ Result<Device> Devices::act(std::string_view device_id, DeviceAct act, const Rec
         after_act.state = *next;
         after_act.updated_at = impl_->clock.utc();
         rows::update(transaction, after_act);
-        Change change{std::string(to_action(act)), "devices/" + device->id, device_json(*device),
-                      device_json(after_act)};
+        Change change{std::string(to_action(act)), "devices/" + device->id, to_json(*device), to_json(after_act)};
         if (record && recorded != change) {
             if (auto ok = record(change); !ok) return ok.error();
             recorded = std::move(change);
@@ -264,6 +255,14 @@ Result<std::optional<base::UtcTime>> Devices::last_seen(const std::string& devic
     });
     if (!read) return read.error();
     return seen;
+}
+
+std::string to_json(const Device& device) {
+    return "{\"device_id\":" + base::json_quote(device.id) + ",\"account_id\":" + base::json_quote(device.account_id) +
+           ",\"name\":" + base::json_quote(device.name) + ",\"state\":" + base::json_quote(to_word(device.state)) +
+           ",\"key_sha256\":" + base::json_quote(base::to_hex(device.key_sha256)) +
+           ",\"serial\":" + base::json_quote(device.serial) +
+           ",\"not_after\":" + base::json_quote(base::format_rfc3339(device.not_after)) + "}";
 }
 
 std::string_view to_action(DeviceAct act) noexcept {

@@ -71,6 +71,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
+/// As it goes on record.
+std::string to_json(const Device& device);
 /// "device.approve" and so on, as it goes on record.
 std::string_view to_action(DeviceAct act) noexcept;
 /// The state after the act; nullopt when it is not for a device in state `from`. Pure.

@@ -36,6 +36,8 @@ std::vector<Account> read_accounts(Transaction& transaction) {
         if (!status) corrupt("accounts", account.id, "has a status that does not exist");
         account.role = *role;
         account.status = *status;
+        if (!is_time(row.integer(8)) || !is_time(row.integer(9)))
+            corrupt("accounts", account.id, "was made or changed at no time");
         account.created_at = base::from_micros(row.integer(8));
         account.updated_at = base::from_micros(row.integer(9));
         if (const auto from = row.maybe_integer(10)) account.valid_from = base::from_micros(*from);

@@ -35,6 +35,9 @@ struct HashJob {
 };
 using Job = std::variant<VerifyJob, HashJob>;
 
+/// So many known ones before it is anybody's turn, where both wait.
+constexpr unsigned known_turns = 4;
+
 void refuse(Job& job, Errc code, const char* why) {
     std::visit([&](auto& j) { j.done(base::Error{code, why}); }, job);
 }
@@ -60,22 +63,24 @@ struct HashingWorker::Impl {
     }
 
     ~Impl() {
-        std::deque<Job> left;
+        std::array<std::deque<Job>, 2> left;
         {
             std::lock_guard lock(mutex);
             stopping = true;
-            left.swap(queue);
+            left.swap(queues);
         }
         wake.notify_all();
-        for (auto& job : left) refuse(job, Errc::unavailable, "the gateway is stopping");
+        for (auto& queue : left)
+            for (auto& job : queue) refuse(job, Errc::unavailable, "the gateway is stopping");
         thread.join();
     }
 
-    void push(Job job) {
+    void push(Job job, HashingWorker::Turn turn) {
         bool stopped = false;
         {
             std::lock_guard lock(mutex);
             stopped = stopping;
+            auto& queue = queues[turn == HashingWorker::Turn::known];
             if (!stopping && queue.size() < queue_limit) {
                 queue.push_back(std::move(job));
                 wake.notify_one();
@@ -90,13 +95,21 @@ struct HashingWorker::Impl {
         lower_priority();
         for (;;) {
             std::unique_lock lock(mutex);
-            wake.wait(lock, [this] { return stopping || !queue.empty(); });
+            wake.wait(lock, [this] { return stopping || !queues[0].empty() || !queues[1].empty(); });
             if (stopping) return;
+            auto& queue = next_queue();
             Job job = std::move(queue.front());
             queue.pop_front();
             lock.unlock();
             std::visit([this](auto& j) { work(j); }, job);
         }
+    }
+
+    /// The one whose turn it is, of those that hold something.
+    std::deque<Job>& next_queue() {
+        const bool known = queues[0].empty() || (!queues[1].empty() && known_in_a_row < known_turns);
+        known_in_a_row = known ? known_in_a_row + 1 : 0;
+        return queues[known];
     }
 
     void work(VerifyJob& job) {
@@ -117,7 +130,8 @@ struct HashingWorker::Impl {
     std::string dummy_hash;  ///< of a random password that nobody knows
     mutable std::mutex mutex;
     std::condition_variable wake;
-    std::deque<Job> queue;
+    std::array<std::deque<Job>, 2> queues;  ///< of anybody, and of who is known
+    unsigned known_in_a_row = 0;
     bool stopping = false;
     std::thread thread;
 };
@@ -127,19 +141,21 @@ HashingWorker::HashingWorker(std::size_t queue_limit, HashCost cost)
 
 HashingWorker::~HashingWorker() = default;
 
-void HashingWorker::verify(std::string hash, base::Secret password, VerifyDone done) {
-    impl_->push(VerifyJob{std::move(hash), std::move(password), std::move(done)});
+void HashingWorker::verify(std::string hash, base::Secret password, VerifyDone done, Turn turn) {
+    impl_->push(VerifyJob{std::move(hash), std::move(password), std::move(done)}, turn);
 }
 
-void HashingWorker::hash(base::Secret password, HashDone done) {
-    impl_->push(HashJob{std::move(password), std::move(done)});
+void HashingWorker::hash(base::Secret password, HashDone done, Turn turn) {
+    impl_->push(HashJob{std::move(password), std::move(done)}, turn);
 }
 
 Result<std::string> HashingWorker::hash_and_wait(base::Secret password) {
     // Shared with the job: the hashing thread may still be inside set_value() when this one goes on.
     auto answer = std::make_shared<std::promise<Result<std::string>>>();
     auto arrived = answer->get_future();
-    hash(std::move(password), [answer](Result<std::string> hashed) { answer->set_value(std::move(hashed)); });
+    hash(
+        std::move(password), [answer](Result<std::string> hashed) { answer->set_value(std::move(hashed)); },
+        Turn::known);
     return arrived.get();
 }
 
@@ -147,7 +163,7 @@ bool HashingWorker::is_outdated(std::string_view hash) const noexcept { return i
 
 std::size_t HashingWorker::queued() const noexcept {
     std::lock_guard lock(impl_->mutex);
-    return impl_->queue.size();
+    return impl_->queues[0].size() + impl_->queues[1].size();
 }
 
 }  // namespace usher::auth

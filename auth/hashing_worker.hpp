@@ -10,10 +10,15 @@
 
 namespace usher::auth {
 
-/// One thread of low priority (nice 10) that hashes, behind a bounded queue: a flood of sign-ins can neither take the
-/// workers' CPU nor memory. Thread-safe.
+/// One thread of low priority (nice 10) that hashes, behind bounded queues: a flood of sign-ins can neither take the
+/// workers' CPU nor memory. Whom a stranger cannot pass for has a queue of their own, whose turn comes four times as
+/// often: a flood of strangers keeps them waiting for one hash, and is kept out by none of them either. Thread-safe.
 class HashingWorker {
 public:
+    enum class Turn {
+        anybody,  ///< a sign-in
+        known,    ///< an administrator's call, or a sign-in on an enrolled device of the account
+    };
     /// Computes the hash that unknown accounts are checked against, which takes one hash's time. Throws
     /// std::runtime_error when the machine cannot hash at this cost: the daemon must not start then.
     explicit HashingWorker(std::size_t queue_limit = 64, HashCost cost = {});
@@ -26,11 +31,11 @@ public:
     /// Verifies `password` against `hash`; an empty or malformed hash costs the same time and is false (an unknown
     /// account must not be told from a wrong password by the clock). `done` runs on the hashing thread and must neither
     /// block nor throw. resource_exhausted, at once and on the calling thread, when the queue is full.
-    void verify(std::string hash, base::Secret password, VerifyDone done);
+    void verify(std::string hash, base::Secret password, VerifyDone done, Turn turn = Turn::anybody);
     using HashDone = std::function<void(base::Result<std::string>)>;
     /// As verify(), for hash_password().
-    void hash(base::Secret password, HashDone done);
-    /// Blocks until the hash is there. Never call it from a `done`.
+    void hash(base::Secret password, HashDone done, Turn turn = Turn::anybody);
+    /// As known. Blocks until the hash is there. Never call it from a `done`.
     base::Result<std::string> hash_and_wait(base::Secret password);
     /// Whether the hash was made at less than today's cost.
     bool is_outdated(std::string_view hash) const noexcept;

@@ -17,6 +17,9 @@ namespace usher::auth::rows {
                                                           "; it was not written by this program"});
 }
 
+/// Whether it is a time that this program writes, of the years 1970 to 9999: reckoning with any other could overflow.
+constexpr bool is_time(std::int64_t us) noexcept { return us >= 0 && us <= 253'402'300'799'999'999; }
+
 /// A row that passes the same checks as new input, and is not changed by them, could have been written here.
 template <class T>
 void must_be_canonical(std::string_view table, std::string_view key, const T& value) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "auth/row_checks.hpp"
 #include "auth/shared_change.hpp"
 #include "auth/validate.hpp"
 #include "base/ids.hpp"
@@ -48,7 +49,9 @@ void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Ro
         session->second_factor_us = row.maybe_integer(13).value_or(0);
         const bool bound = read_device_key(row, *session);
         const auto id = base::Uuid::parse(session->id);
-        const bool good = bound && id && id->to_string() == session->id &&
+        const bool times = is_time(row.integer(10)) && is_time(row.integer(11)) && is_time(row.integer(12)) &&
+                           is_time(session->second_factor_us.load());
+        const bool good = bound && times && id && id->to_string() == session->id &&
                           hash.size() == session->token_sha256.size() && session->created_at < session->expires_at &&
                           check_device(session->device).ok() && check_text("client_ip", session->client_ip).ok();
         if (!good) {

@@ -130,7 +130,7 @@ struct SignInThrottle::Impl {
           accounts_at_source(per_account_at_source),
           codes(per_code) {}
     std::mutex mutex;
-    Buckets sources, wide_sources, accounts, accounts_at_source, codes;
+    Buckets sources, wide_sources, accounts, accounts_at_source, codes, certificates{SignInThrottle::certificates};
 
     /// Calls `visit` with each bucket that a try counts in.
     template <class Visit>
@@ -179,6 +179,15 @@ bool SignInThrottle::take_code(std::string_view canonical_username, MonoTime now
     if (impl_->codes.wait(account, now) > Microseconds{0}) return false;
     impl_->codes.take(account, now);
     return true;
+}
+
+SignInThrottle::Verdict SignInThrottle::take_certificate(std::string_view account_or_device_id, MonoTime now) {
+    const auto key = cut(account_or_device_id);
+    std::lock_guard lock(impl_->mutex);
+    const auto wait = impl_->certificates.wait(key, now);
+    if (wait > Microseconds{0}) return {false, wait};
+    impl_->certificates.take(key, now);
+    return {true, Microseconds{0}};
 }
 
 }  // namespace usher::auth

@@ -31,6 +31,9 @@ public:
     static constexpr Limits codes{5, base::Microseconds{60'000'000}, 65536,
                                   std::chrono::duration_cast<base::Microseconds>(std::chrono::hours{1})};
 
+    /// Of certificates for devices, each of which costs a signature and a change of the database.
+    static constexpr Limits certificates{10, base::Microseconds{60'000'000}, 65536, base::Microseconds{0}};
+
     explicit SignInThrottle(Limits per_source, Limits per_account = over_all_sources,
                             Limits per_account_at_source = at_source, Limits per_code = codes);
     SignInThrottle() : SignInThrottle(Limits{30, base::Microseconds{2'000'000}, 65536, base::Microseconds{0}}) {}
@@ -56,6 +59,9 @@ public:
     void succeeded(const Try& attempt, base::MonoTime now);
     /// As take(), for a code of the account's second factor.
     bool take_code(std::string_view canonical_username, base::MonoTime now);
+    /// As take(), for a certificate for another device of the account, or for the device that renews its own. It does
+    /// not come back.
+    Verdict take_certificate(std::string_view account_or_device_id, base::MonoTime now);
 
 private:
     struct Impl;

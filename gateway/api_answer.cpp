@@ -30,8 +30,9 @@ asio::awaitable<bool> fail(Exchange& exchange, int status, std::string_view code
     return answer(exchange, failure(status, code), keep);
 }
 
-asio::awaitable<bool> fail_throttled(Exchange& exchange, std::int64_t retry_after_seconds, bool keep) {
-    Response response = failure(429, "too-many-sign-ins");
+asio::awaitable<bool> fail_throttled(Exchange& exchange, std::int64_t retry_after_seconds, bool keep,
+                                     std::string_view code) {
+    Response response = failure(429, code);
     response.field("retry-after", std::to_string(retry_after_seconds));
     return answer(exchange, std::move(response), keep);
 }

@@ -196,7 +196,7 @@ base::Result<void> RunningDaemon::record_start(const std::string& detail) {
 
 base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     hashing_ = std::make_unique<auth::HashingWorker>(64, config_.hashing);
-    gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, *devices_, clock_, control_age_);
+    gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, *devices_, clock_, control_age_, cut_off_);
     services_ = std::make_unique<Services>(
         Services{config_,
                  clock_,
@@ -210,6 +210,7 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
                  background_,
                  metrics_,
                  *gatekeeper_,
+                 cut_off_,
                  connection_limits_,
                  tunnel_limits_,
                  descriptors_,
@@ -219,12 +220,14 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
                  [this](const std::string& id) { return enforce(id); },
                  [this](const std::string& id) { return count_accesses(id); }});
     if (auto r = workers_.create(*services_, std::move(listeners)); !r) return r;
+    if (auto r = open_revocations(); !r) return r;
     if (auto r = start_control(); !r) return r;
     if (auto r = start_metrics(); !r) return r;
     directory_->set_listener([this](const auth::Snapshot&) { enforce({}); });
     devices_->set_listener([this] { enforce({}); });
     workers_.start();
     started_ = true;
+    revocations_->start();
     control_feed_ = ControlFeed::start(
         {*database_, *directory_, *devices_, *sessions_, clock_, control_age_, [this] { enforce({}); }});
     start_maintenance();
@@ -236,16 +239,28 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     return {};
 }
 
+base::Result<void> RunningDaemon::open_revocations() {
+    auto revocations = control::Revocations::open({*directory_, *sessions_, *devices_, *journal_, clock_, cut_off_,
+                                                   [this] { return enforce({}); },
+                                                   [this](const std::string& id) {
+                                                       if (const auto before = predecessor()) before->session_ended(id);
+                                                   },
+                                                   dir_->file("revocations")});
+    if (!revocations) return revocations.error();
+    revocations_ = std::move(*revocations);
+    return {};
+}
+
 base::Result<void> RunningDaemon::start_control() {
     shipper_ = audit::Shipper::start(*journal_, *store_, clock_);
     if (auto r = start_sinks(); !r) return r;
     retention_ = start_retention(*journal_, *database_, clock_, metrics_);
     auto control = control::ControlServer::start(
         dir_->file("control.sock"),
-        control::ControlDependencies{*directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_,
-                                     *shipper_, clock_, [this](const std::string& id) { return count_accesses(id); },
-                                     [this] { return enforce({}); }, this, retention_.get(), devices_.get(),
-                                     sinks_.get()});
+        control::ControlDependencies{
+            *directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_, *shipper_, clock_, *revocations_,
+            [this](const std::string& id) { return count_accesses(id); }, [this] { return enforce({}); }, this,
+            retention_.get(), devices_.get(), sinks_.get()});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
     control_ = std::move(*control);
@@ -388,6 +403,7 @@ void RunningDaemon::halt() {
     metrics_server_.reset();
     end_predecessor(base::Microseconds{0});
     if (control_) control_->stop(control_stop_limit);
+    if (revocations_) revocations_->stop();
     if (retention_) retention_->stop();
     workers_.end();
     background_.stop();
@@ -401,6 +417,7 @@ void RunningDaemon::halt() {
             base::log_warning("sessions could not be saved", {{"error", saved.error().message}});
     }
     control_.reset();
+    revocations_.reset();
     retention_.reset();
     sinks_.reset();
     shipper_.reset();

@@ -101,6 +101,7 @@ std::string RunningDaemon::expose() {
     metrics_.journal_queue_events.Set(static_cast<double>(status.queued));
     metrics_.hashing_queue.Set(static_cast<double>(hashing_->queued()));
     metrics_.background_queue.Set(static_cast<double>(background_.queued()));
+    metrics_.revocations_pending.Set(static_cast<double>(revocations_->pending()));
     metrics_.journal_healthy.Set(status.healthy ? 1 : 0);
     for (const auto& sink : sinks_ ? sinks_->status() : std::vector<audit::sinks::Status>{})
         metrics_.sink_state(sink.settings.name, sink.lag_records, sink.lag.value_or(base::Microseconds{0}),

@@ -78,6 +78,7 @@ base::Result<void> RunningDaemon::hand_over(const Upgrade& wanted) {
     // From here on it is the other one's, or comes back. Workers go on all the while.
     stop_maintenance();
     stop_control();
+    revocations_->stop();
     metrics_server_.reset();
     sinks_.reset();  // so that two processes do not forward at once
     shipper_.reset();
@@ -128,6 +129,7 @@ Error RunningDaemon::resume(const Error& error) {
     journal_->thaw(std::move(*journal));
     (void)journal_->take_open_accesses();  // they are this process's own, and live
     start_maintenance();
+    revocations_->start();
     auto control = start_control();
     if (auto metrics = start_metrics(); !metrics)
         base::log_error("metrics are not served any more", {{"error", metrics.error().message}});
@@ -137,6 +139,8 @@ Error RunningDaemon::resume(const Error& error) {
 
 std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::Enforce& asked) {
     for (const auto& id : asked.ended_sessions()) sessions_->end_here(id, auth::SessionEnd::revoked);
+    // What is known to be over does not wait for a database that may be away.
+    const auto cut = workers_.enforce(asked.signed_out());
     bool devices_known = false;
     // The change has been committed, so the database is there, or will be. An answer without it would be a lie.
     for (const auto until = clock_.mono() + directory_limit;
@@ -152,9 +156,9 @@ std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::E
         base::log_error("what is no longer allowed is not known here; every tunnel is cut",
                         {{"error", refreshed.error().message}});
         set_drain_end(clock_.mono());
-        return 0;
+        return cut;
     }
-    return workers_.enforce(asked.signed_out());
+    return cut + workers_.enforce(asked.signed_out());
 }
 
 base::Result<void> RunningDaemon::take_over(std::unique_ptr<upgrade::Link>& link) {

@@ -76,7 +76,6 @@ asio::awaitable<bool> enroll(Exchange& exchange, const Subject& subject, wire::h
     const auto der = base::base64_decode(*encoded);
     auto key = auth::CertificateRequest::read(der.value_or(""));
     if (!key) co_return co_await fail(exchange, 400, "certificate-request-refused", keep);
-    if (!proved_lately(services, subject)) co_return co_await fail(exchange, 403, "sign-in-too-old", keep);
     auto store = [&services, account = subject.account->id, name = *name, key = std::move(*key),
                   record = recorder(services, record_of(SessionRecord::Event::DEVICE_ENROLLED, exchange.peer(),
                                                         subject))]() -> Enrolled {
@@ -114,6 +113,17 @@ asio::awaitable<bool> serve_device(Exchange& exchange, wire::http1::Request& req
     if (!subject) co_return co_await fail(exchange, 401, "not-signed-in", false);
     if (services.phase.load(std::memory_order_relaxed) == Phase::draining)
         co_return co_await fail(exchange, 503, "shutting-down", false);
+    // Nothing of it is read or reckoned before. Whoever has a token alone spends nothing of its owner's.
+    const bool renews = what == DeviceRequest::renew;
+    if (!renews && !proved_lately(services, *subject)) co_return co_await fail(exchange, 403, "sign-in-too-old", false);
+    const bool of_device = renews && subject->device != nullptr;
+    const auto allowed = services.throttle.take_certificate(of_device ? subject->device->id : subject->account->id,
+                                                            services.clock.mono());
+    if (!allowed.allowed) {
+        exchange.worker().refuse_by_limit(exchange.peer(), "device_certificates");
+        co_return co_await fail_throttled(exchange, (allowed.retry_after.count() + 999'999) / 1'000'000, false,
+                                          "too-many-certificates");
+    }
     if (what == DeviceRequest::renew) {
         if (request.content_length != 0) co_return co_await fail(exchange, 400, "unexpected-body", false);
         exchange.clear_deadline();

@@ -52,7 +52,7 @@ auth::Context Gatekeeper::context(const auth::Session& session, const std::strin
 Gatekeeper::Authentication Gatekeeper::authenticate(const Credential& credential, const Peer& peer) {
     Authentication outcome;
     auto session = sessions_.authenticate(token_of(credential));
-    if (!session) return outcome;
+    if (!session || cut_off_.covers(*session)) return outcome;
     auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session->account_id);
     if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return outcome;
@@ -132,7 +132,7 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
 std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) const {
     const auth::Session& session = *access.session();
     if (sessions_.expires_at(session) <= clock_.utc()) return CloseReason::SESSION_EXPIRED;
-    if (session.ended.load(std::memory_order_acquire)) return CloseReason::REVOKED;
+    if (session.ended.load(std::memory_order_acquire) || cut_off_.covers(session)) return CloseReason::REVOKED;
     const auto devices = session.device_key ? devices_.snapshot() : nullptr;
     const auth::Device* device = devices ? devices->by_key(*session.device_key) : nullptr;
     if (devices && !stands(device, session)) return CloseReason::REVOKED;

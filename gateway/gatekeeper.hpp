@@ -10,6 +10,7 @@
 #include "auth/sessions.hpp"
 #include "base/net.hpp"
 #include "gateway/control_age.hpp"
+#include "gateway/cut_off.hpp"
 #include "gateway/live_access.hpp"
 #include "gateway/record.hpp"
 #include "wire/http1/authorization.hpp"
@@ -40,8 +41,13 @@ bool is_control(const base::Destination& destination);
 class Gatekeeper {
 public:
     Gatekeeper(const auth::Directory& directory, auth::Sessions& sessions, const auth::Devices& devices,
-               const base::Clock& clock, const ControlAge& control)
-        : directory_(directory), sessions_(sessions), devices_(devices), clock_(clock), control_(control) {}
+               const base::Clock& clock, const ControlAge& control, const CutOff& cut_off)
+        : directory_(directory),
+          sessions_(sessions),
+          devices_(devices),
+          clock_(clock),
+          control_(control),
+          cut_off_(cut_off) {}
 
     /// Authenticates, finds the app and authorizes. A destination of no app and one that policy denies look the same
     /// from outside.
@@ -94,6 +100,7 @@ private:
     const auth::Devices& devices_;
     const base::Clock& clock_;
     const ControlAge& control_;
+    const CutOff& cut_off_;
 };
 
 }  // namespace usher::gateway

@@ -56,6 +56,8 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> r)
       journal_queue_events(gauge(*r, "usher_journal_queue_events", "Audit events that are not on disk yet.")),
       hashing_queue(gauge(*r, "usher_hashing_queue_passwords", "Passwords that wait to be hashed.")),
       background_queue(gauge(*r, "usher_background_queue_tasks", "Tasks that wait for a database thread.")),
+      revocations_pending(
+          gauge(*r, "usher_revocations_pending", "Revocations in force here that the database has not taken.")),
       dns_cached(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "cached"}})),
       dns_answered(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "answered"}})),
       dns_absent(counter(*r, "usher_dns_lookups_total", "Names looked up by outcome.", {{"outcome", "absent"}})),

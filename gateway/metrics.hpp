@@ -38,6 +38,7 @@ public:
     prometheus::Gauge& journal_queue_events;
     prometheus::Gauge& hashing_queue;
     prometheus::Gauge& background_queue;
+    prometheus::Gauge& revocations_pending;
     prometheus::Counter& dns_cached;
     prometheus::Counter& dns_answered;
     prometheus::Counter& dns_absent;

@@ -10,24 +10,28 @@ using usher::v1::SessionRecord;
 
 namespace {
 
-/// Whether the account is signed in from there already, or the connection is that of an enrolled device of it. Then a
-/// stranger who tries passwords elsewhere does not keep its owner waiting.
-bool is_known_here(Services& services, const Peer& peer, const Claim& claim) {
-    if (claim.account == nullptr) return false;
-    if (peer.device_key) {
-        const auto devices = services.devices.snapshot();
-        const auth::Device* device = devices->by_key(*peer.device_key);
-        if (device != nullptr && device->account_id == claim.account->id && device->state == auth::DeviceState::active)
-            return true;
-    }
+/// The enrolled device of the account whose connection it is; empty: none. Nobody else can be on it.
+std::string own_device(Services& services, const Peer& peer, const Claim& claim) {
+    if (claim.account == nullptr || !peer.device_key) return {};
+    const auto devices = services.devices.snapshot();
+    const auth::Device* device = devices->by_key(*peer.device_key);
+    const bool own = device != nullptr && device->account_id == claim.account->id &&
+                     device->state == auth::DeviceState::active && !services.cut_off.covers_device(*peer.device_key);
+    return own ? device->id : "";
+}
+
+/// Whether the account is signed in from there already. Then a stranger who tries passwords elsewhere does not keep its
+/// owner waiting.
+bool is_signed_in_from(Services& services, const std::string& ip, const Claim& claim) {
     constexpr std::size_t looked_at = 100;
+    if (claim.account == nullptr) return false;
     for (const auto& session : services.sessions.list(claim.account->id, "", looked_at))
-        if (session->client_ip == peer.ip) return true;
+        if (session->client_ip == ip) return true;
     return false;
 }
 
-auth::SignInThrottle::Try try_of(const Peer& peer, const Claim& claim, const Proof& proof) {
-    return {peer.ip, claim.username, proof.known_here};
+auth::SignInThrottle::Try try_of(const Claim& claim, const Proof& proof) {
+    return {proof.source, claim.username, proof.known_here};
 }
 
 /// The word on record for an account that may do nothing now; nullptr when it may.
@@ -78,8 +82,12 @@ std::string_view second_factor_word(const Proof& proof) noexcept {
 }
 
 bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim& claim, Proof& proof) {
-    proof.known_here = is_known_here(services, peer, claim);
-    const auto verdict = services.throttle.take(try_of(peer, claim, proof), services.clock.mono());
+    const std::string device = own_device(services, peer, claim);
+    proof.own_device = !device.empty();
+    // Tries of its own: whoever shares its address, as an office does, neither uses them up nor makes them wait.
+    proof.source = proof.own_device ? "device " + device : peer.ip;
+    proof.known_here = proof.own_device || is_signed_in_from(services, peer.ip, claim);
+    const auto verdict = services.throttle.take(try_of(claim, proof), services.clock.mono());
     if (verdict.allowed) return true;
     worker.refuse_by_limit(peer, "sign_ins_per_minute");
     proof.status = 429;
@@ -87,19 +95,19 @@ bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim&
     return false;
 }
 
-void give_back_try(Services& services, const Peer& peer, const Claim& claim, const Proof& proof) {
-    services.throttle.give_back(try_of(peer, claim, proof), services.clock.mono());
+void give_back_try(Services& services, const Claim& claim, const Proof& proof) {
+    services.throttle.give_back(try_of(claim, proof), services.clock.mono());
 }
 
-void try_succeeded(Services& services, const Peer& peer, const Claim& claim, const Proof& proof) {
-    services.throttle.succeeded(try_of(peer, claim, proof), services.clock.mono());
+void try_succeeded(Services& services, const Claim& claim, const Proof& proof) {
+    services.throttle.succeeded(try_of(claim, proof), services.clock.mono());
 }
 
 asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& peer, Claim& claim) {
     Proof proof;
     if (!take_try(services, worker, peer, claim, proof)) co_return proof;
     const auto not_looked_at = [&] {
-        give_back_try(services, peer, claim, proof);
+        give_back_try(services, claim, proof);
         proof.status = 503;
     };
 
@@ -115,8 +123,11 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
     const auth::Credentials stored = found ? std::move(*found) : auth::Credentials{};
     bool password_matches = !claim.password;
     if (claim.password) {
-        auto verify = [&services, text = stored.password_hash, password = base::Secret(claim.password->reveal())](
-                          auto done) mutable { services.hashing.verify(std::move(text), std::move(password), done); };
+        const auto turn = proof.own_device ? auth::HashingWorker::Turn::known : auth::HashingWorker::Turn::anybody;
+        auto verify = [&services, turn, text = stored.password_hash,
+                       password = base::Secret(claim.password->reveal())](auto done) mutable {
+            services.hashing.verify(std::move(text), std::move(password), done, turn);
+        };
         auto matches = co_await await_callback<base::Result<bool>>(std::move(verify));
         if (!matches) {
             not_looked_at();
@@ -135,6 +146,8 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
         proof.reason = "wrong-password";
     else if (const char* standing = standing_reason(auth::standing(*claim.account, services.clock.utc())))
         proof.reason = standing;
+    else if (services.cut_off.covers_account(account_id))
+        proof.reason = "account-disabled";
     else if (!checked) {
         base::log_error("a second factor cannot be checked", {{"error", checked.error().message}});
         not_looked_at();
@@ -150,7 +163,7 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
     co_return proof;
 }
 
-asio::awaitable<void> use_proof(Services& services, const Peer& peer, const Claim& claim, Proof& proof) {
+asio::awaitable<void> use_proof(Services& services, const Claim& claim, Proof& proof) {
     if (proof.second_factor) {
         auto use = [&services, id = claim.account->id, factor = *proof.second_factor] {
             return services.second_factors.use(id, factor);
@@ -160,11 +173,11 @@ asio::awaitable<void> use_proof(Services& services, const Peer& peer, const Clai
         if (!used || !*used) {
             proof.status = used ? 401 : 503;
             if (used) proof.reason = "second-factor-used";
-            if (!used) give_back_try(services, peer, claim, proof);
+            if (!used) give_back_try(services, claim, proof);
             co_return;
         }
     }
-    try_succeeded(services, peer, claim, proof);
+    try_succeeded(services, claim, proof);
 }
 
 }  // namespace usher::gateway

@@ -26,7 +26,9 @@ struct Proof {
     const char* reason = nullptr;  ///< of a 401, for the record only
     std::optional<auth::SecondFactorProof> second_factor{};
     std::int64_t retry_after_seconds = 0;
+    std::string source{};         ///< whose tries it is among: the address, or an enrolled device of the account
     bool known_here = false;      ///< the account is signed in from there, and its tries count here only
+    bool own_device = false;      ///< the connection is that of an enrolled device of the account
     std::string password_hash{};  ///< that the claimed password was compared with
 };
 
@@ -34,8 +36,8 @@ struct Proof {
 bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim& claim, Proof& proof);
 
 /// The try was not looked at, or it succeeded.
-void give_back_try(Services& services, const Peer& peer, const Claim& claim, const Proof& proof);
-void try_succeeded(Services& services, const Peer& peer, const Claim& claim, const Proof& proof);
+void give_back_try(Services& services, const Claim& claim, const Proof& proof);
+void try_succeeded(Services& services, const Claim& claim, const Proof& proof);
 
 /// Checks a claim, which takes a try of its source and account. The same work is done, in the same order, for every
 /// reason to fail: two questions to the database, one password hash (where a password is claimed), three codes. Nothing
@@ -44,7 +46,7 @@ boost::asio::awaitable<Proof> prove(Services& services, Worker& worker, const Pe
 
 /// Uses the proof's second factor up, where it has one, and gives the try back. The status becomes 401 when another use
 /// of the same code came first, 503 when it is not known.
-boost::asio::awaitable<void> use_proof(Services& services, const Peer& peer, const Claim& claim, Proof& proof);
+boost::asio::awaitable<void> use_proof(Services& services, const Claim& claim, Proof& proof);
 
 /// "totp", "recovery-code" or "".
 std::string_view second_factor_word(const Proof& proof) noexcept;

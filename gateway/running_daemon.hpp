@@ -19,8 +19,10 @@
 #include "gateway/clock_watch.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/operation.hpp"
+#include "gateway/control/revocations.hpp"
 #include "gateway/control_age.hpp"
 #include "gateway/control_feed.hpp"
+#include "gateway/cut_off.hpp"
 #include "gateway/daemon.hpp"
 #include "gateway/data_dir.hpp"
 #include "gateway/metrics_server.hpp"
@@ -79,6 +81,7 @@ private:
     base::Result<void> serve(std::vector<base::UniqueFd> listeners);
 
     /// The control API and what it stands on beside the directory.
+    base::Result<void> open_revocations();
     base::Result<void> start_control();
     base::Result<void> start_sinks();
     void stop_control();
@@ -156,6 +159,7 @@ private:
     std::unique_ptr<auth::Directory> directory_;
     std::unique_ptr<auth::Sessions> sessions_;
     ControlAge control_age_;
+    CutOff cut_off_;
     std::unique_ptr<ControlFeed> control_feed_;
     std::unique_ptr<upgrade::HandoverJournal> journal_;
     std::unique_ptr<audit::Shipper> shipper_;
@@ -165,6 +169,7 @@ private:
     std::unique_ptr<auth::SecondFactors> second_factors_;
     std::unique_ptr<auth::Devices> devices_;
     std::unique_ptr<Gatekeeper> gatekeeper_;
+    std::unique_ptr<control::Revocations> revocations_;
     std::unique_ptr<Services> services_;
     WorkerPool workers_;
     std::mutex control_mutex_;

@@ -72,7 +72,7 @@ asio::awaitable<bool> renew(Services& services, auth::SessionPtr session) {
 asio::awaitable<bool> verify(Exchange& exchange, const Subject& subject, Claim claim, bool keep) {
     auto& services = exchange.worker().services();
     auto proof = co_await prove(services, exchange.worker(), exchange.peer(), claim);
-    if (proof.status == 200) co_await use_proof(services, exchange.peer(), claim, proof);
+    if (proof.status == 200) co_await use_proof(services, claim, proof);
     if (proof.status != 200) co_return co_await refuse(exchange, subject, std::move(proof), keep);
     auto record = record_of(SessionRecord::Event::SECOND_FACTOR_VERIFIED, exchange.peer(), subject);
     record.set_second_factor(std::string(second_factor_word(proof)));
@@ -87,7 +87,7 @@ asio::awaitable<bool> verify(Exchange& exchange, const Subject& subject, Claim c
 asio::awaitable<bool> begin(Exchange& exchange, const Subject& subject, Claim claim, bool keep) {
     auto& services = exchange.worker().services();
     auto proof = co_await prove(services, exchange.worker(), exchange.peer(), claim);
-    if (proof.status == 200) co_await use_proof(services, exchange.peer(), claim, proof);
+    if (proof.status == 200) co_await use_proof(services, claim, proof);
     if (proof.status != 200) co_return co_await refuse(exchange, subject, std::move(proof), keep);
     const auto made = services.second_factors.make(subject.account->id);
     auto store = [&services, id = subject.account->id, sealed = made.sealed] {
@@ -136,14 +136,14 @@ asio::awaitable<bool> confirm(Exchange& exchange, const Subject& subject, Claim 
     auto enrolled = co_await services.background.run<Codes>(std::move(enroll));
     if (!enrolled) {
         base::log_error("a second factor could not be enrolled", {{"error", enrolled.error().message}});
-        give_back_try(services, peer, claim, proof);
+        give_back_try(services, claim, proof);
         co_return co_await fail(exchange, 503, "unavailable", keep);
     }
     if (!*enrolled) {
         proof.reason = "second-factor-wrong";
         co_return co_await refuse(exchange, subject, std::move(proof), keep);
     }
-    try_succeeded(services, peer, claim, proof);
+    try_succeeded(services, claim, proof);
     // Whether that succeeds or not: the codes can be shown only now.
     co_await renew(services, subject.session);
     std::string json;

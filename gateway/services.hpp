@@ -62,6 +62,7 @@ struct Services {
     Background& background;
     Metrics& metrics;
     Gatekeeper& gatekeeper;
+    const CutOff& cut_off;
     limits::ConnectionLimits& connection_limits;
     limits::TunnelLimits& tunnel_limits;
     const limits::Descriptors descriptors;

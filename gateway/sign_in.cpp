@@ -70,6 +70,7 @@ std::string refused_device(Services& services, const auth::Account& account, con
     const auth::Device* device = devices->by_key(*peer.device_key);
     if (device == nullptr) return "device-unknown";
     if (device->account_id != account.id) return "device-of-another-account";
+    if (services.cut_off.covers_device(*peer.device_key)) return "device-locked";
     return auth::may_sign_in(device->state) ? "" : "device-" + std::string(auth::to_word(device->state));
 }
 
@@ -141,17 +142,17 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
         if (outcome.device_refused.empty())
             outcome.password_refused = refused_password(*account, claim, form.new_password);
         if (!outcome.device_refused.empty()) {
-            give_back_try(services, peer, claim, proof);
+            give_back_try(services, claim, proof);
             proof.status = 403;
             proof.reason = outcome.device_refused.c_str();
         }
         if (!outcome.password_refused.empty()) {
-            give_back_try(services, peer, claim, proof);
+            give_back_try(services, claim, proof);
             proof.status = form.new_password ? 422 : 403;
             proof.reason = form.new_password ? "password-refused" : "password-must-change";
         }
     }
-    if (proof.status == 200) co_await use_proof(services, peer, claim, proof);
+    if (proof.status == 200) co_await use_proof(services, claim, proof);
     outcome.status = proof.status;
     outcome.retry_after_seconds = proof.retry_after_seconds;
     if (proof.reason != nullptr) {

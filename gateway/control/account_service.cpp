@@ -12,7 +12,9 @@
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/revocations.hpp"
 #include "gateway/control/services.hpp"
+#include "gateway/control/status.hpp"
 #include "usher/v1/account.grpc.pb.h"
 
 namespace usher::gateway::control {
@@ -146,32 +148,33 @@ public:
     }
 
     Reactor* DisableAccount(Call* call, const v1::DisableAccountRequest* request, v1::Account* response) override {
-        return unary(context_, call, {"account.disable", Need::administrator}, request->name(),
-                     [this, request, response](const Caller& caller) -> Result<void> {
-                         return set_status(caller, request->name(), auth::AccountStatus::disabled, response);
-                     });
+        return urgent(context_, call, {"account.disable", Need::administrator}, request->name(),
+                      [this, request, response](const Caller& caller, const Finish& finish) {
+                          auto username = read_account_name(request->name());
+                          if (!username) return finish(to_status(username.error(), "account.disable"));
+                          const auto answer = [response, finish](grpc::Status status, const Revocations::Done* done) {
+                              if (done != nullptr && done->account) *response = to_proto(*done->account);
+                              finish(std::move(status));
+                          };
+                          context_.gateway.revocations.disable_account(*username, caller, answer);
+                      });
     }
 
     Reactor* EnableAccount(Call* call, const v1::EnableAccountRequest* request, v1::Account* response) override {
-        return unary(context_, call, {"account.enable", Need::administrator}, request->name(),
-                     [this, request, response](const Caller& caller) -> Result<void> {
-                         return set_status(caller, request->name(), auth::AccountStatus::active, response);
-                     });
+        return unary(
+            context_, call, {"account.enable", Need::administrator}, request->name(),
+            [this, request, response](const Caller& caller) { return enable(caller, request->name(), response); });
     }
 
     Reactor* DeleteAccount(Call* call, const v1::DeleteAccountRequest* request, google::protobuf::Empty*) override {
-        return unary(context_, call, {"account.delete", Need::administrator}, request->name(),
-                     [this, request](const Caller& caller) -> Result<void> {
-                         auto username = read_account_name(request->name());
-                         if (!username) return std::move(username).error();
-                         const auto snapshot = directory().snapshot();
-                         const auto* account = snapshot->account_by_username(*username);
-                         if (account == nullptr) return no_account(*username);
-                         AdminRecorder recorder(context_.gateway.journal, caller);
-                         auto deleted = directory().delete_account(*username, recorder.callback());
-                         if (!deleted) return recorder.failed(std::move(deleted).error());
-                         return end_sessions(account->id, auth::SessionEnd::account_deleted);
-                     });
+        return urgent(context_, call, {"account.delete", Need::administrator}, request->name(),
+                      [this, request](const Caller& caller, const Finish& finish) {
+                          auto username = read_account_name(request->name());
+                          if (!username) return finish(to_status(username.error(), "account.delete"));
+                          context_.gateway.revocations.delete_account(
+                              *username, caller,
+                              [finish](grpc::Status status, const Revocations::Done*) { finish(std::move(status)); });
+                      });
     }
 
     Reactor* SetPassword(Call* call, const v1::SetPasswordRequest* request, v1::Account* response) override {
@@ -239,16 +242,19 @@ public:
 private:
     auth::Directory& directory() const { return context_.gateway.directory; }
 
-    Result<void> set_status(const Caller& caller, const std::string& name, auth::AccountStatus status,
-                            v1::Account* response) {
+    Result<void> enable(const Caller& caller, const std::string& name, v1::Account* response) {
         auto username = read_account_name(name);
         if (!username) return std::move(username).error();
+        const auto snapshot = directory().snapshot();
+        const auto* known = snapshot->account_by_username(*username);
+        if (known != nullptr && context_.gateway.revocations.pending_on(known->id))
+            return {Errc::failed_precondition, "account '" + *username +
+                                                   "' is being disabled, and the database has not taken that yet; try "
+                                                   "again when it has"};
         AdminRecorder recorder(context_.gateway.journal, caller);
-        auto account = directory().set_status(*username, status, recorder.callback());
+        auto account = directory().set_status(*username, auth::AccountStatus::active, recorder.callback());
         if (!account) return recorder.failed(std::move(account).error());
         *response = to_proto(*account);
-        // Its sessions end with it: enabling it again must not bring them back.
-        if (status == auth::AccountStatus::disabled) return end_sessions(account->id, auth::SessionEnd::revoked);
         return {};
     }
 

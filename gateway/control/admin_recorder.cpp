@@ -92,6 +92,15 @@ void AdminRecorder::append_failed(const auth::Change& change, const std::string&
     }
 }
 
+base::Result<void> AdminRecorder::note(audit::Journal& journal, const Caller& caller, const auth::Change& change,
+                                       AdminRecord::Outcome::Value outcome, const std::string& detail) {
+    auto record = make(caller, change, outcome);
+    record.set_detail(detail);
+    auto appended = journal.append_and_wait(audit::encode(record));
+    if (!appended) return std::move(appended).error();
+    return {};
+}
+
 void AdminRecorder::refused(audit::Journal& journal, const Caller& caller, std::string action, std::string resource) {
     const auth::Change change{std::move(action), base::escape_for_terminal(resource, resource_bytes_max), {}, {}};
     auto record = make(caller, change, AdminRecord::Outcome::REFUSED);

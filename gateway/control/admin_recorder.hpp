@@ -32,6 +32,10 @@ public:
     /// Marks as FAILED what another recorder announced.
     void failed(const auth::Change& change, const base::Error& why) { append_failed(change, why.message); }
 
+    /// Records the outcome of an act that is announced and carried out by somebody else than a recorder.
+    static base::Result<void> note(audit::Journal& journal, const Caller& caller, const auth::Change& change,
+                                   usher::v1::AdminRecord::Outcome::Value outcome, const std::string& detail);
+
     /// Records a call that was refused for the caller's role.
     static void refused(audit::Journal& journal, const Caller& caller, std::string action, std::string resource);
 

@@ -1,6 +1,7 @@
 #include "gateway/control/caller.hpp"
 
 #include "auth/policy.hpp"
+#include "gateway/control/revocations.hpp"
 #include "wire/http1/authorization.hpp"
 
 namespace usher::gateway::control {
@@ -42,7 +43,7 @@ std::optional<Caller> TunnelPolicy::again(const Caller& caller) const {
 }
 
 std::optional<Caller> TunnelPolicy::of(const auth::SessionPtr& session, std::string client_ip) const {
-    if (!session) return std::nullopt;
+    if (!session || revocations_.covers(*session)) return std::nullopt;
     const auto directory = directory_.snapshot();
     const auto* account = directory->account_by_id(session->account_id);
     if (account == nullptr || auth::standing(*account, clock_.utc()) != auth::Standing::good) return std::nullopt;

@@ -12,6 +12,8 @@
 
 namespace usher::gateway::control {
 
+class Revocations;
+
 /// Who made a call, as it goes on record.
 struct Caller {
     std::string actor;         ///< the username; "local" for the control socket's own user
@@ -53,8 +55,9 @@ public:
 /// the same device only.
 class TunnelPolicy final : public CallerPolicy {
 public:
-    TunnelPolicy(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock)
-        : directory_(directory), sessions_(sessions), clock_(clock) {}
+    TunnelPolicy(const auth::Directory& directory, auth::Sessions& sessions, const base::Clock& clock,
+                 const Revocations& revocations)
+        : directory_(directory), sessions_(sessions), clock_(clock), revocations_(revocations) {}
     std::optional<Caller> identify(const CallMetadata& metadata, const std::string& peer) const override;
     std::optional<Caller> again(const Caller& caller) const override;
 
@@ -68,6 +71,7 @@ private:
     const auth::Directory& directory_;
     auth::Sessions& sessions_;
     const base::Clock& clock_;
+    const Revocations& revocations_;
     mutable std::mutex mutex_;
     /// By what gRPC calls the peer of the descriptor. Bounded by how many descriptors there are.
     std::map<std::string, TunnelOrigin, std::less<>> origins_;

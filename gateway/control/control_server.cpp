@@ -35,6 +35,7 @@ using base::Result;
 
 constexpr std::size_t unary_threads = 2;
 constexpr std::size_t unary_queue = 256;
+constexpr std::size_t urgent_threads = 2;
 constexpr int message_bytes_max = 4 << 20;
 constexpr int metadata_bytes_max = 16 << 10;
 constexpr int streams_per_connection_max = 100;
@@ -117,8 +118,9 @@ public:
 
 /// One server and its own instances of the services.
 struct Served {
-    Served(const ControlDependencies& gateway, const CallerPolicy& callers, Executor& executor, TailHub& tails)
-        : context{gateway, callers, executor, tails} {
+    Served(const ControlDependencies& gateway, const CallerPolicy& callers, Executor& executor, Executor& urgent,
+           TailHub& tails)
+        : context{gateway, callers, executor, urgent, tails} {
         for (auto* make : {make_account_service, make_resource_service, make_session_service, make_audit_service}) {
             services.push_back(make(context));
         }
@@ -147,8 +149,9 @@ struct Served {
 struct ControlServer::Impl {
     explicit Impl(ControlDependencies dependencies)
         : gateway(std::move(dependencies)),
-          tunnel_policy(gateway.directory, gateway.sessions, gateway.clock),
+          tunnel_policy(gateway.directory, gateway.sessions, gateway.clock, gateway.revocations),
           executor(unary_threads, unary_queue),
+          urgent(urgent_threads, unary_queue),
           tails(gateway.journal, gateway.clock) {
         quota.Resize(memory_bytes_max);
         quota.SetMaxThreads(threads_max);
@@ -156,7 +159,7 @@ struct ControlServer::Impl {
 
     Result<void> listen(const std::string& path) {
         if (auto ok = clear_path(path); !ok) return ok;
-        auto& served = local.emplace(gateway, local_policy, executor, tails);
+        auto& served = local.emplace(gateway, local_policy, executor, urgent, tails);
         grpc::EnableDefaultHealthCheckService(true);
         grpc::reflection::InitProtoReflectionServerBuilderPlugin();
         grpc::ServerBuilder builder;
@@ -180,7 +183,7 @@ struct ControlServer::Impl {
     }
 
     Result<void> start_tunnels() {
-        auto& served = tunnels.emplace(gateway, tunnel_policy, executor, tails);
+        auto& served = tunnels.emplace(gateway, tunnel_policy, executor, urgent, tails);
         served.unknown = std::make_unique<UnknownMethods>(tunnel_policy);
         grpc::ServerBuilder builder;
         served.configure(builder, quota);
@@ -197,7 +200,7 @@ struct ControlServer::Impl {
     TunnelPolicy tunnel_policy;
     grpc::ResourceQuota quota{"usher-control"};
     // Tasks use the servers' calls: the servers end, and wait for their calls, before the executors do.
-    Executor executor;
+    Executor executor, urgent;
     TailHub tails;
     std::optional<Served> local, tunnels;
 
@@ -247,6 +250,7 @@ void ControlServer::stop(base::Microseconds deadline) {
             impl_->stopping = true;
             impl_->tails.stop();
             impl_->executor.stop();
+            impl_->urgent.stop();
             for (auto* served : {&impl_->local, &impl_->tunnels}) {
                 if (!*served || !(*served)->server) continue;
                 // gRPC waits without a bound for handlers that are still in the database: it does so on a thread of its

@@ -19,6 +19,8 @@
 
 namespace usher::gateway::control {
 
+class Revocations;
+
 /// What the control API stands on. All of it outlives the server; all of it is thread-safe.
 struct ControlDependencies {
     auth::Directory& directory;
@@ -29,6 +31,7 @@ struct ControlDependencies {
     audit::Store& store;
     audit::Shipper& shipper;
     const base::Clock& clock;
+    Revocations& revocations;
     /// How many accesses of the session are open now (any thread).
     std::function<std::uint64_t(const std::string& session_id)> open_accesses;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses it cut, when that is done.

@@ -6,7 +6,9 @@
 #include "gateway/control/convert.hpp"
 #include "gateway/control/convert_fields.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/revocations.hpp"
 #include "gateway/control/services.hpp"
+#include "gateway/control/status.hpp"
 #include "usher/v1/device.grpc.pb.h"
 
 namespace usher::gateway::control {
@@ -18,8 +20,6 @@ using base::Result;
 namespace v1 = usher::v1;
 using Call = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
-
-constexpr std::size_t sessions_looked_at = 10'000;  ///< the most that an account can have
 
 class DeviceServiceImpl final : public v1::DeviceService::CallbackService {
 public:
@@ -51,7 +51,7 @@ public:
     }
     Reactor* LockDevice(Call* call, const v1::ChangeDeviceRequest* request,
                         v1::ChangeDeviceResponse* response) override {
-        return change(call, DeviceAct::lock, request, response);
+        return take_away(call, DeviceAct::lock, request, response);
     }
     Reactor* UnlockDevice(Call* call, const v1::ChangeDeviceRequest* request,
                           v1::ChangeDeviceResponse* response) override {
@@ -59,11 +59,11 @@ public:
     }
     Reactor* LoseDevice(Call* call, const v1::ChangeDeviceRequest* request,
                         v1::ChangeDeviceResponse* response) override {
-        return change(call, DeviceAct::lose, request, response);
+        return take_away(call, DeviceAct::lose, request, response);
     }
     Reactor* UnbindDevice(Call* call, const v1::ChangeDeviceRequest* request,
                           v1::ChangeDeviceResponse* response) override {
-        return change(call, DeviceAct::unbind, request, response);
+        return take_away(call, DeviceAct::unbind, request, response);
     }
 
 private:
@@ -118,37 +118,35 @@ private:
                      [this, act, request, response](const Caller& caller) -> Result<void> {
                          auto id = read_name(request->name(), "devices");
                          if (!id) return std::move(id).error();
-                         const auto open = open_accesses(*id);
+                         if (context_.gateway.revocations.pending_on(*id))
+                             return {Errc::failed_precondition,
+                                     "the device is being taken out of use, and the database has not taken that yet; "
+                                     "try again when it has"};
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto changed = devices().act(*id, act, recorder.callback());
                          if (!changed) return recorder.failed(std::move(changed).error());
-                         return in_force(*changed, open, *response);
+                         return describe(*changed, *response->mutable_device());
                      });
     }
 
-    /// What stands on the device's sessions. The change of its state cuts it before anybody can count it.
-    std::uint64_t open_accesses(const std::string& id) const {
-        const auto now = devices().snapshot();
-        const auth::Device* device = now->by_id(id);
-        std::uint64_t open = 0;
-        if (device == nullptr) return open;
-        for (const auto& session : context_.gateway.sessions.list(device->account_id, "", sessions_looked_at))
-            if (session->device_key == device->key_sha256) open += context_.gateway.open_accesses(session->id);
-        return open;
-    }
-
-    /// Ends what the device had, where it may have nothing any more; also when it was in that state before, so that a
-    /// call whose first try broke off half-way can be made again.
-    Result<void> in_force(const auth::Device& device, std::uint64_t open, v1::ChangeDeviceResponse& response) const {
-        if (!auth::may_sign_in(device.state)) {
-            auto ended =
-                context_.gateway.sessions.end_device(device.account_id, device.key_sha256, auth::SessionEnd::revoked);
-            // Also when the database failed: what has ended in memory must not keep its accesses.
-            response.set_closed_accesses(open + context_.gateway.enforce());
-            if (!ended) return std::move(ended).error();
-            response.set_ended_sessions(*ended);
-        }
-        return describe(device, *response.mutable_device());
+    /// Ends what the device has; also when it was in that state before, so that a call whose first try broke off
+    /// half-way can be made again.
+    Reactor* take_away(Call* call, DeviceAct act, const v1::ChangeDeviceRequest* request,
+                       v1::ChangeDeviceResponse* response) {
+        return urgent(
+            context_, call, {auth::to_action(act), Need::administrator}, request->name(),
+            [this, act, request, response](const Caller& caller, const Finish& finish) {
+                auto id = read_name(request->name(), "devices");
+                if (!id) return finish(to_status(id.error(), auth::to_action(act)));
+                const auto answer = [this, act, response, finish](grpc::Status status, const Revocations::Done* done) {
+                    if (done == nullptr || !done->device) return finish(std::move(status));
+                    response->set_closed_accesses(done->closed_accesses);
+                    response->set_ended_sessions(done->ended_sessions);
+                    const auto described = describe(*done->device, *response->mutable_device());
+                    finish(described ? std::move(status) : to_status(described.error(), auth::to_action(act)));
+                };
+                context_.gateway.revocations.change_device(*id, act, caller, answer);
+            });
     }
 
     const ServiceContext& context_;

@@ -1,9 +1,10 @@
 #include "base/ids.hpp"
 #include "base/text.hpp"
-#include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/revocations.hpp"
 #include "gateway/control/services.hpp"
+#include "gateway/control/status.hpp"
 #include "usher/v1/session.grpc.pb.h"
 
 namespace usher::gateway::control {
@@ -14,14 +15,6 @@ using base::Result;
 namespace v1 = usher::v1;
 using Call = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
-
-/// The session as it goes on record; without its token's hash.
-std::string describe(const auth::Session& session) {
-    return "{\"session_id\":" + base::json_quote(session.id) +
-           ",\"account_id\":" + base::json_quote(session.account_id) +
-           ",\"client_ip\":" + base::json_quote(session.client_ip) +
-           ",\"created_at\":" + base::json_quote(base::format_rfc3339(session.created_at)) + "}";
-}
 
 class SessionServiceImpl final : public v1::SessionService::CallbackService {
 public:
@@ -39,18 +32,11 @@ public:
         if (request->which_case() == v1::RevokeSessionsRequest::kAccount) resource = "accounts/" + request->account();
         if (request->which_case() == v1::RevokeSessionsRequest::kSessionId)
             resource = "sessions/" + request->session_id();
-        return unary(context_, call, {"session.revoke", Need::administrator}, std::move(resource),
-                     [this, request, response](const Caller& caller) -> Result<void> {
-                         switch (request->which_case()) {
-                             case v1::RevokeSessionsRequest::kSessionId:
-                                 return revoke_one(caller, request->session_id(), *response);
-                             case v1::RevokeSessionsRequest::kAccount:
-                                 return revoke_account(caller, request->account(), *response);
-                             case v1::RevokeSessionsRequest::WHICH_NOT_SET:
-                                 break;
-                         }
-                         return {Errc::invalid_argument, "which: session_id or account is required"};
-                     });
+        return urgent(context_, call, {"session.revoke", Need::administrator}, std::move(resource),
+                      [this, request, response](const Caller& caller, const Finish& finish) {
+                          if (auto ok = revoke(caller, *request, *response, finish); !ok)
+                              finish(to_status(ok.error(), "session.revoke"));
+                      });
     }
 
 private:
@@ -89,38 +75,34 @@ private:
         return {};
     }
 
-    Result<void> revoke_one(const Caller& caller, const std::string& name, v1::RevokeSessionsResponse& response) {
-        auto id = read_name(name, "sessions");
-        if (!id) return std::move(id).error();
-        const auto session = sessions().find(*id);
-        if (!session) {
-            return {Errc::not_found, "session '" + base::escape_for_terminal(*id, 100) + "' does not exist"};
+    /// An error, or `finish` is called later.
+    Result<void> revoke(const Caller& caller, const v1::RevokeSessionsRequest& request,
+                        v1::RevokeSessionsResponse& response, const Finish& finish) {
+        const auto answer = [&response, finish](grpc::Status status, const Revocations::Done* done) {
+            if (done != nullptr) {
+                response.set_revoked_sessions(done->ended_sessions);
+                response.set_closed_accesses(done->closed_accesses);
+            }
+            finish(std::move(status));
+        };
+        auto& revocations = context_.gateway.revocations;
+        switch (request.which_case()) {
+            case v1::RevokeSessionsRequest::kSessionId: {
+                auto id = read_name(request.session_id(), "sessions");
+                if (!id) return std::move(id).error();
+                revocations.revoke_session(*id, caller, answer);
+                return {};
+            }
+            case v1::RevokeSessionsRequest::kAccount: {
+                auto username = read_account_name(request.account());
+                if (!username) return std::move(username).error();
+                revocations.revoke_sessions_of(*username, caller, answer);
+                return {};
+            }
+            case v1::RevokeSessionsRequest::WHICH_NOT_SET:
+                break;
         }
-        AdminRecorder recorder(context_.gateway.journal, caller);
-        auto ended = sessions().end(*id, auth::SessionEnd::revoked, [&] {
-            return recorder.record({"session.revoke", "sessions/" + *id, describe(*session), {}});
-        });
-        // Also when the database failed: what has ended in memory must not keep its accesses.
-        const auto closed = context_.gateway.enforce();
-        if (!ended) return recorder.failed(std::move(ended).error());
-        response.set_revoked_sessions(1);
-        response.set_closed_accesses(closed);
-        return {};
-    }
-
-    Result<void> revoke_account(const Caller& caller, const std::string& name, v1::RevokeSessionsResponse& response) {
-        const auto directory = context_.gateway.directory.snapshot();
-        auto account = find_account(*directory, name);
-        if (!account) return std::move(account).error();
-        AdminRecorder recorder(context_.gateway.journal, caller);
-        auto ended = sessions().end_account((*account)->id, auth::SessionEnd::revoked, [&] {
-            return recorder.record({"session.revoke", "accounts/" + (*account)->username, {}, {}});
-        });
-        const auto closed = context_.gateway.enforce();
-        if (!ended) return recorder.failed(std::move(ended).error());
-        response.set_revoked_sessions(*ended);
-        response.set_closed_accesses(closed);
-        return {};
+        return {Errc::invalid_argument, "which: session_id or account is required"};
     }
 
     const ServiceContext& context_;

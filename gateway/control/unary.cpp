@@ -22,10 +22,10 @@ grpc::Status perform(const Work& work, const Caller& caller, std::string_view ac
     }
 }
 
-}  // namespace
+using LaterWork = std::function<void(const Caller&, const Finish&)>;
 
-grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
-                                std::string resource, Work work) {
+grpc::ServerUnaryReactor* run(const ServiceContext& context, Executor& executor, grpc::CallbackServerContext* call,
+                              Method method, std::string resource, LaterWork work) {
     auto* reactor = call->DefaultReactor();
     auto caller = context.callers.identify(call->client_metadata(), call->peer());
     if (!caller) {
@@ -37,8 +37,8 @@ grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackSer
         reactor->Finish(permission_denied());
         return reactor;
     }
-    const bool queued = context.executor.post([&context, reactor, method, allowed, caller = std::move(*caller),
-                                               resource = std::move(resource), work = std::move(work)](bool stopped) {
+    const bool queued = executor.post([&context, reactor, method, allowed, caller = std::move(*caller),
+                                       resource = std::move(resource), work = std::move(work)](bool stopped) {
         if (!allowed) {
             AdminRecorder::refused(context.gateway.journal, caller, std::string(method.action), resource);
             reactor->Finish(permission_denied());
@@ -49,11 +49,35 @@ grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackSer
             const auto now = context.callers.again(caller);
             if (!now) return reactor->Finish(unauthenticated());
             if (!satisfies(now->role, method.need)) return reactor->Finish(permission_denied());
-            reactor->Finish(perform(work, *now, method.action));
+            work(*now, [reactor](grpc::Status status) { reactor->Finish(std::move(status)); });
         }
     });
     if (!queued) reactor->Finish(overloaded());
     return reactor;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+                                std::string resource, Work work) {
+    return run(context, context.executor, call, method, std::move(resource),
+               [method, work = std::move(work)](const Caller& caller, const Finish& finish) {
+                   finish(perform(work, caller, method.action));
+               });
+}
+
+grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+                                 std::string resource, std::function<void(const Caller&, Finish)> work) {
+    return run(
+        context, context.urgent, call, method, std::move(resource),
+        [method, work = std::move(work)](const Caller& caller, const Finish& finish) {
+            try {
+                work(caller, finish);
+            } catch (const std::exception& e) {
+                base::log_error("a control call failed unexpectedly", {{"call", method.action}, {"error", e.what()}});
+                finish(internal_error());
+            }
+        });
 }
 
 }  // namespace usher::gateway::control

@@ -20,6 +20,7 @@ struct ServiceContext {
     const ControlDependencies& gateway;
     const CallerPolicy& callers;
     Executor& executor;
+    Executor& urgent;  ///< for what must not wait behind calls that wait for the database, and does not do so itself
     TailHub& tails;
 };
 
@@ -35,5 +36,12 @@ struct Method {
 /// something: `resource` names what), RESOURCE_EXHAUSTED with a full queue; an exception is logged and INTERNAL.
 grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
                                 std::string resource, std::function<base::Result<void>(const Caller&)> work);
+
+/// Ends a call, once; any thread.
+using Finish = std::function<void(grpc::Status)>;
+/// As unary(), on the urgent executor, for what takes access away: `work` must not wait for the database, and calls
+/// `finish` when there is something to say. `response` is there until then.
+grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+                                 std::string resource, std::function<void(const Caller&, Finish)> work);
 
 }  // namespace usher::gateway::control

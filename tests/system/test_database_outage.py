@@ -65,7 +65,7 @@ def test_who_is_signed_in_goes_on_and_nothing_is_lost(private_cluster, prepared)
         status, answer = gateway.request("POST", "/.usher/v1/sessions", {"username": "nobody", "password": "correct horse battery"})
         assert (status, answer) == (503, {"error": "unavailable"})
         # Nor is a change of who may do what said to be made.
-        refused = gateway.ctl("account", "disable", "alice", check=False)
+        refused = gateway.ctl("account", "update", "alice", "--department", "Sales", check=False)
         assert refused.returncode == 1 and refused.stderr.startswith("usherctl: ") and "Traceback" not in refused.stderr
         live.send(b"still")
         assert live.recv_exactly(5) == b"still"

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -56,6 +57,21 @@ class Cluster:
 
     def stop(self, mode="immediate"):
         self._run("pg_ctl", "-D", self.home / "data", "-m", mode, "-w", "stop")
+
+    def processes(self):
+        """The ids of the server's processes, the first one first."""
+        first = int((self.home / "data" / "postmaster.pid").read_text().split()[0])
+        children = [int(p) for p in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+        return [first, *children]
+
+    def freeze(self):
+        """From now on it answers nothing, and closes nothing either."""
+        for process in self.processes():
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self):
+        for process in reversed(self.processes()):
+            os.kill(process, signal.SIGCONT)
 
     def close(self):
         try:

@@ -207,3 +207,20 @@ TEST_CASE("a row of a device that was tampered with is named") {
         CHECK(error.message.find(device.id) != std::string::npos);
     });
 }
+
+TEST_CASE("a row of a device with a time that is none is named, and the devices that are known stay") {
+    for_each_backend([](TestDatabase& test) {
+        Fixture f(test);
+        const auto device = f.enroll(f.alice).device;
+        for (const std::string column : {"not_after", "created_at", "updated_at"}) {
+            const std::string where = " WHERE id = '" + device.id + "'";
+            f.tamper("UPDATE devices SET " + column + " = 9223372036854775807" + where);
+            f.tamper("UPDATE device_state SET version = version + 1");
+            CHECK(error_of(Devices::open(*f.database, f.clock, sealing("k"), {})).code == Errc::data_loss);
+            CHECK_FALSE(f.devices->refresh().ok());
+            CHECK(f.devices->snapshot()->by_id(device.id) != nullptr);
+            f.tamper("UPDATE devices SET " + column + " = 1" + where);
+        }
+        CHECK(f.devices->refresh().ok());
+    });
+}

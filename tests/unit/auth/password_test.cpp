@@ -147,6 +147,52 @@ TEST_CASE("a full queue refuses at once, and what is queued at the end is answer
     CHECK(done == 0);
 }
 
+TEST_CASE("who is known has a queue of their own, and neither queue keeps the other from its turn") {
+    using Turn = auth::HashingWorker::Turn;
+    std::promise<void> entered, leave, over;
+    auto may_leave = leave.get_future();
+    auth::HashingWorker worker(8, cheap);
+    worker.verify("", Secret(std::string("password")), [&](base::Result<bool>) {
+        entered.set_value();
+        may_leave.wait();
+    });
+    entered.get_future().wait();
+    std::string order;  // of the hashing thread, until `over`
+    int full = 0;
+    const auto push = [&](char who, Turn turn) {
+        worker.verify(
+            "", Secret(std::string("password")),
+            [&, who](base::Result<bool> result) {
+                if (!result) {
+                    ++full;
+                    return;
+                }
+                order += who;
+                if (order.size() == 16) over.set_value();
+            },
+            turn);
+    };
+    for (int i = 0; i < 20; ++i) push('a', Turn::anybody);  // a flood
+    CHECK(full == 12);
+    for (int i = 0; i < 8; ++i) push('k', Turn::known);
+    CHECK(full == 12);
+    CHECK(worker.queued() == 16);
+    leave.set_value();
+    over.get_future().wait();
+    CHECK(order == "kkkkakkkkaaaaaaa");
+}
+
+TEST_CASE("certificates of an account or device are ten at once, then one a minute") {
+    auth::SignInThrottle throttle;
+    for (int i = 0; i < 10; ++i) CHECK(throttle.take_certificate("one", at(0s)).allowed);
+    const auto verdict = throttle.take_certificate("one", at(0s));
+    CHECK_FALSE(verdict.allowed);
+    CHECK(verdict.retry_after == 60s);
+    CHECK(throttle.take_certificate("other", at(0s)).allowed);
+    CHECK(throttle.take_certificate("one", at(60s)).allowed);
+    CHECK_FALSE(throttle.take_certificate("one", at(60s)).allowed);
+}
+
 TEST_CASE("a sign-in costs a token of the source and of the account, and success gives both back") {
     auth::SignInThrottle throttle({3, 10s, 100, 0s}, {2, 60s, 100, 0s});
     CHECK(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);

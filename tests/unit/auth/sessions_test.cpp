@@ -476,11 +476,27 @@ TEST_CASE("a row that was not written here is refused by name") {
     for_each_backend([](TestDatabase& test) {
         Fixture f(test);
         const auto made = f.sign_in(f.alice);
-        f.tamper("UPDATE sessions SET device_name = 'a\nb'");
-        const auto opened = auth::Sessions::open(*f.database, f.clock, f.limits);
-        REQUIRE_FALSE(opened.ok());
-        CHECK(opened.error().code == Errc::data_loss);
-        CHECK(opened.error().message.find(made.session->id) != std::string::npos);
+        const auto refused = [&](const std::string& change) {
+            f.tamper("UPDATE sessions SET " + change);
+            const auto opened = auth::Sessions::open(*f.database, f.clock, f.limits);
+            INFO(change);
+            REQUIRE_FALSE(opened.ok());
+            CHECK(opened.error().code == Errc::data_loss);
+            CHECK(opened.error().message.find(made.session->id) != std::string::npos);
+            // A gateway that runs keeps what it knows.
+            CHECK_FALSE(f.sessions->refresh().ok());
+            CHECK(f.accepts(made.token));
+        };
+        refused("device_name = 'a\nb'");
+        f.tamper("UPDATE sessions SET device_name = ''");
+        // Times with which reckoning would overflow.
+        refused("expires_at = 9223372036854775807");
+        f.tamper("UPDATE sessions SET expires_at = created_at + 1");
+        refused("last_used_at = -9223372036854775807");
+        f.tamper("UPDATE sessions SET last_used_at = created_at");
+        refused("second_factor_at = 9223372036854775807");
+        f.tamper("UPDATE sessions SET second_factor_at = NULL");
+        refused("created_at = -1");
     });
 }
 

@@ -25,6 +25,7 @@
 #include "base/sql/database.hpp"
 #include "catch.hpp"
 #include "gateway/control/control_server.hpp"
+#include "gateway/control/revocations.hpp"
 #include "refusing_journal.hpp"
 
 namespace usher::test {
@@ -82,10 +83,25 @@ struct TestGateway {
         second_factors =
             std::make_unique<auth::SecondFactors>(*database, clock, must(auth::SealingKeys::of(std::move(keys))));
         devices = must(auth::Devices::open(*database, clock, second_factors->keys(), {}));
+        revocations = must(gateway::control::Revocations::open({*directory,
+                                                                *sessions,
+                                                                *devices,
+                                                                *journal,
+                                                                clock,
+                                                                cut_off,
+                                                                [this] {
+                                                                    ++enforced;
+                                                                    return std::uint64_t{2};
+                                                                },
+                                                                {},
+                                                                directory_path + "/revocations"}));
+        revocations->start();
         server = must(gateway::control::ControlServer::start(socket(), dependencies()));
     }
     ~TestGateway() {
+        revocations->stop();
         server.reset();
+        revocations.reset();
         retention.reset();
         sinks.reset();
         shipper.reset();
@@ -109,6 +125,7 @@ struct TestGateway {
                 *store,
                 *shipper,
                 clock,
+                *revocations,
                 [](const std::string&) { return std::uint64_t{3}; },
                 [this] {
                     ++enforced;
@@ -198,6 +215,8 @@ struct TestGateway {
     std::unique_ptr<auth::SecondFactors> second_factors;
     std::unique_ptr<auth::Devices> devices;
     std::atomic<int> enforced{0};
+    gateway::CutOff cut_off;
+    std::unique_ptr<gateway::control::Revocations> revocations;
     std::unique_ptr<gateway::control::ControlServer> server;
 };
 
