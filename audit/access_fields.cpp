@@ -138,6 +138,14 @@ const AccessField fields[] = {
     USHER_TEXT("enrolled_device_name", "enrolled_device_name", r.enrolled_device_name()),
     USHER_TEXT("enrolled_device_state", "enrolled_device_state", r.enrolled_device_state()),
     USHER_TIME(second_factor_at),
+    USHER_TEXT("device.os_id", "device_os_id", r.device().os_id()),
+    USHER_TEXT("device.os_version", "device_os_version", r.device().os_version()),
+    USHER_TEXT("device.agent_version", "device_agent_version", r.device().agent_version()),
+    USHER_TEXT("device.uid", "device_uid", r.device().uid()),
+    USHER_TEXT("device.time_zone", "device_time_zone", r.device().time_zone()),
+    USHER_TEXT("device.disk_encrypted", "device_disk_encrypted", r.device().disk_encrypted()),
+    USHER_TEXT("device.firewall", "device_firewall", r.device().firewall()),
+    USHER_TEXT("device.screen_lock", "device_screen_lock", r.device().screen_lock()),
 };
 
 #undef USHER_TEXT

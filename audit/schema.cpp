@@ -13,10 +13,11 @@ namespace usher::audit {
 namespace {
 
 /// What was added to the record behind the first version of the table, and by which migration. Rising.
-constexpr std::pair<int, std::string_view> later_columns[] = {{105, "enrolled_device_id"},
-                                                              {105, "enrolled_device_name"},
-                                                              {110, "enrolled_device_state"},
-                                                              {110, "second_factor_at"}};
+constexpr std::pair<int, std::string_view> later_columns[] = {
+    {105, "enrolled_device_id"},    {105, "enrolled_device_name"}, {110, "enrolled_device_state"},
+    {110, "second_factor_at"},      {113, "device_os_id"},         {113, "device_os_version"},
+    {113, "device_agent_version"},  {113, "device_uid"},           {113, "device_time_zone"},
+    {113, "device_disk_encrypted"}, {113, "device_firewall"},      {113, "device_screen_lock"}};
 
 bool is_later(std::string_view column) {
     return std::any_of(std::begin(later_columns), std::end(later_columns),
@@ -197,6 +198,8 @@ std::span<const base::sql::Migration> store_migrations() {
     static const std::string devices_postgresql = more_columns(true, 105);
     static const std::string judged_sqlite = more_columns(false, 110);
     static const std::string judged_postgresql = more_columns(true, 110);
+    static const std::string posture_sqlite = more_columns(false, 113);
+    static const std::string posture_postgresql = more_columns(true, 113);
     static const std::vector<base::sql::Migration> all{
         {100, "audit events, accesses and the watermark", sqlite, postgresql},
         {101, "retention", version_two, {}},
@@ -205,7 +208,8 @@ std::span<const base::sql::Migration> store_migrations() {
         {104, "questions", questions_sqlite, questions_postgresql},
         {105, "enrolled devices", devices_sqlite, devices_postgresql},
         {110, "what an access was judged by", judged_sqlite, judged_postgresql},
-        {111, "sinks", sinks, {}}};
+        {111, "sinks", sinks, {}},
+        {113, "what devices say of themselves", posture_sqlite, posture_postgresql}};
     return all;
 }
 

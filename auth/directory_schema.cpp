@@ -241,6 +241,26 @@ ALTER TABLE policy_expectations ADD COLUMN device TEXT
 CREATE UNIQUE INDEX accounts_by_employee_number ON accounts (employee_number) WHERE employee_number <> ''
 )",
          {}},
+        {14,
+         "what devices say of themselves",
+         R"(CREATE TABLE policy_rule_values_14 (
+    policy TEXT NOT NULL REFERENCES policies (name) ON DELETE CASCADE,
+    effect TEXT NOT NULL CHECK (effect IN ('allow', 'deny')),
+    rule BIGINT NOT NULL,
+    field TEXT NOT NULL CHECK (field IN ('account', 'group', 'department', 'role', 'network', 'time', 'device',
+        'posture', 'mfa_within')),
+    position BIGINT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (policy, effect, rule, field, position)
+);
+INSERT INTO policy_rule_values_14 (policy, effect, rule, field, position, value)
+    SELECT policy, effect, rule, field, position, value FROM policy_rule_values;
+DROP TABLE policy_rule_values;
+ALTER TABLE policy_rule_values_14 RENAME TO policy_rule_values;
+ALTER TABLE policy_expectations ADD COLUMN posture TEXT;
+ALTER TABLE sessions ADD COLUMN posture TEXT
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

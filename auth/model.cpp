@@ -120,6 +120,9 @@ std::optional<RuleField> Rule::first_unmet(const Account& account, const Context
     if (!devices.empty() &&
         (!context.device || std::find(devices.begin(), devices.end(), *context.device) == devices.end()))
         return RuleField::device;
+    const auto holds_now = [&](const PostureTest& test) { return test.holds(*context.posture); };
+    if (!posture.empty() && (!context.posture || !std::all_of(posture.begin(), posture.end(), holds_now)))
+        return RuleField::posture;
     if (mfa_within && (!context.second_factor_age || *context.second_factor_age >= *mfa_within))
         return RuleField::second_factor;
     return std::nullopt;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "auth/device.hpp"
+#include "auth/posture.hpp"
 #include "auth/time_window.hpp"
 #include "base/clock.hpp"
 #include "base/net.hpp"
@@ -100,21 +101,24 @@ struct Context {
     std::optional<base::UtcTime> time{};
     std::optional<base::Microseconds> second_factor_age{};  ///< since the session's second factor; none: it has none
     std::optional<DeviceState> device{};  ///< of the enrolled device that the session is bound to; none: to none
+    PosturePtr posture{};                 ///< what the session's agent has said of the device; null: nothing
 };
 
 /// The conditions of a rule, in the order in which they are compared.
-enum class RuleField { account, group, department, role, network, time, device, second_factor };
+enum class RuleField { account, group, department, role, network, time, device, posture, second_factor };
 
 /// Matches when each list that is not empty holds what the attempt has: the account's value byte for byte (of
 /// departments also one that the account's department lies in), an address
-/// within a network, a moment within a window, the state of the enrolled device; and the second factor is young enough
-/// where that is asked. What is not known is in no list. A rule without a list matches nobody.
+/// within a network, a moment within a window, the state of the enrolled device; and each condition of the posture
+/// holds, and the second factor is young enough, where that is asked. What is not known is in no list. A rule without a
+/// list matches nobody.
 struct Rule {
     std::vector<std::string> accounts, groups, departments;
     std::vector<Role> roles{};
     std::vector<base::Cidr> networks{};  ///< of the client's address, as the gateway sees it
     std::vector<TimeWindow> times{};
     std::vector<DeviceState> devices{};  ///< those of may_sign_in()
+    std::vector<PostureTest> posture{};  ///< all of them must hold. Counts for nothing where there is no list.
     /// The second factor must be younger. Of allow rules only; counts for nothing where there is no list.
     std::optional<base::Microseconds> mfa_within{};
 
@@ -139,7 +143,9 @@ struct Expectation {
     friend bool operator==(const Expectation& a, const Expectation& b) {
         return a.account == b.account && a.app == b.app && a.allow == b.allow && a.context.time == b.context.time &&
                a.context.client_address == b.context.client_address &&
-               a.context.second_factor_age == b.context.second_factor_age && a.context.device == b.context.device;
+               a.context.second_factor_age == b.context.second_factor_age && a.context.device == b.context.device &&
+               (a.context.posture && b.context.posture ? *a.context.posture == *b.context.posture
+                                                       : a.context.posture == b.context.posture);
     }
 };
 

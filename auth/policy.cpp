@@ -25,13 +25,14 @@ Reason reason_of(Standing standing) noexcept {
 
 /// "group", "department and network", "account, group and time".
 std::string conditions_of(const Rule& rule) {
-    const std::array<std::pair<bool, RuleField>, 8> lists{{{!rule.accounts.empty(), RuleField::account},
+    const std::array<std::pair<bool, RuleField>, 9> lists{{{!rule.accounts.empty(), RuleField::account},
                                                            {!rule.groups.empty(), RuleField::group},
                                                            {!rule.departments.empty(), RuleField::department},
                                                            {!rule.roles.empty(), RuleField::role},
                                                            {!rule.networks.empty(), RuleField::network},
                                                            {!rule.times.empty(), RuleField::time},
                                                            {!rule.devices.empty(), RuleField::device},
+                                                           {!rule.posture.empty(), RuleField::posture},
                                                            {rule.mfa_within.has_value(), RuleField::second_factor}}};
     auto left = std::count_if(lists.begin(), lists.end(), [](const auto& list) { return list.first; });
     std::string out;
@@ -51,12 +52,13 @@ std::string rule_text(std::string_view word, const Policy& policy, bool deny, st
     return out.append(conditions_of(deny ? policy.deny[index] : policy.allow[index]));
 }
 
-/// What the rule asks of its user and nothing else is missing of; no_allow_rule when something else is. Both are
+/// What the rule asks of its user and nothing else is missing of; no_allow_rule when something else is. They are
 /// compared last, so whatever else the rule asks is met.
 Reason needed_by(const Rule& rule, const Account& account, const Context& context,
                  std::span<const std::string> above) noexcept {
     const auto unmet = rule.first_unmet(account, context, above);
     if (unmet == RuleField::second_factor) return Reason::second_factor_needed;
+    if (unmet == RuleField::posture) return Reason::posture_needed;
     // Who has an active device is not to be told to enrol one.
     const bool active = std::find(rule.devices.begin(), rule.devices.end(), DeviceState::active) != rule.devices.end();
     return unmet == RuleField::device && active ? Reason::device_needed : Reason::no_allow_rule;
@@ -93,6 +95,8 @@ std::string Decision::text() const {
             return "no-allow-rule";
         case Reason::device_needed:
             return "device-needed " + policy->name + "/allow[" + std::to_string(rule) + "]";
+        case Reason::posture_needed:
+            return "posture-needed " + policy->name + "/allow[" + std::to_string(rule) + "]";
         case Reason::second_factor_needed:
             return "second-factor-needed " + policy->name + "/allow[" + std::to_string(rule) + "]";
         case Reason::allow_rule:
@@ -172,6 +176,8 @@ std::string_view to_word(RuleField field) noexcept {
             return "time";
         case RuleField::device:
             return "device";
+        case RuleField::posture:
+            return "posture";
         case RuleField::second_factor:
             return "second-factor";
     }

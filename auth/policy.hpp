@@ -20,6 +20,7 @@ struct Decision {
         account_expired,
         no_allow_rule,
         device_needed,         ///< an allow rule would match with an active device, and no deny rule does
+        posture_needed,        ///< an allow rule would match if the device said otherwise, and no deny rule does
         second_factor_needed,  ///< an allow rule would match with a (younger) second factor, and no deny rule does
         allow_rule,
         deny_rule,
@@ -36,8 +37,8 @@ struct Decision {
     std::string_view policy_name() const noexcept { return policy != nullptr ? std::string_view(policy->name) : ""; }
     /// As it goes on record; the first word is for programs, then the rule and its conditions, all of which were met:
     /// "allow-rule finance-uses-crm/allow[0] by department and network", "deny-rule p/deny[1] by group",
-    /// "no-allow-rule", "device-needed p/allow[0]", "second-factor-needed p/allow[0]", "account-disabled",
-    /// "account-not-yet-valid", "account-expired", "role administrator".
+    /// "no-allow-rule", "device-needed p/allow[0]", "posture-needed p/allow[0]", "second-factor-needed p/allow[0]",
+    /// "account-disabled", "account-not-yet-valid", "account-expired", "role administrator".
     std::string text() const;
 };
 
@@ -62,7 +63,7 @@ struct RuleTrace {
 std::vector<RuleTrace> explain(const DirectorySnapshot& directory, const Account& account, const App& app,
                                const Context& context);
 
-/// "account", "group", "department", "role", "network", "time", "device", "second-factor".
+/// "account", "group", "department", "role", "network", "time", "device", "posture", "second-factor".
 std::string_view to_word(RuleField field) noexcept;
 
 /// Whether decisions may come out otherwise at `to` than at `from` although nothing was changed: a time window or an

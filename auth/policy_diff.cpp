@@ -51,6 +51,8 @@ std::string conditions_text(const Rule& rule) {
     add_list("times");
     for (const auto device : rule.devices) parts.emplace(to_word(device));
     add_list("devices");
+    for (const auto& test : rule.posture) parts.insert(test.to_string());
+    add_list("posture");
     if (rule.mfa_within) out += "mfa_within " + base::format_duration(*rule.mfa_within);
     return out;
 }

@@ -7,6 +7,7 @@ namespace usher::auth {
 namespace {
 
 bool is_about_sessions(const Rule& rule) noexcept { return !rule.devices.empty() || rule.mfa_within; }
+bool is_about_posture(const Rule& rule) noexcept { return !rule.posture.empty(); }
 
 /// The account as it was, as far as that is known.
 Account as_it_was(const Account& now, std::string_view department) {
@@ -21,10 +22,14 @@ Account as_it_was(const Account& now, std::string_view department) {
 }  // namespace
 
 PolicyReplay::PolicyReplay(const DirectorySnapshot& directory) : directory_(directory) {
-    for (const auto& policy : directory.policies())
-        if (std::any_of(policy.allow.begin(), policy.allow.end(), is_about_sessions) ||
-            std::any_of(policy.deny.begin(), policy.deny.end(), is_about_sessions))
-            about_sessions_.insert(policy.apps.begin(), policy.apps.end());
+    for (const auto& policy : directory.policies()) {
+        const auto has = [&](auto is_about) {
+            return std::any_of(policy.allow.begin(), policy.allow.end(), is_about) ||
+                   std::any_of(policy.deny.begin(), policy.deny.end(), is_about);
+        };
+        if (has(is_about_sessions)) about_sessions_.insert(policy.apps.begin(), policy.apps.end());
+        if (has(is_about_posture)) about_posture_.insert(policy.apps.begin(), policy.apps.end());
+    }
 }
 
 PolicyReplay::Judgement PolicyReplay::judge(const RecordedAttempt& attempt) const {
@@ -37,7 +42,8 @@ PolicyReplay::Judgement PolicyReplay::judge(const RecordedAttempt& attempt) cons
         judgement.outcome = Outcome::account_gone;
         return judgement;
     }
-    if (!attempt.session_known && about_sessions_.count(judgement.app->name) != 0) {
+    if ((!attempt.session_known && about_sessions_.count(judgement.app->name) != 0) ||
+        (!attempt.posture_known && about_posture_.count(judgement.app->name) != 0)) {
         judgement.outcome = Outcome::session_not_on_record;
         return judgement;
     }

@@ -13,6 +13,7 @@ struct RecordedAttempt {
     std::string_view department;  ///< that the account had
     base::Destination destination;
     Context context;             ///< with its time
+    bool posture_known = false;  ///< whether it says anything that the device had said of itself
     bool session_known = false;  ///< whether the record says what device and second factor the session had
 };
 
@@ -26,7 +27,7 @@ public:
     enum class Outcome {
         judged,
         account_gone,          ///< nobody knows its groups any more
-        session_not_on_record  ///< and the app's rules ask for devices or a second factor
+        session_not_on_record  ///< and the app's rules ask for devices, what they say, or a second factor
     };
     struct Judgement {
         Outcome outcome = Outcome::judged;
@@ -40,6 +41,7 @@ public:
 private:
     const DirectorySnapshot& directory_;
     std::unordered_set<std::string_view> about_sessions_;  ///< apps with a rule about devices or second factors
+    std::unordered_set<std::string_view> about_posture_;   ///< apps with a rule about what devices say of themselves
 };
 
 }  // namespace usher::auth

@@ -39,6 +39,10 @@ bool add_value(Rule& rule, const std::string& policy, const std::string& field, 
         const auto state = device_state_from_word(value);
         return state && (append(rule.devices, *state), true);
     }
+    if (field == "posture") {
+        const auto test = PostureTest::parse(value);
+        return test && test->to_string() == value && (append(rule.posture, *test), true);
+    }
     return false;
 }
 
@@ -62,6 +66,7 @@ void insert_rules(Transaction& transaction, const Policy& policy, const std::str
         insert("network", rules[i].networks, [](const base::Cidr& network) { return network.to_string(); });
         insert("time", rules[i].times, [](const TimeWindow& window) { return window.to_string(); });
         insert("device", rules[i].devices, [](DeviceState state) { return std::string(to_word(state)); });
+        insert("posture", rules[i].posture, [](const PostureTest& test) { return test.to_string(); });
         const std::vector<base::Microseconds> ages(rules[i].mfa_within ? 1 : 0, rules[i].mfa_within.value_or(0s));
         insert("mfa_within", ages, base::format_duration);
     }
@@ -74,13 +79,14 @@ void insert_expectations(Transaction& transaction, const Policy& policy) {
         const auto& time = expected.context.time;
         const auto& age = expected.context.second_factor_age;
         const auto& device = expected.context.device;
+        const auto& posture = expected.context.posture;
         transaction.execute(
             "INSERT INTO policy_expectations (policy, position, account, app, client_ip, at, allow, second_factor_age, "
-            "device) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "device, posture) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             {policy.name, static_cast<std::int64_t>(i), expected.account, expected.app,
              address ? Value(address->to_string()) : Value(), time ? Value(base::to_micros(*time)) : Value(),
              std::int64_t{expected.allow}, age ? Value(age->count()) : Value(),
-             device ? Value(std::string(to_word(*device))) : Value()});
+             device ? Value(std::string(to_word(*device))) : Value(), posture ? Value(posture->to_lines()) : Value()});
     }
 }
 
@@ -96,6 +102,11 @@ Expectation read_expectation(const base::sql::Row& row) {
     if (const auto device = row.maybe_text(8)) {
         expected.context.device = device_state_from_word(*device);
         if (!expected.context.device) corrupt("policies", row.text(0), "expects something of an unknown device state");
+    }
+    if (const auto text = row.maybe_text(9)) {
+        auto posture = Posture::from_lines(*text);
+        if (!posture) corrupt("policies", row.text(0), "expects something of a malformed posture");
+        expected.context.posture = std::make_shared<const Posture>(std::move(*posture));
     }
     return expected;
 }
@@ -137,7 +148,8 @@ std::vector<Policy> read_policies(Transaction& transaction) {
             corrupt("policies", policy.name, "has a rule about something unknown");
     }
     for (const auto& row :
-         transaction.execute("SELECT policy, position, account, app, client_ip, at, allow, second_factor_age, device "
+         transaction.execute("SELECT policy, position, account, app, client_ip, at, allow, second_factor_age, device, "
+                             "posture "
                              "FROM policy_expectations "
                              "ORDER BY policy, position")) {
         auto& policy = policy_of("policy_expectations", row.text(0));

@@ -29,9 +29,18 @@ bool read_device_key(const base::sql::Row& row, Session& session) {
     return true;
 }
 
+/// False when there is a malformed one.
+bool read_posture(const base::sql::Row& row, Session& session) {
+    const auto text = row.maybe_text(15);
+    if (!text) return true;
+    auto posture = Posture::from_lines(*text);
+    if (posture) session.posture.set(std::make_shared<const Posture>(std::move(*posture)));
+    return posture.has_value();
+}
+
 const std::string select_sessions =
     "SELECT id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, device_model, device_os, "
-    "device_language, created_at, expires_at, last_used_at, second_factor_at, device_key_sha256 FROM sessions";
+    "device_language, created_at, expires_at, last_used_at, second_factor_at, device_key_sha256, posture FROM sessions";
 
 void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Rows& rows) {
     sessions.reserve(sessions.size() + rows.size());
@@ -47,7 +56,7 @@ void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Ro
         session->last_used_us = row.integer(12);
         session->stored_last_used_us = row.integer(12);
         session->second_factor_us = row.maybe_integer(13).value_or(0);
-        const bool bound = read_device_key(row, *session);
+        const bool bound = read_device_key(row, *session) && read_posture(row, *session);
         const auto id = base::Uuid::parse(session->id);
         const bool times = is_time(row.integer(10)) && is_time(row.integer(11)) && is_time(row.integer(12)) &&
                            is_time(session->second_factor_us.load());
@@ -133,6 +142,13 @@ void erase_sessions_of_device(Transaction& transaction, const std::string& accou
 
 bool update_second_factor(Transaction& transaction, const std::string& id, std::int64_t second_factor_us) {
     transaction.execute("UPDATE sessions SET second_factor_at = $2 WHERE id = $1", {id, second_factor_us});
+    if (transaction.changed_rows() != 1) return false;
+    transaction.notify(to_message({ChangeKind::session_proved, id}));
+    return true;
+}
+
+bool update_posture(Transaction& transaction, const std::string& id, const Posture& posture) {
+    transaction.execute("UPDATE sessions SET posture = $2 WHERE id = $1", {id, posture.to_lines()});
     if (transaction.changed_rows() != 1) return false;
     transaction.notify(to_message({ChangeKind::session_proved, id}));
     return true;

@@ -27,6 +27,8 @@ void erase_sessions_of_device(base::sql::Transaction& transaction, const std::st
                               const DeviceKeyHash& device_key);
 /// Whether the row was there.
 bool update_second_factor(base::sql::Transaction& transaction, const std::string& id, std::int64_t second_factor_us);
+/// Whether the row was there.
+bool update_posture(base::sql::Transaction& transaction, const std::string& id, const Posture& posture);
 void update_last_used(base::sql::Transaction& transaction, const std::string& id, std::int64_t last_used_us);
 
 }  // namespace usher::auth::rows

@@ -286,6 +286,19 @@ Result<void> Sessions::renew_second_factor(const Session& session) {
     return {};
 }
 
+Result<void> Sessions::set_posture(const Session& session, Posture posture) {
+    std::lock_guard lock(impl_->lock_of(session.account_id));
+    const Error ended{Errc::not_found, "the session has ended"};
+    if (!valid(session)) return ended;
+    auto stored = impl_->database.transaction([&](Transaction& transaction) -> Result<void> {
+        if (!rows::update_posture(transaction, session.id, posture)) return ended;
+        return {};
+    });
+    if (!stored) return stored;
+    session.posture.set(std::make_shared<const Posture>(std::move(posture)));
+    return {};
+}
+
 std::optional<base::Microseconds> Sessions::second_factor_age(const Session& session) const noexcept {
     if (session.second_factor_us.load() == 0) return std::nullopt;
     const base::MonoTime proved{base::Microseconds{session.second_factor_mono_us.load()}};
@@ -502,6 +515,12 @@ bool Sessions::Impl::take_over(Stored& stored) {
             place_in_time(*row);
             mark_second_factor(*session, row->second_factor_us.load(),
                                base::MonoTime{base::Microseconds{row->second_factor_mono_us.load()}});
+            changed = true;
+        }
+        // Who sets it holds the account's lock until memory has it, so the row is never behind.
+        const auto said = row->posture.get(), known = session->posture.get();
+        if (said && (!known || *said != *known)) {
+            session->posture.set(said);
             changed = true;
         }
         if (row->last_used_us.load() <= session->last_used_us.load()) continue;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,23 @@ struct EndedSession {
     std::string account_id;
 };
 
+/// What a session's agent said last of its device. Thread-safe; a lock is held to copy or swap a pointer.
+class CurrentPosture {
+public:
+    PosturePtr get() const {
+        std::lock_guard lock(mutex_);
+        return posture_;
+    }
+    void set(PosturePtr posture) const {
+        std::lock_guard lock(mutex_);
+        posture_ = std::move(posture);
+    }
+
+private:
+    mutable std::mutex mutex_;
+    mutable PosturePtr posture_;
+};
+
 /// One sign-in. Immutable but for what is atomic; shared with the accesses that stand on it. UTC times are labels: both
 /// limits are kept by the monotonic clock, so a wall clock that steps neither ends a session nor prolongs it.
 struct Session {
@@ -51,6 +69,8 @@ struct Session {
     mutable std::atomic<std::int64_t> stored_last_used_us{0};  ///< what the database has
     mutable std::atomic<std::int64_t> second_factor_us{0};     ///< UTC microseconds; 0: no second factor yet
     mutable std::atomic<std::int64_t> second_factor_mono_us{0};
+    CurrentPosture posture;
+    mutable std::atomic<std::int64_t> posture_mono_us{0};  ///< when it was reported here last; 0: never
     mutable std::atomic<bool> ended{false};
 };
 using SessionPtr = std::shared_ptr<const Session>;
@@ -88,6 +108,9 @@ public:
     /// A second factor was proved just now: durably, and in force when this returns. not_found when the session has
     /// ended. Blocks on the database.
     base::Result<void> renew_second_factor(const Session& session);
+    /// What the session's agent says of its device now: durably, and in force when this returns. not_found when the
+    /// session has ended. Blocks on the database.
+    base::Result<void> set_posture(const Session& session, Posture posture);
     /// Since the session's last second factor; nullopt when it has none. No I/O.
     std::optional<base::Microseconds> second_factor_age(const Session& session) const noexcept;
     /// Since it was signed in, or longer. No I/O.

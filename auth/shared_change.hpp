@@ -13,7 +13,7 @@ enum class ChangeKind {
     devices,        ///< likewise
     session_begun,  ///< `id` of the session
     session_ended,
-    session_proved,  ///< its second factor
+    session_proved,  ///< its second factor, or what its device says of itself
     sessions_of,     ///< all of the account `id`
 };
 struct SharedChange {

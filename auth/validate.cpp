@@ -114,6 +114,8 @@ Result<void> canonicalize_rule(const std::string& field, Rule& rule) {
         if (!may_sign_in(rule.devices[n]))
             return invalid(indexed(field + ".devices", n), "is neither active nor pending; others are never let in");
     }
+    if (rule.posture.size() > posture_tests_max)
+        return invalid(field + ".posture", "has more than " + std::to_string(posture_tests_max) + " conditions");
     if (rule.mfa_within && (*rule.mfa_within < mfa_within_min || *rule.mfa_within > mfa_within_max))
         return invalid(field + ".mfa_within", "must be from 1s to 366d");
     for (std::size_t n = 0; n < rule.networks.size(); ++n) {
@@ -129,7 +131,7 @@ Result<void> canonicalize_rules(std::string_view list, std::vector<Rule>& rules,
     for (std::size_t i = 0; i < rules.size(); ++i) {
         auto& rule = rules[i];
         values += rule.accounts.size() + rule.groups.size() + rule.departments.size() + rule.roles.size() +
-                  rule.networks.size() + rule.times.size() + rule.devices.size();
+                  rule.networks.size() + rule.times.size() + rule.devices.size() + rule.posture.size();
         if (auto ok = canonicalize_rule(indexed(list, i), rule); !ok) return ok;
         // It would deny whoever has proved more.
         if (rule.mfa_within && list == "deny")

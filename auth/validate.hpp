@@ -17,6 +17,7 @@ inline constexpr std::size_t policy_apps_max = 100;
 inline constexpr std::size_t rules_max = 1000;           ///< of one list
 inline constexpr std::size_t policy_values_max = 10000;  ///< over all rules of a policy: bounds one decision
 inline constexpr std::size_t expectations_max = 1000;    ///< of one policy
+inline constexpr std::size_t posture_tests_max = 20;     ///< of one rule
 inline constexpr std::size_t resources_max = 1000;
 inline constexpr base::Microseconds mfa_within_min{std::chrono::seconds{1}};
 inline constexpr base::Microseconds mfa_within_max{std::chrono::hours{24 * 366}};

@@ -158,6 +158,11 @@ std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::E
         set_drain_end(clock_.mono());
         return cut;
     }
+    // What devices say of themselves is told to the other process only.
+    if (directory_->snapshot()->has_posture_tests())
+        if (auto seen = sessions_->refresh(); !seen)
+            base::log_warning("what devices say of themselves may be out of date here",
+                              {{"error", seen.error().message}});
     return cut + workers_.enforce(asked.signed_out());
 }
 

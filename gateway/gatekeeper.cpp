@@ -13,13 +13,15 @@ std::string_view token_of(const Credential& credential) {
     return {};
 }
 
-/// What a denied client is told. That a device or a second factor is missing is said only where policy allows with one,
-/// so an app that is denied and one that does not exist stay the same.
+/// What a denied client is told. That a device, something about it or a second factor is missing is said only where
+/// policy allows with one, so an app that is denied and one that does not exist stay the same.
 std::string denial_detail(const auth::Decision& decision, const Gatekeeper::Subject& subject) {
     using Reason = auth::Decision::Reason;
     if (decision.reason == Reason::device_needed)
         return subject.device == nullptr ? "an enrolled device is needed: usher enroll, then usher login"
                                          : "this device waits for an administrator's approval";
+    if (decision.reason == Reason::posture_needed)
+        return "this device does not meet what is asked of it: usher posture; with usher up running it is told again";
     if (decision.reason != Reason::second_factor_needed) return "no policy allows this destination";
     return subject.account->second_factor ? "a fresh second factor is needed: usher second-factor verify"
                                           : "a second factor is needed: usher second-factor enroll";
@@ -46,7 +48,7 @@ bool is_control(const base::Destination& destination) {
 auth::Context Gatekeeper::context(const auth::Session& session, const std::string& client_ip,
                                   const auth::Device* device, base::UtcTime now) const {
     return {base::IpAddress::parse(client_ip), now, sessions_.second_factor_age(session),
-            device != nullptr ? std::optional(device->state) : std::nullopt};
+            device != nullptr ? std::optional(device->state) : std::nullopt, session.posture.get()};
 }
 
 Gatekeeper::Authentication Gatekeeper::authenticate(const Credential& credential, const Peer& peer) {
@@ -101,6 +103,7 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
     const auto known = context(*subject->session, peer.ip, subject->device, now);
     set_device(record, subject->device);
     set_second_factor(record, known);
+    if (known.posture) add_posture(*record.mutable_device(), *known.posture);
 
     const bool control = is_control(destination);
     const auth::App* app = control ? nullptr : subject->directory->find_app(destination);

@@ -68,4 +68,45 @@ usher::v1::Device to_proto(const auth::DeviceClaims& device) {
     return out;
 }
 
+void add_posture(usher::v1::Device& device, const auth::Posture& posture) {
+    const auto word = [](const std::optional<bool>& truth) { return !truth ? "" : *truth ? "yes" : "no"; };
+    device.set_os_id(posture.os);
+    device.set_os_version(posture.os_version);
+    device.set_agent_version(posture.agent_version);
+    device.set_uid(posture.device_uid);
+    device.set_time_zone(posture.time_zone);
+    device.set_network_type(posture.network_type);
+    device.set_screen(posture.screen);
+    if (posture.storage_bytes) device.set_storage_bytes(*posture.storage_bytes);
+    if (posture.storage_free_bytes) device.set_storage_free_bytes(*posture.storage_free_bytes);
+    if (posture.battery_percent) device.set_battery_percent(*posture.battery_percent);
+    device.set_disk_encrypted(word(posture.disk_encrypted));
+    device.set_firewall(word(posture.firewall));
+    device.set_screen_lock(word(posture.screen_lock));
+}
+
+auth::PosturePtr posture_of(const usher::v1::Device& device) {
+    auth::Posture::Texts texts;
+    const auto add = [&](const char* name, const std::string& text) {
+        if (!text.empty()) texts.emplace(name, text);
+    };
+    add("os", device.os_id());
+    add("os_version", device.os_version());
+    add("agent_version", device.agent_version());
+    add("device_uid", device.uid());
+    add("time_zone", device.time_zone());
+    add("network_type", device.network_type());
+    add("screen", device.screen());
+    add("disk_encrypted", device.disk_encrypted());
+    add("firewall", device.firewall());
+    add("screen_lock", device.screen_lock());
+    if (device.has_storage_bytes()) texts.emplace("storage_bytes", std::to_string(device.storage_bytes()));
+    if (device.has_storage_free_bytes())
+        texts.emplace("storage_free_bytes", std::to_string(device.storage_free_bytes()));
+    if (device.has_battery_percent()) texts.emplace("battery_percent", std::to_string(device.battery_percent()));
+    auto posture = auth::Posture::from_texts(texts);
+    if (texts.empty() || !posture) return nullptr;
+    return std::make_shared<const auth::Posture>(std::move(*posture));
+}
+
 }  // namespace usher::gateway

@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "gateway/api_answer.hpp"
 #include "gateway/device_api.hpp"
+#include "gateway/posture_api.hpp"
 #include "gateway/second_factor_api.hpp"
 #include "gateway/sign_in.hpp"
 #include "wire/http1/authorization.hpp"
@@ -61,6 +62,7 @@ asio::awaitable<bool> current_session(Exchange& exchange, const Gatekeeper::Subj
     std::string json =
         "{\"session_id\":" + base::json_quote(subject.session->id) +
         ",\"username\":" + base::json_quote(subject.account->username) +
+        ",\"tenant\":" + base::json_quote(tenant_of(services.devices)) +
         ",\"department\":" + base::json_quote(subject.account->department) +
         ",\"created_at\":" + base::json_quote(base::format_rfc3339(subject.session->created_at)) +
         ",\"expires_at\":" + base::json_quote(base::format_rfc3339(services.sessions.expires_at(*subject.session)));
@@ -133,10 +135,11 @@ asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request
     const std::string path = request.target.substr(0, request.target.find('?'));
     const bool sessions = path == "/.usher/v1/sessions";
     const bool current = path == "/.usher/v1/sessions/current";
+    const bool posture = path == "/.usher/v1/sessions/current/posture";
     const bool apps = path == "/.usher/v1/apps";
     const auto factor = second_factor_request(path);
     const auto device = device_request(path);
-    if (!sessions && !current && !apps && !factor && !device)
+    if (!sessions && !current && !posture && !apps && !factor && !device)
         co_return co_await fail(exchange, 404, "not-found", false);
 
     if (sessions && request.method == "POST") {
@@ -145,11 +148,15 @@ asio::awaitable<bool> serve_session_api(Exchange& exchange, wire::http1::Request
     }
     if (factor && request.method == "POST") co_return co_await serve_second_factor(exchange, request, *factor, keep);
     if (device && request.method == "POST") co_return co_await serve_device(exchange, request, *device, keep);
+    if (posture && request.method == "PUT") co_return co_await serve_posture(exchange, request, keep);
     const bool known =
         (current && (request.method == "GET" || request.method == "DELETE")) || (apps && request.method == "GET");
     if (!known) {
         Response response = failure(405, "method-not-allowed");
-        response.field("allow", sessions || factor || device ? "POST" : current ? "GET, DELETE" : "GET");
+        response.field("allow", sessions || factor || device ? "POST"
+                                : current                    ? "GET, DELETE"
+                                : posture                    ? "PUT"
+                                                             : "GET");
         co_return co_await answer(exchange, std::move(response), false);
     }
     if (request.content_length != 0) co_return co_await fail(exchange, 400, "unexpected-body", false);

@@ -137,7 +137,9 @@ void write_source(JsonWriter& json, const std::string& ip, std::uint32_t port, c
 void write_claims(JsonWriter& json, const v1::Device& d) {
     if (d.device_id().empty() && d.brand().empty() && d.model().empty() && d.language().empty() &&
         d.network_type().empty() && d.screen().empty() && !d.has_battery_percent() && !d.has_brightness_percent() &&
-        !d.has_storage_free_bytes())
+        !d.has_storage_free_bytes() && !d.has_storage_bytes() && d.os_id().empty() && d.os_version().empty() &&
+        d.agent_version().empty() && d.uid().empty() && d.time_zone().empty() && d.disk_encrypted().empty() &&
+        d.firewall().empty() && d.screen_lock().empty())
         return;
     json.begin("device");
     json.text("device_id", d.device_id());
@@ -149,7 +151,16 @@ void write_claims(JsonWriter& json, const v1::Device& d) {
     if (d.has_battery_percent()) json.number("battery_percent", static_cast<std::int64_t>(d.battery_percent()));
     if (d.has_brightness_percent())
         json.number("brightness_percent", static_cast<std::int64_t>(d.brightness_percent()));
+    if (d.has_storage_bytes()) json.number("storage_bytes", d.storage_bytes());
     if (d.has_storage_free_bytes()) json.number("storage_free_bytes", d.storage_free_bytes());
+    json.text("os_id", d.os_id(), id_bytes);
+    json.text("os_version", d.os_version(), id_bytes);
+    json.text("agent_version", d.agent_version(), id_bytes);
+    json.text("uid", d.uid(), id_bytes);
+    json.text("time_zone", d.time_zone(), id_bytes);
+    json.text("disk_encrypted", d.disk_encrypted(), id_bytes);
+    json.text("firewall", d.firewall(), id_bytes);
+    json.text("screen_lock", d.screen_lock(), id_bytes);
     json.end();
 }
 
@@ -315,6 +326,8 @@ SessionKind kind_of(const v1::SessionRecord& session) {
             return {Class::account_change, {activity_other, "Device enrolled"}, true};
         case Event::DEVICE_RENEWED:
             return {Class::account_change, {activity_other, "Device renewed"}, true};
+        case Event::POSTURE_REPORTED:
+            return {Class::authentication, {activity_other, "Device posture"}, true};
         default:
             return {Class::authentication, {activity_other, "Second factor"}, true};
     }

@@ -12,12 +12,14 @@ namespace v1 = usher::v1;
 
 struct Question {
     std::string account, app, from, at, second_factor_age, device, format;
+    std::vector<std::string> posture;
 };
 
 std::string shown(const std::string& text) { return base::escape_for_terminal(text, 200); }
 
 std::string why_not(const std::string& unmet) {
     if (unmet == "device") return "there is no such device: it is not enrolled, or not in a state of its list";
+    if (unmet == "posture") return "the device does not say what is asked for";
     if (unmet == "second-factor") return "the second factor is missing or too old";
     return "the " + unmet + " is not in its list";
 }
@@ -42,6 +44,7 @@ void explain(const Settings& settings, const Question& question) {
     request.set_client_ip(question.from);
     request.set_second_factor_age(question.second_factor_age);
     request.set_device(question.device);
+    request.mutable_posture()->Assign(question.posture.begin(), question.posture.end());
     if (!question.at.empty()) {
         const auto time = base::parse_rfc3339(question.at);
         if (!time) throw Failure{"--at: expected a time such as 2026-11-23T10:00:00Z", exit_usage};
@@ -78,8 +81,14 @@ void add_policy_commands(CLI::App& app, const Settings& settings) {
                         "How old the session's second factor is, such as 1h; without it there is none");
     command->add_option("--device", question->device,
                         "The id of the enrolled device that the session is bound to; without it there is none");
+    command
+        ->add_option("--posture", question->posture,
+                     "What the device says of itself, such as disk_encrypted or 'os_version = 12'; may be repeated; "
+                     "without it, nothing")
+        ->allow_extra_args(false);
     auto format = add_output(command, {"table", "json"});
     command->footer(examples({"usherctl policy explain --account alice --app crm",
+                              "usherctl policy explain --account alice --app crm --posture 'not disk_encrypted'",
                               "usherctl policy explain --account alice --app crm --second-factor-age 13h",
                               "usherctl policy explain --account alice --app crm --from 10.1.2.3 --at "
                               "2026-11-23T22:00:00Z"}));

@@ -89,8 +89,8 @@ void read_devices(const YamlNode& map, const std::string& prefix, usher::v1::Rul
 
 void read_rules(const YamlNode& map, const std::string& key, google::protobuf::RepeatedPtrField<usher::v1::Rule>& out,
                 Marks& marks) {
-    static constexpr std::array<std::string_view, 8> keys{"accounts", "groups", "departments", "roles",
-                                                          "networks", "times",  "devices",     "mfa_within"};
+    static constexpr std::array<std::string_view, 9> keys{"accounts", "groups",  "departments", "roles",     "networks",
+                                                          "times",    "devices", "posture",     "mfa_within"};
     const YamlNode* list = find(map, key);
     if (list == nullptr) return;
     if (list->kind != YamlNode::Kind::list)
@@ -112,6 +112,7 @@ void read_rules(const YamlNode& map, const std::string& key, google::protobuf::R
         read_texts(node, "networks", path + ".", *rule.mutable_networks(), marks);
         read_texts(node, "times", path + ".", *rule.mutable_times(), marks);
         read_devices(node, path + ".", rule, marks);
+        read_texts(node, "posture", path + ".", *rule.mutable_posture(), marks);
         if (const YamlNode* within = find(node, "mfa_within")) {
             marks[path + ".mfa_within"] = within->mark;
             rule.set_mfa_within(text_of(*within, path + ".mfa_within"));
@@ -127,8 +128,8 @@ bool truth_of(const YamlNode& node, const std::string& key) {
 }
 
 void read_expectation(const YamlNode& node, const std::string& path, usher::v1::Expectation& expected, Marks& marks) {
-    static constexpr std::array<std::string_view, 7> keys{"account",           "app",   "from", "at", "allow",
-                                                          "second_factor_age", "device"};
+    static constexpr std::array<std::string_view, 8> keys{"account",           "app",    "from",   "at", "allow",
+                                                          "second_factor_age", "device", "posture"};
     if (node.kind != YamlNode::Kind::map)
         throw Refused{node.mark, "'" + path + "' must be a map such as {account: alice, app: crm, allow: true}, not " +
                                      std::string(kind_name(node.kind))};
@@ -141,6 +142,10 @@ void read_expectation(const YamlNode& node, const std::string& path, usher::v1::
         marks[key.text == "from" ? path + ".client_ip" : item] = value.mark;
         if (key.text == "allow") {
             expected.set_allow(truth_of(value, item));
+            continue;
+        }
+        if (key.text == "posture") {
+            read_texts(node, "posture", path + ".", *expected.mutable_posture(), marks);
             continue;
         }
         const std::string& text = text_of(value, item);

@@ -46,6 +46,7 @@ std::string rules_yaml(std::string_view key, const google::protobuf::RepeatedPtr
         Texts devices;
         for (const auto state : rule.devices()) *devices.Add() = device_state_word(state);
         add("devices", devices);
+        add("posture", rule.posture());
         if (!rule.mfa_within().empty()) fields += ", mfa_within: " + yaml_quote(rule.mfa_within());
         out += "  - {" + fields + "}\n";
     }
@@ -62,6 +63,7 @@ std::string expectations_yaml(const usher::v1::Policy& policy) {
             out += ", second_factor_age: " + yaml_quote(expected.second_factor_age());
         if (expected.device() != usher::v1::EnrolledDevice::State::UNSPECIFIED)
             out += ", device: " + yaml_quote(device_state_word(expected.device()));
+        if (!expected.posture().empty()) out += ", posture: " + flow_list(expected.posture());
         out += std::string(", allow: ") + (expected.allow() ? "true" : "false") + "}\n";
     }
     return out;

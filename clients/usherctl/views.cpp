@@ -62,6 +62,7 @@ std::string rule_text(const v1::Rule& rule) {
         devices.push_back(
             friendly(v1::EnrolledDevice::State::Value_Name(static_cast<v1::EnrolledDevice::State::Value>(state))));
     add("device", devices);
+    if (!rule.posture().empty()) out += " and " + joined(rule.posture(), " and ");
     if (!rule.mfa_within().empty()) out += " and second factor within " + rule.mfa_within();
     return out;
 }

@@ -4,6 +4,7 @@
 
 #include "auth/username.hpp"
 #include "gateway/control/convert_fields.hpp"
+#include "gateway/record.hpp"
 
 namespace usher::gateway::control {
 namespace {
@@ -124,6 +125,7 @@ v1::Session to_proto(const auth::Session& session, const std::string& username, 
     device.set_model(session.device.model);
     device.set_os(session.device.os);
     device.set_language(session.device.language);
+    if (const auto posture = session.posture.get()) add_posture(device, *posture);
     *out.mutable_created_at() = to_proto(session.created_at);
     *out.mutable_last_used_at() = to_proto(base::from_micros(session.last_used_us.load(std::memory_order_relaxed)));
     *out.mutable_expires_at() = to_proto(expires_at);

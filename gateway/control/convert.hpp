@@ -42,6 +42,9 @@ base::Result<auth::Resources> from_proto(const google::protobuf::RepeatedPtrFiel
 
 /// What is known of an attempt. `client_ip` or `second_factor_age` ("1h") empty, `at` null: not known. Errors name the
 /// field behind `where`.
+/// Null for no facts.
+base::Result<auth::PosturePtr> read_posture(const google::protobuf::RepeatedPtrField<std::string>& facts,
+                                            const std::string& where);
 base::Result<auth::Context> read_context(const std::string& client_ip, const google::protobuf::Timestamp* at,
                                          const std::string& second_factor_age, const std::string& where);
 

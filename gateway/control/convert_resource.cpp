@@ -17,6 +17,7 @@ void put(v1::Rule& out, const auth::Rule& rule) {
     for (const auto& network : rule.networks) out.add_networks(network.to_string());
     for (const auto& window : rule.times) out.add_times(window.to_string());
     for (const auto state : rule.devices) out.add_devices(to_proto(state));
+    for (const auto& test : rule.posture) out.add_posture(test.to_string());
     if (rule.mfa_within) out.set_mfa_within(base::format_duration(*rule.mfa_within));
 }
 
@@ -59,6 +60,11 @@ Result<auth::Rule> get(const v1::Rule& rule, const std::string& where) {
         if (!state) return std::move(state).error();
         out.devices.push_back(*state);
     }
+    for (int i = 0; i < rule.posture_size(); ++i) {
+        auto test = auth::PostureTest::parse(rule.posture(i));
+        if (!test) return invalid(where + indexed(".posture", i), test.error().message);
+        out.posture.push_back(std::move(*test));
+    }
     if (!rule.mfa_within().empty()) {
         auto age = get_duration(rule.mfa_within(), where + ".mfa_within");
         if (!age) return std::move(age).error();
@@ -79,6 +85,9 @@ Result<auth::Expectation> get(const v1::Expectation& expected, const std::string
         if (!state) return std::move(state).error();
         out.context.device = *state;
     }
+    auto posture = read_posture(expected.posture(), where + ".");
+    if (!posture) return std::move(posture).error();
+    out.context.posture = std::move(*posture);
     return out;
 }
 
@@ -152,6 +161,15 @@ Result<auth::Context> read_context(const std::string& client_ip, const google::p
     return context;
 }
 
+Result<auth::PosturePtr> read_posture(const google::protobuf::RepeatedPtrField<std::string>& facts,
+                                      const std::string& where) {
+    if (facts.empty()) return auth::PosturePtr();
+    const auto list = texts(facts);
+    auto posture = auth::posture_of(list);
+    if (!posture) return base::Error{posture.error().code, where + "posture" + posture.error().message};
+    return std::make_shared<const auth::Posture>(std::move(*posture));
+}
+
 v1::App to_proto(const auth::App& app) {
     v1::App out;
     out.set_name(app.name);
@@ -177,6 +195,8 @@ v1::Policy to_proto(const auth::Policy& policy) {
         if (expected.context.second_factor_age)
             added.set_second_factor_age(base::format_duration(*expected.context.second_factor_age));
         if (expected.context.device) added.set_device(to_proto(*expected.context.device));
+        if (expected.context.posture)
+            for (const auto& fact : auth::facts_of(*expected.context.posture)) added.add_posture(fact);
         added.set_allow(expected.allow);
     }
     *out.mutable_updated_at() = to_proto(policy.updated_at);

@@ -43,7 +43,7 @@ Decided decided(const v1::AccessRecord& access) {
     const auto word = reason.substr(0, reason.find(' '));
     if (word == "allow-rule") return Decided::allowed;
     for (const std::string_view denial :
-         {"no-allow-rule", "deny-rule", "no-app", "second-factor-needed", "device-needed"})
+         {"no-allow-rule", "deny-rule", "no-app", "second-factor-needed", "device-needed", "posture-needed"})
         if (word == denial) return Decided::denied;
     return Decided::not_by_policy;
 }
@@ -59,6 +59,8 @@ auth::RecordedAttempt attempt_of(const v1::AccessRecord& access) {
     context.time = get_time(access.opened_at());
     if (access.has_second_factor_at()) context.second_factor_age = *context.time - get_time(access.second_factor_at());
     context.device = auth::device_state_from_word(access.enrolled_device_state());
+    context.posture = posture_of(access.device());
+    attempt.posture_known = context.posture != nullptr;
     attempt.session_known = !access.enrolled_device_state().empty();
     return attempt;
 }

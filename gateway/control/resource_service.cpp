@@ -222,6 +222,9 @@ private:
         auto device = device_state(request.device(), *account);
         if (!device) return std::move(device).error();
         context->device = *device;
+        auto posture = read_posture(request.posture(), "");
+        if (!posture) return std::move(posture).error();
+        context->posture = std::move(*posture);
         const bool control = *name == auth::control_app_name;
         const auto* app = snapshot->app(*name);
         if (app == nullptr && !control) return missing("app", *name);

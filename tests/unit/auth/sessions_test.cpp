@@ -438,6 +438,19 @@ TEST_CASE("what another gateway says that it changed is looked at, and what it d
         CHECK(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
         CHECK(f.sessions->second_factor_age(*here) == 0min);
 
+        auth::Posture said;
+        said.os = "debian";
+        said.disk_encrypted = true;
+        must(other->set_posture(*first.session, said));
+        CHECK_FALSE(here->posture.get());
+        CHECK(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
+        REQUIRE(here->posture.get());
+        CHECK(*here->posture.get() == said);
+        CHECK_FALSE(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
+        // And after a restart.
+        CHECK(*must(auth::Sessions::open(*other_database, f.clock, f.limits))->find(first.session->id)->posture.get() ==
+              said);
+
         must(other->end(first.session->id, SessionEnd::signed_out, unrecorded));
         CHECK(must(f.sessions->refresh({{ChangeKind::session_ended, first.session->id}})));
         CHECK_FALSE(f.accepts(first.token));
