@@ -50,9 +50,10 @@ Errc code_of(int status) {
 
 }  // namespace
 
-Result<GatewayAnswer> call_gateway(const TlsTrust& trust, const Endpoint& gateway, const GatewayRequest& request) {
+Result<GatewayAnswer> call_gateway(const TlsTrust& trust, const Endpoint& gateway, const GatewayRequest& request,
+                                   const StopSignal* stop) {
     const Deadline deadline = in(call_timeout);
-    auto connection = TlsConnection::connect(trust, gateway, deadline);
+    auto connection = TlsConnection::connect(trust, gateway, deadline, stop);
     if (!connection) return std::move(connection).error();
     std::string text;
     text.reserve(1024 + request.json_body.size());  // so that no reallocation leaves a copy of a secret behind
@@ -68,11 +69,11 @@ Result<GatewayAnswer> call_gateway(const TlsTrust& trust, const Endpoint& gatewa
             .append(std::to_string(request.json_body.size()))
             .append("\r\n");
     text.append("\r\n").append(request.json_body);
-    auto sent = connection->write_all(text, deadline);
+    auto sent = connection->write_all(text, deadline, stop);
     base::wipe(text);
     if (!sent) return {sent.error().code, "cannot ask the gateway: " + sent.error().message};
     HttpResponseParser parser(false);
-    if (auto read = read_answer(*connection, parser, deadline, nullptr); !read) return std::move(read).error();
+    if (auto read = read_answer(*connection, parser, deadline, stop); !read) return std::move(read).error();
     return GatewayAnswer{parser.head(), parser.body()};
 }
 

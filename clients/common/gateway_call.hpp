@@ -23,8 +23,10 @@ struct GatewayAnswer {
     std::string body;
 };
 
-/// Sends one request on a connection of its own and reads the answer, whatever its status. At most 30 s.
-base::Result<GatewayAnswer> call_gateway(const TlsTrust& trust, const Endpoint& gateway, const GatewayRequest& request);
+/// Sends one request on a connection of its own and reads the answer, whatever its status. At most 30 s; ends at once
+/// when `stop` (may be null) is set.
+base::Result<GatewayAnswer> call_gateway(const TlsTrust& trust, const Endpoint& gateway, const GatewayRequest& request,
+                                         const StopSignal* stop = nullptr);
 
 /// An open tunnel: what `early` holds came before anything that reading the connection gives.
 struct Tunnel {

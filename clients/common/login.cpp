@@ -7,6 +7,7 @@
 #include "clients/common/private_file.hpp"
 #include "clients/common/program.hpp"
 #include "clients/common/sign_in.hpp"
+#include "clients/posture/declined.hpp"
 
 namespace usher::clients {
 
@@ -41,7 +42,7 @@ void add_secret_options(CLI::App* command, LoginOptions& options) {
 }
 
 SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file,
-                    const std::optional<DeviceIdentity>& device_identity) {
+                    const std::optional<DeviceIdentity>& device_identity, const PostureFields& declined) {
     auto gateway = parse_endpoint(options.gateway);
     if (!gateway) throw Failure{"--gateway: " + gateway.error().message, exit_usage};
     std::string ca_file;
@@ -59,7 +60,8 @@ SavedSession log_in(const LoginOptions& options, const std::string& session_file
         read_password("Password of " + shown + " at " + gateway->to_string() + ": ", {options.password_stdin, false}));
     secrets.second_factor = code_for(options);
     if (options.change_password || options.new_password_stdin) secrets.new_password = new_password_for(options);
-    const auto device = this_device(device_id_file);
+    auto device = this_device(device_id_file);
+    withhold(device, declined);
     auto signed_in = sign_in(trust, *gateway, options.username, secrets, device);
     if (!signed_in && signed_in.error().code == base::Errc::failed_precondition) {
         if (options.password_stdin)

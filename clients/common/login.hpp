@@ -5,6 +5,7 @@
 
 #include "clients/common/device_key.hpp"
 #include "clients/common/saved_session.hpp"
+#include "clients/posture/posture.hpp"
 
 namespace usher::clients {
 
@@ -25,9 +26,9 @@ void add_secret_options(CLI::App* command, LoginOptions& options);
 
 /// Asks for what is missing (the password always, a new one where it has to be changed), signs in and keeps the session
 /// in `session_file`. Throws Failure.
-/// `device`: what is shown to a gateway that asks for it.
+/// `device`: what is shown to a gateway that asks for it. `declined`: what this machine does not say of itself.
 SavedSession log_in(const LoginOptions& options, const std::string& session_file, const std::string& device_id_file,
-                    const std::optional<DeviceIdentity>& device = {});
+                    const std::optional<DeviceIdentity>& device = {}, const PostureFields& declined = {});
 
 /// Ends the session of `session_file` at the gateway and removes the file. `forget`: removes the file even when the
 /// gateway cannot be reached. Gives the line to print.

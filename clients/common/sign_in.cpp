@@ -104,19 +104,24 @@ std::string pretty_os_name(std::string_view os_release) {
     return {};
 }
 
-DeviceClaims this_device(const std::string& device_id_file) {
+DeviceClaims device_claims() {
     const char* locale = nullptr;
     for (const char* name : {"LC_ALL", "LC_MESSAGES", "LANG"}) {
         locale = std::getenv(name);
         if (locale != nullptr && *locale != '\0') break;
     }
     DeviceClaims claims;
-    claims.device_id = device_id(device_id_file);
     claims.name = claim(host_name());
     claims.brand = claim(first_line("/sys/class/dmi/id/sys_vendor"));
     claims.model = claim(first_line("/sys/class/dmi/id/product_name"));
     claims.os = claim(os_name());
     claims.language = language_of_locale(locale == nullptr ? "" : locale);
+    return claims;
+}
+
+DeviceClaims this_device(const std::string& device_id_file) {
+    DeviceClaims claims = device_claims();
+    claims.device_id = device_id(device_id_file);
     return claims;
 }
 

@@ -19,7 +19,9 @@ struct DeviceClaims {
     std::string language;  ///< BCP 47, such as "en-GB"
 };
 
-/// Reads the claims from the host name, /etc/os-release, DMI and LANG. `device_id_file` keeps a random id that is made
+/// Reads all claims but the id from the host name, /etc/os-release, DMI and LANG.
+DeviceClaims device_claims();
+/// The same with the id: `device_id_file` keeps a random id that is made
 /// once; where it cannot be kept, the id is left out.
 DeviceClaims this_device(const std::string& device_id_file);
 /// "de_DE.UTF-8" -> "de-DE"; "C", "POSIX" and what is no language -> "".

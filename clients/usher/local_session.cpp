@@ -8,6 +8,7 @@ namespace usher::clients::agent {
 
 std::string session_file() { return must(config_directory("usher")) + "/session.json"; }
 std::string device_id_file() { return must(config_directory("usher")) + "/device_id"; }
+std::string declined_file() { return must(config_directory("usher")) + "/posture.yaml"; }
 
 SavedSession current_session() {
     auto session = must(load_session(session_file()));

@@ -9,6 +9,7 @@ namespace usher::clients::agent {
 
 std::string session_file();
 std::string device_id_file();
+std::string declined_file();
 
 /// The session of this machine. Throws Failure when nobody signed in or its time is over.
 SavedSession current_session();

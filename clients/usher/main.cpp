@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
     agent::add_session_commands(app);
     agent::add_second_factor_commands(app);
     agent::add_device_commands(app);
+    agent::add_posture_commands(app);
     agent::add_tunnel_commands(app);
     agent::add_up_command(app);
     add_completion_command(app, "usher");

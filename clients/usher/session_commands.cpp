@@ -13,6 +13,7 @@
 #include "clients/usher/commands.hpp"
 #include "clients/usher/device_commands.hpp"
 #include "clients/usher/local_session.hpp"
+#include "clients/usher/posture_commands.hpp"
 #include "clients/usher/status_report.hpp"
 #include "clients/usher/up/through_agent.hpp"
 
@@ -114,10 +115,12 @@ void add_session_commands(CLI::App& app) {
              "usher login --gateway 127.0.0.1:8443 --ca data/tls/ca.pem --username alice --password-stdin < file",
              "usher login --gateway gate.corp.example:8443 --username alice --code 287082"}));
         command->callback([options] {
-            const auto session = log_in(*options, session_file(), device_id_file(), device_identity());
+            const auto session =
+                log_in(*options, session_file(), device_id_file(), device_identity(), declined_or_all());
             renew_device(session);
             print("signed in as " + base::escape_for_terminal(session.username, 100) + " at " +
                   session.gateway.to_string() + " until " + short_time(session.expires_at) + "\n");
+            report_this_device(session);
         });
     }
     {

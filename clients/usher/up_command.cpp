@@ -55,7 +55,8 @@ UpConfig configuration(const UpOptions& options) {
 }
 
 void run_up(const UpOptions& options) {
-    Agent::Options to_run{configuration(options), session_file(), must(agent_directory()), options.any_local_user};
+    Agent::Options to_run{configuration(options), session_file(), declined_file(), must(agent_directory()),
+                          options.any_local_user};
     static const base::SystemClock clock;
     Agent agent(std::move(to_run), clock);
     protect_process();

@@ -29,7 +29,7 @@ namespace {
 
 constexpr auto no_throw = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds tick_time{1000}, full_time{200};
-constexpr base::Microseconds pac_fresh = std::chrono::seconds(5);
+constexpr base::Microseconds pac_fresh = std::chrono::seconds(5), posture_every = std::chrono::minutes(1);
 
 base::Destination destination_of(const Endpoint& endpoint) {
     return {endpoint.host, base::IpAddress::parse(endpoint.host), endpoint.port};
@@ -96,8 +96,10 @@ void Agent::run(const std::function<void()>& ready) {
     for (auto& listener : listeners_) asio::co_spawn(io_, accept_from(listener), rethrow);
     asio::co_spawn(io_, accept_commands(), rethrow);
     asio::co_spawn(io_, tick(), rethrow);
+    posture_ = std::make_unique<PostureWatch>(SystemTree(), options_.declined_file, clock_);
     ready();
     io_.run();
+    posture_.reset();
 }
 
 void Agent::stop() {
@@ -117,7 +119,16 @@ asio::awaitable<void> Agent::tick() {
         const auto now = clock_.mono();
         for (auto& client : clients_) client->tick(now);
         gateway_->tick(now);
+        if (!stopping_) look_at_device(now);
     }
+}
+
+void Agent::look_at_device(base::MonoTime now) {
+    const auto session = sessions_.current();
+    if (!session) return;
+    if ((*session)->session_id == looked_.session_id && now - looked_.at < posture_every) return;
+    looked_ = {(*session)->session_id, now};
+    posture_->look(*session);
 }
 
 asio::awaitable<void> Agent::pause() {

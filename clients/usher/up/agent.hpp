@@ -16,6 +16,7 @@
 #include "clients/usher/up/agent_home.hpp"
 #include "clients/usher/up/gateway_pool.hpp"
 #include "clients/usher/up/local_relay.hpp"
+#include "clients/usher/up/posture_watch.hpp"
 #include "clients/usher/up/up_config.hpp"
 
 namespace usher::clients::agent {
@@ -43,6 +44,7 @@ public:
     struct Options {
         UpConfig config;
         std::string session_file;
+        std::string declined_file;    ///< what is not said of this device
         std::string directory;        ///< of AgentHome
         bool any_local_user = false;  ///< serve programs of other users of this machine too
     };
@@ -88,6 +90,7 @@ private:
     boost::asio::awaitable<bool> may_accept();
     boost::asio::awaitable<void> pause();
     boost::asio::awaitable<void> tick();
+    void look_at_device(base::MonoTime now);
     void serve(std::unique_ptr<LocalClient> client);
     void stop();
 
@@ -110,6 +113,12 @@ private:
     base::UtcTime started_at_;
     std::uint64_t foreign_ = 0;  ///< connections of other users, refused
     bool stopping_ = false;
+
+    std::unique_ptr<PostureWatch> posture_;
+    struct {
+        std::string session_id;
+        base::MonoTime at{};
+    } looked_;
 
     struct {
         std::string session_id, text;
