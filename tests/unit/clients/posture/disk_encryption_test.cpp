@@ -8,7 +8,7 @@ namespace {
 
 /// A system whose / is on `device`.
 struct Disks : FixtureTree {
-    void root(const std::string& device, const std::string& type = "ext4", const std::string& source = "/dev/x") {
+    void mounted(const std::string& device, const std::string& type = "ext4", const std::string& source = "/dev/x") {
         file("/proc/self/mountinfo", "22 1 0:5 / /proc rw - proc proc rw\n23 1 " + device +
                                          " / / rw,relatime shared:1 - " + type + " " + source + " rw\n");
     }
@@ -62,16 +62,16 @@ TEST_CASE("a root on a plain partition is not encrypted, one on dm-crypt is, als
     Disks disks;
     CHECK_FALSE(disks.encrypted().has_value());
     disks.disk("sda", "8:0", "8:1");
-    disks.root("8:1");
+    disks.mounted("8:1");
     CHECK(disks.encrypted() == false);
     disks.mapped("dm-0", "254:0", "CRYPT-LUKS2-0123-crypt", {sda1});
-    disks.root("254:0");
+    disks.mounted("254:0");
     CHECK(disks.encrypted() == true);
     disks.mapped("dm-1", "254:1", "LVM-abc", {dm0});
-    disks.root("254:1");
+    disks.mounted("254:1");
     CHECK(disks.encrypted() == true);
     disks.mapped("dm-2", "254:2", "LVM-def", {sda1});
-    disks.root("254:2");
+    disks.mounted("254:2");
     CHECK(disks.encrypted() == false);
 }
 
@@ -81,14 +81,14 @@ TEST_CASE("one plain disk among encrypted ones is enough for no", "[posture]") {
     disks.disk("sdb", "8:16", "8:17");
     disks.mapped("dm-0", "254:0", "CRYPT-LUKS1-0123-crypt", {sda1});
     disks.mapped("dm-1", "254:1", "LVM-abc", {dm0, sdb1});
-    disks.root("254:1");
+    disks.mounted("254:1");
     CHECK(disks.encrypted() == false);
 }
 
 TEST_CASE("verity and integrity encrypt nothing, and a kind that is not known is not known", "[posture]") {
     Disks disks;
     disks.disk("sda", "8:0", "8:1");
-    disks.root("254:0");
+    disks.mounted("254:0");
     for (const char* uuid :
          {"CRYPT-VERITY-0123-root", "CRYPT-INTEGRITY-x", "CRYPT-SUBDEV-0123-root", "crypt-LUKS2-x"}) {
         disks.mapped("dm-0", "254:0", uuid, {sda1});
@@ -102,17 +102,17 @@ TEST_CASE("a loop in the devices, a device without hardware and a foreign file s
     Disks disks;
     disks.mapped("dm-0", "254:0", "LVM-a", {dm1});
     disks.mapped("dm-1", "254:1", "LVM-b", {dm0, dm1});
-    disks.root("254:0");
+    disks.mounted("254:0");
     CHECK_FALSE(disks.encrypted().has_value());
     disks.mapped("dm-0", "254:0", "LVM-a", {});
     std::filesystem::remove_all(disks.at("/sys/devices/virtual/block/dm-0/slaves"));
     CHECK_FALSE(disks.encrypted().has_value());
-    disks.root("0:30", "overlay", "overlay");
+    disks.mounted("0:30", "overlay", "overlay");
     CHECK_FALSE(disks.encrypted().has_value());
-    disks.root("9:9");
+    disks.mounted("9:9");
     CHECK_FALSE(disks.encrypted().has_value());
     disks.disk("sda", "8:0", "8:1");
-    disks.root("8:1");
+    disks.mounted("8:1");
     CHECK(disks.encrypted() == false);
     disks.file("/proc/self/mountinfo", std::string(2 * 1024 * 1024, '\n'));
     CHECK_FALSE(disks.encrypted().has_value());
@@ -123,13 +123,13 @@ TEST_CASE("a btrfs is encrypted when each of its devices is", "[posture]") {
     disks.disk("sda", "8:0", "8:1");
     disks.disk("sdb", "8:16", "8:17");
     disks.mapped("dm-0", "254:0", "CRYPT-LUKS2-0123-crypt", {sda1});
-    disks.root("0:25", "btrfs", "/dev/mapper/mapped-dm-0");
+    disks.mounted("0:25", "btrfs", "/dev/mapper/mapped-dm-0");
     CHECK_FALSE(disks.encrypted().has_value());  // its other devices are not told
     disks.folder("/sys/fs/btrfs/features");
     disks.file("/sys/fs/btrfs/0123/devices/dm-0", "");
     CHECK(disks.encrypted() == true);
     disks.file("/sys/fs/btrfs/0123/devices/sdb1", "");
     CHECK(disks.encrypted() == false);
-    disks.root("0:25", "btrfs", "/dev/../x");
+    disks.mounted("0:25", "btrfs", "/dev/../x");
     CHECK_FALSE(disks.encrypted().has_value());
 }

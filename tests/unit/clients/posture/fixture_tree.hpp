@@ -37,6 +37,7 @@ public:
         std::filesystem::create_symlink(target, place);
     }
     SystemTree tree() const { return SystemTree(root_); }
+    const std::string& root() const noexcept { return root_; }
 
 private:
     std::string root_;
