@@ -11,8 +11,11 @@ namespace usher::clients::agent {
 /// a denial on its record. A gateway that was upgraded meanwhile gets its report then.
 constexpr base::Microseconds posture_rest = std::chrono::hours(1);
 
-/// When the running agent reports: in each session once, then whenever what it would send has changed; again at the
-/// next look when that failed.
+/// A battery that hovers between two tens, or storage between two GiB, is told no more often than this.
+constexpr base::Microseconds posture_slow = std::chrono::minutes(10);
+
+/// When the running agent reports: in each session once, then whenever what it would send has changed (battery and free
+/// storage alone: every ten minutes at most); again at the next look when that failed.
 class PosturePlan {
 public:
     /// Whether `posture` is to be sent now in the session.
@@ -21,6 +24,8 @@ public:
                   base::MonoTime now);
 
 private:
+    bool changed(const Posture& posture, base::MonoTime now) const;
+
     std::string session_id_;
     Posture posture_;
     ReportResult::Outcome outcome_ = ReportResult::Outcome::later;

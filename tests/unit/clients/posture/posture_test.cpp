@@ -182,6 +182,21 @@ TEST_CASE("a report is made once in a session, on each change, and again when it
     CHECK(plan.due("one", posture, start + 2min));
 }
 
+TEST_CASE("battery and storage alone are told every ten minutes at most, but a declined one at once", "[posture]") {
+    const MonoTime start{1h};
+    auto posture = a_posture();
+    PosturePlan plan;
+    plan.reported("one", posture, Outcome::taken, start);
+    posture[Field::battery_percent] = "70";
+    CHECK_FALSE(plan.due("one", posture, start + 9min));
+    CHECK(plan.due("one", posture, start + 10min));
+    posture[Field::os] = "fedora";
+    CHECK(plan.due("one", posture, start + 1min));
+    posture = a_posture();
+    posture[Field::battery_percent].clear();
+    CHECK(plan.due("one", posture, start + 1min));
+}
+
 TEST_CASE("a gateway that takes no report is left alone for an hour", "[posture]") {
     const MonoTime start{1h};
     auto posture = a_posture();
