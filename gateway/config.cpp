@@ -212,9 +212,13 @@ audit::sinks::Settings read_sink(const Reader& r, const YAML::Node& node) {
     };
     const auto kind = [&](const YAML::Node& n, const std::string& k) {
         const std::string found = r.text(n, k);
-        if (found != audit::sinks::to_word(sink.kind))
-            r.fail(n.Mark(), "'kind' is '" + base::escape_for_terminal(found, 60) + "', expected syslog");
-        has_kind = true;
+        for (const auto known : {audit::sinks::Settings::Kind::syslog, audit::sinks::Settings::Kind::otlp})
+            if (found == audit::sinks::to_word(known)) {
+                sink.kind = known;
+                has_kind = true;
+            }
+        if (!has_kind)
+            r.fail(n.Mark(), "'kind' is '" + base::escape_for_terminal(found, 60) + "', expected syslog or otlp");
     };
     const auto server_name = [&](const YAML::Node& n, const std::string& k) {
         const std::string found = r.text(n, k);

@@ -10,6 +10,7 @@
 #include "gateway/retention.hpp"
 #include "gateway/running_daemon.hpp"
 #include "gateway/sealing_keys.hpp"
+#include "gateway/sinks/sink_outlets.hpp"
 
 namespace usher::gateway {
 namespace {
@@ -269,11 +270,15 @@ base::Result<void> RunningDaemon::start_control() {
 
 base::Result<void> RunningDaemon::start_sinks() {
     for (const auto& sink : config_.sinks) metrics_.add_sink(sink.name);
-    auto sinks = audit::sinks::Sinks::start(
-        config_.sinks,
-        {journal_->gateway_id(), *database_, *store_, clock_, [this] { return shipper_->shipped_sequence(); },
-         [this](const std::string& sink, std::uint64_t events) { metrics_.sink_delivered(sink, events); },
-         [this](const std::string& sink) { metrics_.sink_failed(sink); }});
+    audit::sinks::Sinks::Dependencies needed{
+        journal_->gateway_id(),
+        *database_,
+        *store_,
+        clock_,
+        [this] { return shipper_->shipped_sequence(); },
+        [this](const std::string& sink, std::uint64_t events) { metrics_.sink_delivered(sink, events); },
+        [this](const std::string& sink) { metrics_.sink_failed(sink); }};
+    auto sinks = audit::sinks::Sinks::start(config_.sinks, std::move(needed), make_sink_outlet);
     if (!sinks) return Error{sinks.error().code, "'sinks': " + sinks.error().message};
     sinks_ = std::move(*sinks);
     return {};

@@ -11,12 +11,12 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "audit/sinks/sinks.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/notify.hpp"
 #include "gateway/config.hpp"
 #include "gateway/daemon.hpp"
+#include "gateway/sinks/sink_outlets.hpp"
 #include "gateway/tls/context.hpp"
 
 namespace {
@@ -51,7 +51,7 @@ int check(const gateway::Config& config) {
         if (!context) return fail({context.error().code, config.file + ": 'tls': " + context.error().message});
     }
     for (const auto& sink : config.sinks)
-        if (auto outlet = audit::sinks::Sinks::make_outlet(sink); !outlet)
+        if (auto outlet = gateway::make_sink_outlet(sink); !outlet)
             return fail(
                 {outlet.error().code, config.file + ": the sink '" + sink.name + "': " + outlet.error().message});
     std::printf("%s: ok\n", config.file.c_str());

@@ -1,6 +1,7 @@
 #pragma once
 #include <span>
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "usher/v1/audit.pb.h"
 
@@ -14,6 +15,8 @@ public:
     /// of them: they are sent again. invalid_argument says that the receiver will never take one of them; every other
     /// error may pass. Blocks, for about a minute at most.
     virtual base::Result<void> deliver(std::span<const usher::v1::AuditEvent> events) = 0;
+    /// How long the receiver asked to be left alone when deliver() failed last; 0: it asked for nothing.
+    virtual base::Microseconds pause() const noexcept { return base::Microseconds{0}; }
     /// Makes deliver() end now, this one and every later one. Any thread; blocks for nothing.
     virtual void stop() noexcept = 0;
 };

@@ -6,7 +6,7 @@ namespace usher::audit::sinks {
 
 /// One sink, as usherd's configuration describes it (docs/sinks.md).
 struct Settings {
-    enum class Kind { syslog };
+    enum class Kind { syslog, otlp };
 
     std::string name;  ///< the identity of its cursor: a sink that is renamed begins anew
     Kind kind = Kind::syslog;
@@ -33,6 +33,8 @@ inline const char* to_word(Settings::Kind kind) noexcept {
     switch (kind) {
         case Settings::Kind::syslog:
             return "syslog";
+        case Settings::Kind::otlp:
+            return "otlp";
     }
     return "unknown";
 }

@@ -1,7 +1,5 @@
 #include "audit/sinks/sinks.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <condition_variable>
@@ -11,7 +9,6 @@
 #include "audit/filter.hpp"
 #include "audit/sinks/backoff.hpp"
 #include "audit/sinks/forwarding.hpp"
-#include "audit/sinks/syslog_outlet.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 
@@ -40,12 +37,6 @@ std::uint32_t random_number() {
            static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3];
 }
 
-std::string host_name() {
-    std::array<char, 256> name{};
-    if (::gethostname(name.data(), name.size() - 1) != 0) return {};
-    return name.data();
-}
-
 }  // namespace
 
 struct Sinks::Shared {
@@ -64,7 +55,7 @@ public:
           forwarding_(settings_.name, shared.dependencies.gateway, std::move(filter), shared.dependencies.store,
                       shared.store, *outlet_,
                       {[this](std::size_t events) { delivered(events); },
-                       [this](std::uint64_t sequence, const Error& why) { parked(sequence, why); },
+                       [this](std::uint64_t sequence, const Error&) { parked(sequence); },
                        [this](std::uint64_t records) { missing(records); }}),
           retry_at_(clock().mono()),
           thread_([this] { run(); }) {}
@@ -131,8 +122,9 @@ private:
         shared_.dependencies.on_delivered(settings_.name, events);
     }
 
-    /// An alarm each, but no flood of them: one that is held back is in the next one's count.
-    void parked(std::uint64_t sequence, const Error& why) {
+    /// An alarm each, but no flood of them: one that is held back is in the next one's count. The reason is in the list
+    /// alone: a receiver may quote the record in it.
+    void parked(std::uint64_t sequence) {
         recount_ = true;
         ++parked_untold_;
         const auto now = clock().mono();
@@ -140,7 +132,7 @@ private:
         base::log_error(
             "a sink does not take an audit record; it is parked, and the others go on: look at 'usherctl sink "
             "parked list', mend the cause, then 'usherctl sink parked retry'",
-            {{"sink", settings_.name}, {"sequence", sequence}, {"parked", parked_untold_}, {"error", why.message}});
+            {{"sink", settings_.name}, {"sequence", sequence}, {"parked", parked_untold_}});
         parked_told_at_ = now;
         parked_untold_ = 0;
     }
@@ -268,7 +260,8 @@ private:
             const auto forwarded = work();
             if (!forwarded) {
                 failed(forwarded.error());
-                if (pause(backoff.next(random_number()))) return;
+                const auto wanted = forwarding_.receiver_failed() ? outlet_->pause() : Microseconds{0};
+                if (pause(std::max(backoff.next(random_number()), wanted))) return;
                 continue;
             }
             backoff.reset();
@@ -301,10 +294,6 @@ private:
 Sinks::Sinks() = default;
 
 Sinks::~Sinks() { stop(); }
-
-Result<std::unique_ptr<Outlet>> Sinks::make_outlet(const Settings& settings) {
-    return make_syslog_outlet(settings, host_name());
-}
 
 Result<std::unique_ptr<Sinks>> Sinks::start(const std::vector<Settings>& settings, Dependencies dependencies,
                                             const MakeOutlet& make) {

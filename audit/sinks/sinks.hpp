@@ -45,14 +45,13 @@ public:
         std::function<void(const std::string& sink)> on_failure;
     };
 
-    /// Makes what speaks to a sink's receiver; tests have their own.
+    /// Makes what speaks to a sink's receiver. invalid_argument where its files cannot be used.
     using MakeOutlet = std::function<base::Result<std::unique_ptr<Outlet>>(const Settings&)>;
 
     /// Starts all of them. invalid_argument where a sink's files or filter cannot be used. What is referred to outlives
     /// it.
     static base::Result<std::unique_ptr<Sinks>> start(const std::vector<Settings>& settings, Dependencies dependencies,
-                                                      const MakeOutlet& make = make_outlet);
-    static base::Result<std::unique_ptr<Outlet>> make_outlet(const Settings& settings);
+                                                      const MakeOutlet& make);
     /// stop().
     ~Sinks();
     Sinks(const Sinks&) = delete;

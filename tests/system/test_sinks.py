@@ -15,10 +15,9 @@ from harness import ocsf
 from harness.build import BIN, SCALE
 from harness.prepared import prepared  # noqa: F401
 from harness.rsyslog import Authority, Rsyslog
+from harness.sinks import LONG, durable, sink, use, wait_forwarded
 from harness.upgrade import upgrade
 from harness.wait import wait_for
-
-LONG = 60 * SCALE
 
 
 @pytest.fixture
@@ -26,26 +25,6 @@ def rsyslog(tmp_path):
     server = Rsyslog(tmp_path / "rsyslog")
     yield server
     server.stop()
-
-
-def use(gateway, token, times=1):
-    for _ in range(times):
-        with gateway.connect(gateway.app.address, token=token) as tunnel:
-            tunnel.send(b"abc")
-            assert tunnel.recv_exactly(3) == b"abc"
-
-
-def durable(gateway):
-    (status,) = gateway.ctl_json("audit", "status")
-    return int(status["durable_sequence"])
-
-
-def sink(gateway, name="siem"):
-    return next(s for s in gateway.ctl_json("sink", "list") if s["name"] == name)
-
-
-def wait_forwarded(gateway, sequence):
-    wait_for(lambda: int(sink(gateway)["forwarded_sequence"]) >= sequence, f"record {sequence} to be forwarded", LONG)
 
 
 def test_each_record_arrives_once_and_in_order(prepared, rsyslog, database):  # noqa: F811
@@ -237,8 +216,9 @@ def test_a_filter_chooses_what_is_forwarded(prepared, rsyslog):  # noqa: F811
     assert {e["class_uid"] for e in rsyslog.events()} == {4001}
 
 
-def test_files_that_are_not_there_are_an_error_of_the_configuration(prepared, rsyslog, gateway_factory):  # noqa: F811
-    gateway = gateway_factory(config={"sinks": [rsyslog.sink(ca="/nonexistent/ca.pem")]})
+@pytest.mark.parametrize("kind", ["syslog", "otlp"])
+def test_files_that_are_not_there_are_an_error_of_the_configuration(rsyslog, gateway_factory, kind):
+    gateway = gateway_factory(config={"sinks": [rsyslog.sink(kind=kind, ca="/nonexistent/ca.pem")]})
     gateway.start(wait_ready=False)
     assert gateway.wait() == 1
     assert "the sink 'siem': 'ca': /nonexistent/ca.pem" in gateway.log()

@@ -97,7 +97,7 @@ TEST_CASE("sinks are read, each with a name of its own") {
     const auto config = parse_config(
         "listen: 127.0.0.1:1\nsinks:\n- {name: siem, kind: syslog, address: 'Logs.Corp.example:6514', ca: ca.pem, "
         "certificate: c.pem, private_key: k.pem, server_name: syslog.corp.example, filter: 'type = access'}\n"
-        "- {name: b-2, kind: syslog, address: '[2001:db8::1]:6514', ca: ca.pem}\n",
+        "- {name: b-2, kind: otlp, address: '[2001:db8::1]:6514', ca: ca.pem}\n",
         "usher.yaml");
     if (!config) FAIL(config.error().message);
     REQUIRE(config->sinks.size() == 2);
@@ -111,6 +111,7 @@ TEST_CASE("sinks are read, each with a name of its own") {
     CHECK(siem.filter == "type = access");
     CHECK(config->sinks[1].address() == "[2001:db8::1]:6514");
     CHECK(config->sinks[1].server_name.empty());
+    CHECK(config->sinks[1].kind == audit::sinks::Settings::Kind::otlp);
 }
 
 TEST_CASE("a sink that is not right says what was found and what was expected") {
@@ -122,8 +123,8 @@ TEST_CASE("a sink that is not right says what was found and what was expected") 
         sink("- {name: Siem, kind: syslog, address: 'h.example:1', ca: c}\n") ==
         "usher.yaml:3:10: 'name' is 'Siem', expected 1 to 40 lower-case letters, digits and hyphens, beginning with a "
         "letter");
-    CHECK(sink("- {name: a, kind: kafka, address: 'h.example:1', ca: c}\n") ==
-          "usher.yaml:3:19: 'kind' is 'kafka', expected syslog");
+    CHECK(sink("- {name: a, kind: beats, address: 'h.example:1', ca: c}\n") ==
+          "usher.yaml:3:19: 'kind' is 'beats', expected syslog or otlp");
     for (const char* address :
          {"h.example", "h.example:0", "h.example:65536", "::1:514", "[10.0.0.1]:1", ":1", "a b:1"})
         CHECK(contains(sink("- {name: a, kind: syslog, ca: c, address: '" + std::string(address) + "'}\n"),

@@ -1,5 +1,6 @@
 #include "audit/sinks/sinks.hpp"
 
+#include "audit/sinks/syslog_outlet.hpp"
 #include "tests/unit/audit/sinks/support.hpp"
 
 using namespace usher;
@@ -83,6 +84,21 @@ TEST_CASE("a sink that is down costs the other one nothing, and comes up to it w
     CHECK(two.failures > 0);
 }
 
+TEST_CASE("a receiver that asks to be left alone is, and a stop does not wait for that") {
+    SqliteTestDatabase test;
+    TwoSinks two(test);
+    two.a.pause = base::Microseconds{1'200'000};  // longer than the first two waits without it
+    two.a.set_down("busy");
+    two.it.ship(1);
+    eventually([&] { return two.a.times().size() >= 3; });
+    const auto times = two.a.times();
+    CHECK(times[1] - times[0] >= std::chrono::milliseconds(1'200));
+    CHECK(times[2] - times[1] >= std::chrono::milliseconds(1'200));
+    two.a.pause = base::Microseconds{3'600'000'000};
+    eventually([&] { return two.a.times().size() >= 4; });
+    two.sinks->stop();
+}
+
 TEST_CASE("after a stop the next process goes on where the last one was") {
     SqliteTestDatabase test;
     TwoSinks two(test);
@@ -115,8 +131,15 @@ TEST_CASE("a sink whose filter or files are wrong does not start") {
     SqliteTestDatabase test;
     StoreWithRecords it(test);
     const auto error_of = [&](const Settings& settings) {
-        auto started = Sinks::start({settings}, {it.gateway, *it.database, it.store, it.clock, [] { return 0U; },
-                                                 [](const std::string&, std::uint64_t) {}, [](const std::string&) {}});
+        Sinks::Dependencies dependencies{it.gateway,
+                                         *it.database,
+                                         it.store,
+                                         it.clock,
+                                         [] { return 0U; },
+                                         [](const std::string&, std::uint64_t) {},
+                                         [](const std::string&) {}};
+        auto started = Sinks::start({settings}, std::move(dependencies),
+                                    [](const Settings& s) { return audit::sinks::make_syslog_outlet(s, "gw"); });
         return started ? std::string() : started.error().message;
     };
     auto settings = named("siem");

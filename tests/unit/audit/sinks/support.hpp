@@ -1,6 +1,7 @@
 #pragma once
 // A store with records, and a receiver that does as it is told, for the tests of sinks.
 #include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <set>
 
@@ -16,6 +17,7 @@ public:
     base::Result<void> take(std::span<const v1::AuditEvent> events) {
         std::lock_guard lock(mutex_);
         ++tries;
+        tried_at_.push_back(std::chrono::steady_clock::now());
         if (!down_.empty()) return base::Error{base::Errc::unavailable, down_};
         for (const auto& event : events)
             if (refused_.count(event.sequence()) > 0) return base::Error{base::Errc::invalid_argument, "not this one"};
@@ -39,7 +41,12 @@ public:
         std::lock_guard lock(mutex_);
         return taken_;
     }
+    std::vector<std::chrono::steady_clock::time_point> times() const {
+        std::lock_guard lock(mutex_);
+        return tried_at_;
+    }
     std::atomic<std::size_t> tries = 0;
+    std::atomic<base::Microseconds> pause{};  ///< that it asks for, when it is down
 
 private:
     mutable std::mutex mutex_;
@@ -47,12 +54,14 @@ private:
     bool loses_answers_ = false;
     std::set<std::uint64_t> refused_;
     std::vector<std::uint64_t> taken_;
+    std::vector<std::chrono::steady_clock::time_point> tried_at_;
 };
 
 class FakeOutlet final : public audit::sinks::Outlet {
 public:
     explicit FakeOutlet(FakeReceiver& receiver) : receiver_(receiver) {}
     base::Result<void> deliver(std::span<const v1::AuditEvent> events) override { return receiver_.take(events); }
+    base::Microseconds pause() const noexcept override { return receiver_.pause; }
     void stop() noexcept override {}
 
 private:

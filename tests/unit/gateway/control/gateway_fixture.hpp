@@ -18,6 +18,7 @@
 
 #include "audit/audit.hpp"
 #include "audit/retention_runner.hpp"
+#include "audit/sinks/sinks.hpp"
 #include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/password.hpp"
@@ -75,8 +76,12 @@ struct TestGateway {
         retention =
             std::make_unique<audit::RetentionRunner>(*journal, *database, clock, audit::RetentionRunner::Options{});
         sinks = must(audit::sinks::Sinks::start(
-            {}, {journal->gateway_id(), *database, *store, clock, [this] { return shipper->shipped_sequence(); },
-                 [](const std::string&, std::uint64_t) {}, [](const std::string&) {}}));
+            {},
+            {journal->gateway_id(), *database, *store, clock, [this] { return shipper->shipped_sequence(); },
+             [](const std::string&, std::uint64_t) {}, [](const std::string&) {}},
+            [](const audit::sinks::Settings&) -> base::Result<std::unique_ptr<audit::sinks::Outlet>> {
+                return base::Error{base::Errc::internal, "there are no sinks here"};
+            }));
         hashing = std::make_unique<auth::HashingWorker>(64, auth::HashCost{1, 8192});
         std::vector<base::Secret> keys;
         keys.emplace_back(std::string(32, 'k'));
