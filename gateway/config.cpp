@@ -185,7 +185,12 @@ void read_dns(const Reader& r, const YAML::Node& node, Config& c) {
                                                      }}});
 }
 
-void read_sink_address(const Reader& r, const YAML::Node& node, const std::string& key, audit::sinks::Settings& sink) {
+struct HostAndPort {
+    std::string host;
+    std::uint16_t port = 0;
+};
+
+HostAndPort read_host_and_port(const Reader& r, const YAML::Node& node, const std::string& key) {
     const std::string found = r.text(node, key);
     const auto colon = found.rfind(':');
     std::string host = colon == std::string::npos ? "" : found.substr(0, colon);
@@ -197,13 +202,77 @@ void read_sink_address(const Reader& r, const YAML::Node& node, const std::strin
     if ((bracketed ? !address || address->is_v4() : !name && !(address && address->is_v4())) || !port || *port == 0)
         r.fail(node.Mark(), "'" + key + "' is '" + base::escape_for_terminal(found, 80) +
                                 "', expected HOST:PORT, such as logs.corp.example:6514 or [2001:db8::1]:6514");
-    sink.host = address ? address->to_string() : *name;
-    sink.port = static_cast<std::uint16_t>(*port);
+    return {address ? address->to_string() : *name, static_cast<std::uint16_t>(*port)};
+}
+
+constexpr std::size_t brokers_max = 16;
+
+std::string read_brokers(const Reader& r, const YAML::Node& node) {
+    if (!node.IsSequence() || node.size() == 0 || node.size() > brokers_max)
+        r.fail(node.Mark(), "'brokers' must be a list of 1 to " + std::to_string(brokers_max) + " HOST:PORT");
+    std::string out;
+    for (const auto& entry : node) {
+        auto read = read_host_and_port(r, entry, "brokers");
+        audit::sinks::Settings broker;
+        broker.host = std::move(read.host);
+        broker.port = read.port;
+        out += (out.empty() ? "" : ",") + broker.address();
+    }
+    return out;
+}
+
+/// What Kafka lets a topic be called.
+std::string read_topic(const Reader& r, const YAML::Node& node, const std::string& key) {
+    const std::string found = r.text(node, key);
+    const bool known = std::all_of(found.begin(), found.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+               c == '-';
+    });
+    if (!known || found.empty() || found.size() > 249 || found == "." || found == "..")
+        r.fail(node.Mark(), "'topic' is '" + base::escape_for_terminal(found, 80) +
+                                "', expected 1 to 249 letters, digits, '.', '_' and '-'");
+    return found;
+}
+
+std::string read_mechanism(const Reader& r, const YAML::Node& node, const std::string& key) {
+    const std::string found = r.text(node, key);
+    if (found != "SCRAM-SHA-256" && found != "SCRAM-SHA-512")
+        r.fail(node.Mark(), "'mechanism' is '" + base::escape_for_terminal(found, 60) +
+                                "', expected SCRAM-SHA-256 or SCRAM-SHA-512");
+    return found;
+}
+
+/// Which keys a sink has depends on its kind, and that may come behind them.
+void check_sink(const Reader& r, const YAML::Node& node, const audit::sinks::Settings& sink) {
+    const auto need = [&](const char* key) {
+        if (!node[key]) r.fail(node.Mark(), std::string("a sink names no '") + key + "'");
+    };
+    const auto both_or_neither = [&](const char* one, const char* other) {
+        if (node[one].IsDefined() != node[other].IsDefined())
+            r.fail(node.Mark(),
+                   "the sink '" + sink.name + "' names no '" + (node[one] ? other : one) + "'; give both, or neither");
+    };
+    for (const char* key : {"name", "kind"}) need(key);
+    const bool kafka = sink.kind == audit::sinks::Settings::Kind::kafka;
+    for (const char* key : {"brokers", "topic", "username", "password_file", "mechanism"})
+        if (!kafka && node[key])
+            r.fail(node[key].Mark(), "the sink '" + sink.name + "' is of kind " + to_word(sink.kind) + ", and '" + key +
+                                         "' is a key of kafka alone");
+    for (const char* key : {"address", "server_name"})
+        if (kafka && node[key])
+            r.fail(node[key].Mark(), "the sink '" + sink.name + "' is of kind kafka, which has no '" + key +
+                                         "': it has 'brokers', each with a certificate for its own name");
+    need(kafka ? "brokers" : "address");
+    if (kafka) need("topic");
+    need("ca");
+    both_or_neither("certificate", "private_key");
+    both_or_neither("username", "password_file");
+    if (node["mechanism"] && !node["username"])
+        r.fail(node["mechanism"].Mark(), "the sink '" + sink.name + "' has a 'mechanism' and no 'username'");
 }
 
 audit::sinks::Settings read_sink(const Reader& r, const YAML::Node& node) {
     audit::sinks::Settings sink;
-    bool has_kind = false;
     const auto name = [&](const YAML::Node& n, const std::string& k) {
         sink.name = r.text(n, k);
         if (!audit::sinks::is_sink_name(sink.name))
@@ -211,14 +280,19 @@ audit::sinks::Settings read_sink(const Reader& r, const YAML::Node& node) {
                                  "', expected 1 to 40 lower-case letters, digits and hyphens, beginning with a letter");
     };
     const auto kind = [&](const YAML::Node& n, const std::string& k) {
+        using Kind = audit::sinks::Settings::Kind;
         const std::string found = r.text(n, k);
-        for (const auto known : {audit::sinks::Settings::Kind::syslog, audit::sinks::Settings::Kind::otlp})
+        for (const auto known : {Kind::syslog, Kind::otlp, Kind::kafka})
             if (found == audit::sinks::to_word(known)) {
                 sink.kind = known;
-                has_kind = true;
+                return;
             }
-        if (!has_kind)
-            r.fail(n.Mark(), "'kind' is '" + base::escape_for_terminal(found, 60) + "', expected syslog or otlp");
+        r.fail(n.Mark(), "'kind' is '" + base::escape_for_terminal(found, 60) + "', expected syslog, otlp or kafka");
+    };
+    const auto address = [&](const YAML::Node& n, const std::string& k) {
+        auto read = read_host_and_port(r, n, k);
+        sink.host = std::move(read.host);
+        sink.port = read.port;
     };
     const auto server_name = [&](const YAML::Node& n, const std::string& k) {
         const std::string found = r.text(n, k);
@@ -232,26 +306,24 @@ audit::sinks::Settings read_sink(const Reader& r, const YAML::Node& node) {
         sink.filter = r.text(n, k);
         if (auto parsed = audit::Filter::parse(sink.filter); !parsed) r.fail(n.Mark(), parsed.error().message);
     };
+    const auto text = [&r](std::string& into) {
+        return [&r, &into](const YAML::Node& n, const std::string& k) { into = r.text(n, k); };
+    };
     r.mapping(node, "a sink",
               {{"name", name},
                {"kind", kind},
-               {"address", [&](auto& n, auto& k) { read_sink_address(r, n, k, sink); }},
-               {"ca", [&](auto& n, auto& k) { sink.ca = r.text(n, k); }},
-               {"certificate", [&](auto& n, auto& k) { sink.certificate = r.text(n, k); }},
-               {"private_key", [&](auto& n, auto& k) { sink.private_key = r.text(n, k); }},
+               {"address", address},
+               {"ca", text(sink.ca)},
+               {"certificate", text(sink.certificate)},
+               {"private_key", text(sink.private_key)},
                {"server_name", server_name},
-               {"filter", filter}});
-    const auto need = [&](bool there, const char* key) {
-        if (!there) r.fail(node.Mark(), std::string("a sink names no '") + key + "'");
-    };
-    need(!sink.name.empty(), "name");
-    need(has_kind, "kind");
-    need(sink.port != 0, "address");
-    need(!sink.ca.empty(), "ca");
-    if (sink.certificate.empty() != sink.private_key.empty())
-        r.fail(node.Mark(), std::string("the sink '") + sink.name + "' names no " +
-                                (sink.certificate.empty() ? "'certificate'" : "'private_key'") +
-                                "; give both, or neither");
+               {"filter", filter},
+               {"brokers", [&](auto& n, auto&) { sink.brokers = read_brokers(r, n); }},
+               {"topic", [&](auto& n, auto& k) { sink.topic = read_topic(r, n, k); }},
+               {"username", text(sink.username)},
+               {"password_file", text(sink.password_file)},
+               {"mechanism", [&](auto& n, auto& k) { sink.mechanism = read_mechanism(r, n, k); }}});
+    check_sink(r, node, sink);
     return sink;
 }
 

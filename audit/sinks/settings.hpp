@@ -6,7 +6,7 @@ namespace usher::audit::sinks {
 
 /// One sink, as usherd's configuration describes it (docs/sinks.md).
 struct Settings {
-    enum class Kind { syslog, otlp };
+    enum class Kind { syslog, otlp, kafka };
 
     std::string name;  ///< the identity of its cursor: a sink that is renamed begins anew
     Kind kind = Kind::syslog;
@@ -17,7 +17,14 @@ struct Settings {
     std::string server_name;               ///< what the receiver's certificate must be for; empty: `host`
     std::string filter;                    ///< docs/filters.md; empty: everything
 
+    // Of Kafka alone, which has no host, port and server_name: each broker's certificate must be for its own name.
+    std::string brokers;  ///< HOST:PORT, separated by commas
+    std::string topic;
+    std::string username, password_file;      ///< SASL/SCRAM; both or neither
+    std::string mechanism = "SCRAM-SHA-512";  ///< or SCRAM-SHA-256
+
     std::string address() const {
+        if (!brokers.empty()) return brokers;
         return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port);
     }
 };
@@ -35,6 +42,8 @@ inline const char* to_word(Settings::Kind kind) noexcept {
             return "syslog";
         case Settings::Kind::otlp:
             return "otlp";
+        case Settings::Kind::kafka:
+            return "kafka";
     }
     return "unknown";
 }

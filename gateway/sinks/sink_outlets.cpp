@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "audit/sinks/kafka_outlet.hpp"
 #include "audit/sinks/syslog_outlet.hpp"
 #include "gateway/sinks/otlp_outlet.hpp"
 
@@ -25,6 +26,8 @@ base::Result<std::unique_ptr<audit::sinks::Outlet>> make_sink_outlet(const audit
             return audit::sinks::make_syslog_outlet(settings, host_name());
         case Kind::otlp:
             return make_otlp_outlet(settings, host_name());
+        case Kind::kafka:
+            return audit::sinks::make_kafka_outlet(settings);
     }
     return base::Error{base::Errc::invalid_argument, "a kind of sink that nothing speaks"};
 }

@@ -37,7 +37,8 @@ class Authority:
         request, extensions = self.folder / "request", self.folder / "extensions"
         openssl("req", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", key, "-out", request,
                 "-subj", f"/CN={name}")
-        extensions.write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage={usage}\n")
+        kind = "IP" if name[0].isdigit() else "DNS"
+        extensions.write_text(f"subjectAltName={kind}:{name}\nextendedKeyUsage={usage}\n")
         openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial", "-days", "30",
                 "-extfile", extensions, "-out", certificate)
         return certificate, key

@@ -124,7 +124,7 @@ TEST_CASE("a sink that is not right says what was found and what was expected") 
         "usher.yaml:3:10: 'name' is 'Siem', expected 1 to 40 lower-case letters, digits and hyphens, beginning with a "
         "letter");
     CHECK(sink("- {name: a, kind: beats, address: 'h.example:1', ca: c}\n") ==
-          "usher.yaml:3:19: 'kind' is 'beats', expected syslog or otlp");
+          "usher.yaml:3:19: 'kind' is 'beats', expected syslog, otlp or kafka");
     for (const char* address :
          {"h.example", "h.example:0", "h.example:65536", "::1:514", "[10.0.0.1]:1", ":1", "a b:1"})
         CHECK(contains(sink("- {name: a, kind: syslog, ca: c, address: '" + std::string(address) + "'}\n"),
@@ -142,4 +142,44 @@ TEST_CASE("a sink that is not right says what was found and what was expected") 
     CHECK(contains(sink("- {name: a, kind: syslog, address: 'h.example:1', ca: c, verify: no}\n"),
                    "unknown key 'verify'"));
     CHECK(contains(sink(right + right), "usher.yaml:4:3: two sinks have the name 'a'"));
+}
+
+TEST_CASE("a Kafka sink has brokers and a topic, and no address") {
+    const auto config = parse_config(
+        "listen: 127.0.0.1:1\nsinks:\n- {name: lake, kind: kafka, brokers: ['K1.corp.example:9093', "
+        "'[2001:db8::1]:9093'], "
+        "topic: usher.audit, ca: ca.pem, username: usher, password_file: p, mechanism: SCRAM-SHA-256}\n",
+        "usher.yaml");
+    if (!config) FAIL(config.error().message);
+    const auto& lake = config->sinks.at(0);
+    CHECK(lake.kind == audit::sinks::Settings::Kind::kafka);
+    CHECK(lake.brokers == "k1.corp.example:9093,[2001:db8::1]:9093");
+    CHECK(lake.address() == lake.brokers);
+    CHECK(lake.topic == "usher.audit");
+    CHECK(lake.username == "usher");
+    CHECK(lake.password_file == "p");
+    CHECK(lake.mechanism == "SCRAM-SHA-256");
+    const auto sink = [](const std::string& keys) {
+        return error_of("listen: 127.0.0.1:1\nsinks:\n- {name: a, kind: kafka, " + keys + "}\n");
+    };
+    const std::string right = "ca: c, brokers: ['h.example:1'], topic: t";
+    CHECK(sink(right).empty());
+    CHECK(sink("ca: c, topic: t") == "usher.yaml:3:3: a sink names no 'brokers'");
+    CHECK(sink("ca: c, brokers: ['h.example:1']") == "usher.yaml:3:3: a sink names no 'topic'");
+    CHECK(sink("topic: t, brokers: ['h.example:1']") == "usher.yaml:3:3: a sink names no 'ca'");
+    CHECK(contains(sink("ca: c, topic: t, brokers: 'h.example:1'"), "'brokers' must be a list of 1 to 16 HOST:PORT"));
+    CHECK(contains(sink("ca: c, topic: t, brokers: ['h.example']"), "'brokers' is 'h.example', expected HOST:PORT"));
+    // It would be another setting of librdkafka's list.
+    CHECK(contains(sink("ca: c, topic: t, brokers: ['a.example:1,b.example:2']"), "expected HOST:PORT"));
+    for (const char* topic : {"a b", "..", "a/b"})
+        CHECK(contains(sink("ca: c, brokers: ['h.example:1'], topic: '" + std::string(topic) + "'"), "'topic' is '"));
+    CHECK(contains(sink(right + ", address: 'h.example:1'"), "of kind kafka, which has no 'address'"));
+    CHECK(contains(sink(right + ", server_name: h.example"), "of kind kafka, which has no 'server_name'"));
+    CHECK(contains(sink(right + ", username: u"), "the sink 'a' names no 'password_file'; give both, or neither"));
+    CHECK(contains(sink(right + ", password_file: u"), "the sink 'a' names no 'username'; give both, or neither"));
+    CHECK(contains(sink(right + ", mechanism: PLAIN"), "'mechanism' is 'PLAIN', expected SCRAM-SHA-256 or"));
+    CHECK(contains(sink(right + ", mechanism: SCRAM-SHA-256"), "has a 'mechanism' and no 'username'"));
+    CHECK(contains(
+        error_of("listen: 127.0.0.1:1\nsinks:\n- {name: a, kind: otlp, address: 'h.example:1', ca: c, topic: t}\n"),
+        "the sink 'a' is of kind otlp, and 'topic' is a key of kafka alone"));
 }
