@@ -81,6 +81,8 @@ public:
     /// batch need not be the end.
     base::Result<Batch> next();
     std::uint64_t position() const noexcept { return position_; }  ///< the last sequence that was read
+    /// Goes back to behind an earlier position: what was read since is read again.
+    void go_back(std::uint64_t sequence) noexcept { position_ = sequence; }
 
 private:
     Journal& journal_;

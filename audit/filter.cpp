@@ -12,16 +12,13 @@ struct Filter::Node {
     std::unique_ptr<FilterNode> tree;
 };
 
-Filter::Filter() : root_(std::make_unique<Node>()) { root_->tree = std::make_unique<FilterNode>(); }
-Filter::~Filter() = default;
-Filter::Filter(Filter&&) noexcept = default;
-Filter& Filter::operator=(Filter&&) noexcept = default;
+Filter::Filter() : root_(std::make_shared<const Node>(Node{std::make_unique<FilterNode>()})) {}
 
 base::Result<Filter> Filter::parse(std::string_view text) {
     auto tree = parse_filter(text, filter_fields());
     if (!tree) return tree.error();
     Filter filter;
-    filter.root_->tree = std::move(*tree);
+    filter.root_ = std::make_shared<const Node>(Node{std::move(*tree)});
     return filter;
 }
 

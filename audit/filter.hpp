@@ -25,9 +25,6 @@ class Filter {
 public:
     static base::Result<Filter> parse(std::string_view text);
     Filter();  ///< matches everything
-    ~Filter();
-    Filter(Filter&&) noexcept;
-    Filter& operator=(Filter&&) noexcept;
 
     bool matches(const usher::v1::AuditEvent& event) const;
     bool matches(const usher::v1::AccessRecord& access) const;
@@ -40,7 +37,7 @@ public:
     struct Node;
 
 private:
-    std::unique_ptr<Node> root_;
+    std::shared_ptr<const Node> root_;  ///< never changed: copies share it
 };
 
 }  // namespace usher::audit

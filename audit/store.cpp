@@ -50,6 +50,27 @@ base::Result<std::uint64_t> Store::watermark(const base::Uuid& gateway) {
     return found;
 }
 
+base::Result<FleetWatermarks> Store::watermarks() {
+    FleetWatermarks found;
+    auto result = database_.read([&](Transaction& tx) -> base::Result<void> {
+        found = {};
+        // Their ids begin with the time at which they were made.
+        const auto rows =
+            tx.execute("SELECT gateway_id, shipped_sequence FROM audit_shipping ORDER BY gateway_id DESC LIMIT $1",
+                       {static_cast<std::int64_t>(fleet_gateways_max) + 1});
+        for (const auto& row : rows) {
+            const auto gateway = base::Uuid::parse(row.text(0));
+            if (!gateway) return base::Error{base::Errc::data_loss, "table audit_shipping: a gateway_id is no UUID"};
+            found.more = found.of.size() == fleet_gateways_max;
+            if (!found.more)
+                found.of.emplace(*gateway, static_cast<std::uint64_t>(std::max<std::int64_t>(row.integer(1), 0)));
+        }
+        return {};
+    });
+    if (!result) return result.error();
+    return found;
+}
+
 base::Result<void> Store::ingest(const base::Uuid& gateway, std::span<const JournalRecord> records) {
     if (records.empty()) return {};
     return database_.transaction([&](Transaction& tx) -> base::Result<void> {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "audit/filter.hpp"
+#include "audit/fleet_cursor.hpp"
 #include "audit/journal/journal.hpp"
 #include "audit/ship.hpp"
 #include "base/result.hpp"
@@ -28,6 +29,11 @@ public:
 
     /// The last sequence of `gateway` that has been ingested; 0 when there is none.
     base::Result<std::uint64_t> watermark(const base::Uuid& gateway) override;
+
+    /// Of every gateway that has shipped here, the newest fleet_gateways_max of them. Reads one row for each.
+    base::Result<FleetWatermarks> watermarks();
+    /// Whether other gateways may be on this database.
+    bool shared() const noexcept { return database_.dialect() == base::sql::Dialect::postgresql; }
 
     /// Ingests consecutive records in one transaction and moves the watermark. Records at or below the watermark are
     /// skipped, so a batch may be sent again; a batch that would leave a gap behind the watermark is

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "audit/audit.hpp"
-#include "base/log.hpp"
+#include "audit/tail_items.hpp"
 
 namespace usher::audit {
 namespace {
@@ -50,23 +50,19 @@ base::Result<TailReader::Batch> TailReader::next() {
     Batch batch;
     const base::Uuid gateway = journal_.gateway_id();
     std::size_t scanned = 0, bytes = 0;
+    TailPlace place{gateway, position_, since_};
     // A record may make two items: the gap before it and the event.
     while (batch.items.size() + 2 <= items_max && scanned < scanned_max && bytes < batch_bytes) {
         const std::size_t want = std::min(items_max - batch.items.size(), scanned_max - scanned);
-        auto records = journal_.read(position_, want, read_bytes);
+        auto records = journal_.read(place.sequence, want, read_bytes);
         if (!records && records.error().code == base::Errc::not_found) {
-            records = store_.read_events(gateway, position_, want, read_bytes);
+            records = store_.read_events(gateway, place.sequence, want, read_bytes);
             if (records && records->empty()) {
                 // Neither has it: retention removed it. The journal's first is the oldest there is.
                 const std::uint64_t first = journal_.status().first_sequence;
-                if (first <= position_ + 1)
+                if (first <= place.sequence + 1)
                     return base::Error{base::Errc::unavailable, "the journal and the store are changing; try again"};
-                records = std::vector<JournalRecord>{};
-                auto* gap = batch.items.emplace_back().mutable_gap();
-                gap->set_gateway_id(gateway.to_string());
-                gap->set_first_missing(position_ + 1);
-                gap->set_last_missing(first - 1);
-                position_ = first - 1;
+                add_gap(batch.items, place, first - 1);
                 continue;
             }
         }
@@ -75,31 +71,13 @@ base::Result<TailReader::Batch> TailReader::next() {
             batch.at_end = true;
             break;
         }
-        for (auto& record : *records) {
-            if (batch.items.size() + 2 > items_max) return batch;
-            if (record.sequence > position_ + 1) {
-                auto* gap = batch.items.emplace_back().mutable_gap();
-                gap->set_gateway_id(gateway.to_string());
-                gap->set_first_missing(position_ + 1);
-                gap->set_last_missing(record.sequence - 1);
-            }
-            position_ = record.sequence;
+        for (const auto& record : *records) {
+            if (batch.items.size() + 2 > items_max) break;
+            bytes += add_record(batch.items, place, record, filter_);
             ++scanned;
-            if (since_ && record.recorded_at < *since_) continue;
-            auto event = decode(gateway, record);
-            if (!event) {
-                base::log_error("an audit event cannot be read", {{"error", event.error().message}});
-                auto* gap = batch.items.emplace_back().mutable_gap();
-                gap->set_gateway_id(gateway.to_string());
-                gap->set_first_missing(record.sequence);
-                gap->set_last_missing(record.sequence);
-                continue;
-            }
-            if (!filter_.matches(*event)) continue;
-            bytes += record.payload.size();
-            *batch.items.emplace_back().mutable_event() = std::move(*event);
         }
     }
+    position_ = place.sequence;
     return batch;
 }
 

@@ -48,12 +48,13 @@ void add_audit_commands(CLI::App& app, const Settings& settings) {
     group->require_subcommand(1);
     group->footer(examples({"usherctl audit tail --follow", "usherctl audit query --filter 'username = \"alice\"'"}));
     {
-        auto* command = group->add_subcommand("tail", "Show events; with --follow, as they become durable");
+        auto* command = group->add_subcommand("tail", "Show the events of all gateways; with --follow, as they come");
         auto options = std::make_shared<TailOptions>();
-        command->add_flag("-f,--follow", options->follow, "Go on as events come; reconnects by itself");
+        command->add_flag("-f,--follow", options->follow,
+                          "Go on as events come; reconnects by itself, from where it was");
         command->add_option("--since", options->since,
                             "From a time on: 15m, 1h, 7d back, or RFC 3339; default: 1h, with --follow now");
-        command->add_option("--after", options->after, "From behind an event on: its cursor");
+        command->add_option("--after", options->after, "From behind an event on: its cursor (-o json), of any gateway");
         command->add_option("--filter", options->filter, "Only events that match");
         command->add_option("-o,--output", options->format, "Form of the answer: one line per event")
             ->check(CLI::IsMember({"table", "json", "ocsf"}))

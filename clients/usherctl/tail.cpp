@@ -1,7 +1,9 @@
 #include "clients/usherctl/tail.hpp"
 
 #include <thread>
+#include <utility>
 
+#include "audit/fleet_cursor.hpp"
 #include "audit/ocsf/ocsf.hpp"
 #include "base/text.hpp"
 #include "clients/usherctl/commands.hpp"
@@ -76,7 +78,7 @@ void tail(const Settings& settings, const TailOptions& options) {
     }
 
     Backoff backoff;
-    bool connected_once = false;
+    bool connected_once = false, said_incomplete = false;
     while (true) {
         std::string why;
         try {
@@ -97,7 +99,12 @@ void tail(const Settings& settings, const TailOptions& options) {
                     throw;
                 }
                 if (response.has_event()) request.set_after(response.event().cursor());
+                if (response.has_gap()) request.set_after(response.gap().cursor());
                 if (!response.heartbeat_cursor().empty()) request.set_after(response.heartbeat_cursor());
+                if (response.incomplete() && !std::exchange(said_incomplete, true))
+                    complain("usherctl", "the database has more gateways than the " +
+                                             std::to_string(audit::fleet_gateways_max) +
+                                             " that a tail shows: the oldest are left out");
             }
             const auto status = reader->Finish();
             if (status.ok() && !options.follow) return;

@@ -29,7 +29,7 @@ public:
 Result<TailStart> read_start(const v1::TailRequest& request) {
     TailStart start;
     if (!request.after().empty()) {
-        start.after = audit::Cursor::parse(request.after());
+        start.after = audit::FleetCursor::parse(request.after());
         if (!start.after) return {Errc::invalid_argument, "after: is not a cursor of the stream"};
     }
     if (request.has_since()) {
@@ -55,8 +55,7 @@ public:
 
         auto stream = std::make_shared<TailStream>(
             context_.tails, context_.callers, call, std::move(*caller),
-            audit::TailReader(context_.gateway.journal, context_.gateway.store, std::move(*filter)), std::move(*start),
-            *request);
+            audit::FleetReader(context_.gateway.journal, context_.gateway.store, *filter), std::move(*start), *request);
         // The hub owns it until OnDone().
         if (!context_.tails.add(stream)) {
             return new Refused(

@@ -11,7 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "audit/audit.hpp"
+#include "audit/fleet_reader.hpp"
 #include "gateway/control/caller.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/executor.hpp"
@@ -21,16 +21,21 @@ namespace usher::gateway::control {
 inline constexpr std::size_t tail_subscribers_max = 256;
 inline constexpr std::size_t tail_batch_bytes_max = 256u << 10;
 inline constexpr base::Microseconds tail_heartbeat{10'000'000};
+/// How often the store is asked how far the other gateways are, while there are subscribers.
+inline constexpr base::Microseconds tail_others{1'000'000};
 /// How often a stream's caller is looked at again, besides at each batch.
 inline constexpr base::Microseconds tail_recheck{3'000'000};
 
 /// Where a stream starts.
 struct TailStart {
-    std::optional<audit::Cursor> after;  ///< wins over `since`
-    std::optional<base::UtcTime> since;  ///< neither: from now on
+    std::optional<audit::FleetCursor> after;  ///< wins over `since`
+    std::optional<base::UtcTime> since;       ///< neither: from now on
 };
 
 class TailHub;
+
+/// Up to where the store has the events of each gateway; another one whenever there is something to learn from it.
+using Watermarks = std::shared_ptr<const audit::FleetWatermarks>;
 
 /// One subscriber. It pulls a batch from the journal or the store, writes it one message at a time, and pulls the next
 /// one when the last was taken: a subscriber that stops reading holds its batch and nothing else. Between batches it
@@ -42,13 +47,13 @@ class TailStream final : public grpc::ServerWriteReactor<usher::v1::TailResponse
                          public std::enable_shared_from_this<TailStream> {
 public:
     TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
-               audit::TailReader reader, TailStart start, usher::v1::TailRequest request);
+               audit::FleetReader reader, TailStart start, usher::v1::TailRequest request);
 
     /// Takes the first batch, once its start is on record; once, after TailHub::add().
     void begin();
     /// Wakes the stream where there is something new, a heartbeat is due or the caller must be looked at. Returns the
     /// position that it waits behind; nullopt when it does not wait.
-    std::optional<std::uint64_t> tick(std::uint64_t durable, base::MonoTime now);
+    std::optional<std::uint64_t> tick(std::uint64_t durable, const Watermarks& others, base::MonoTime now);
     /// Ends the stream; the first end counts. Safe in every state and on every thread.
     void end(grpc::Status status);
 
@@ -74,7 +79,8 @@ private:
     const usher::v1::TailRequest request_;
 
     // Of the pulling task alone; there is never more than one.
-    audit::TailReader reader_;
+    audit::FleetReader reader_;
+    Watermarks known_;  ///< what the reader was told of the other gateways
     bool started_ = false;
 
     std::mutex mutex_;
@@ -94,7 +100,7 @@ private:
 /// The subscribers of both servers. One thread wakes those that wait when the journal has grown. Thread-safe.
 class TailHub {
 public:
-    TailHub(audit::Journal& journal, const base::Clock& clock);
+    TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock);
     ~TailHub();
     TailHub(const TailHub&) = delete;
     TailHub& operator=(const TailHub&) = delete;
@@ -110,15 +116,30 @@ public:
 
     audit::Journal& journal() const noexcept { return journal_; }
     const base::Clock& clock() const noexcept { return clock_; }
+    /// nullptr: not known now, or there are no others.
+    Watermarks watermarks() const;
+    /// A reader leaves the other gateways alone, since the store failed: it is told anew once the store answers, were
+    /// it the same.
+    void tell_anew();
 
 private:
     void run();
+    void look_at_others(base::MonoTime now);
+    Watermarks read_watermarks();
 
     audit::Journal& journal_;
+    audit::Store& store_;
     const base::Clock& clock_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::unordered_set<std::shared_ptr<TailStream>> streams_;
+    Watermarks watermarks_;
+    std::optional<base::MonoTime> looked_at_;  ///< of the thread
+    bool looking_ = false;
+    bool tell_anew_ = false;
+    // Of the task that looks; there is never more than one.
+    bool said_more_ = false;
+    bool said_failing_ = false;
     bool wake_ = false;
     bool stopping_ = false;
     bool closed_ = false;

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <limits>
+#include <utility>
 
+#include "base/log.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
 
@@ -15,8 +17,12 @@ constexpr std::chrono::milliseconds look_interval{100};
 
 }  // namespace
 
-TailHub::TailHub(audit::Journal& journal, const base::Clock& clock)
-    : journal_(journal), clock_(clock), executor_(tail_threads, tail_subscribers_max * 2), thread_([this] { run(); }) {}
+TailHub::TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock)
+    : journal_(journal),
+      store_(store),
+      clock_(clock),
+      executor_(tail_threads, tail_subscribers_max * 2),
+      thread_([this] { run(); }) {}
 
 TailHub::~TailHub() {
     stop();
@@ -63,6 +69,59 @@ void TailHub::stop() {
     changed_.notify_all();
 }
 
+Watermarks TailHub::watermarks() const {
+    std::lock_guard lock(mutex_);
+    return watermarks_;
+}
+
+void TailHub::tell_anew() {
+    std::lock_guard lock(mutex_);
+    tell_anew_ = true;
+}
+
+/// nullptr where the database does not say: the streams are told anew once it is back.
+Watermarks TailHub::read_watermarks() {
+    auto read = store_.watermarks();
+    if (!read) {
+        if (!std::exchange(said_failing_, true))
+            base::log_error("how far other gateways are is not known; tails of the audit show this one's events alone",
+                            {{"error", read.error().message}});
+        return nullptr;
+    }
+    if (std::exchange(said_failing_, false)) base::log_info("tails of the audit show all gateways again");
+    if (read->more && !std::exchange(said_more_, true))
+        base::log_warning("tails of the audit show the newest gateways only: the database has more",
+                          {{"shown", audit::fleet_gateways_max}});
+    return std::make_shared<const audit::FleetWatermarks>(std::move(*read));
+}
+
+void TailHub::look_at_others(base::MonoTime now) {
+    if (!store_.shared() || (looked_at_ && now - *looked_at_ < tail_others)) return;
+    {
+        std::lock_guard lock(mutex_);
+        if (looking_) return;
+        looking_ = true;
+    }
+    looked_at_ = now;
+    const bool queued = executor_.post([this](bool stopped) {
+        Watermarks found;
+        if (!stopped) found = read_watermarks();
+        {
+            std::lock_guard lock(mutex_);
+            looking_ = false;
+            if (found && watermarks_ && *found == *watermarks_ && !tell_anew_) return;
+            if (found) tell_anew_ = false;
+            watermarks_ = std::move(found);
+            wake_ = true;
+        }
+        changed_.notify_all();
+    });
+    if (!queued) {
+        std::lock_guard lock(mutex_);
+        looking_ = false;
+    }
+}
+
 void TailHub::run() {
     std::vector<std::shared_ptr<TailStream>> streams;
     std::unique_lock lock(mutex_);
@@ -73,8 +132,10 @@ void TailHub::run() {
         std::optional<std::uint64_t> waits_behind;
         const auto durable = journal_.durable_sequence();
         const auto now = clock_.mono();
+        const auto others = watermarks();
+        if (!streams.empty()) look_at_others(now);
         for (const auto& stream : streams) {
-            const auto position = stream->tick(durable, now);
+            const auto position = stream->tick(durable, others, now);
             if (position) waits_behind = std::min(*position, waits_behind.value_or(*position));
         }
         const bool any = !streams.empty();

@@ -7,26 +7,11 @@
 #include "gateway/control/tail.hpp"
 
 namespace usher::gateway::control {
-namespace {
 
 using usher::v1::TailResponse;
 
-/// The sequence that an item takes the reader to; nullopt for a heartbeat.
-std::optional<std::uint64_t> sequence_of(const TailResponse& item) {
-    switch (item.item_case()) {
-        case TailResponse::kEvent:
-            return item.event().sequence();
-        case TailResponse::kGap:
-            return item.gap().last_missing();
-        default:
-            return std::nullopt;
-    }
-}
-
-}  // namespace
-
 TailStream::TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
-                       audit::TailReader reader, TailStart start, usher::v1::TailRequest request)
+                       audit::FleetReader reader, TailStart start, usher::v1::TailRequest request)
     : hub_(hub),
       callers_(callers),
       caller_(std::move(caller)),
@@ -57,11 +42,11 @@ base::Result<void> TailStream::start() {
     base::Result<void> started;
     // From now on: the record of its own start is the first event that a tail of everything shows.
     if (start_.after)
-        started = reader_.start_after(*start_.after);
+        started = reader_.start_after(*start_.after, request_.follow());
     else if (start_.since)
         started = reader_.start_since(*start_.since);
     else
-        reader_.start_now();
+        started = reader_.start_now(request_.follow());
     if (!started) return started;
     if (auto ok = record_read(hub_.journal(), caller_, {"audit.tail", "events"}, request_); !ok) return ok;
     std::lock_guard lock(mutex_);
@@ -83,7 +68,13 @@ void TailStream::pull() {
     if (!started_) {
         if (auto ok = start(); !ok) return end(to_status(ok.error(), "audit.tail"));
     }
-    auto batch = reader_.next();
+    if (auto others = hub_.watermarks(); others != nullptr && others != known_) {
+        reader_.know(*others);
+        std::lock_guard lock(mutex_);
+        known_ = std::move(others);
+    }
+    auto batch = reader_.next(request_.follow());
+    if (reader_.paused()) hub_.tell_anew();
     if (!batch) return end(to_status(batch.error(), "audit.tail"));
     if (!batch->items.empty()) {
         keep_within_bytes(batch->items);
@@ -97,7 +88,7 @@ void TailStream::pull() {
     {
         std::lock_guard lock(mutex_);
         if (state_ == State::ended) return;
-        position_ = reader_.position();
+        position_ = reader_.own_position();
         checked_ = now;
         // The first one comes at once: it tells the subscriber where it is.
         waits = last_sent_ && now - *last_sent_ < tail_heartbeat;
@@ -105,7 +96,13 @@ void TailStream::pull() {
     }
     if (waits) return hub_.wake();
     std::vector<TailResponse> heartbeat(1);
-    heartbeat[0].set_heartbeat_cursor(audit::Cursor{hub_.journal().gateway_id(), reader_.position()}.to_string());
+    heartbeat[0].set_heartbeat_cursor(reader_.position().to_string());
+    for (const auto& [gateway, sequence] : reader_.watermarks()) {
+        auto* watermark = heartbeat[0].add_watermarks();
+        watermark->set_gateway_id(gateway.to_string());
+        watermark->set_sequence(sequence);
+    }
+    heartbeat[0].set_incomplete(reader_.incomplete());
     write(std::move(heartbeat));
 }
 
@@ -114,10 +111,9 @@ void TailStream::keep_within_bytes(std::vector<TailResponse>& items) {
     std::size_t kept = 1;
     while (kept < items.size() && (bytes += items[kept].ByteSizeLong()) <= tail_batch_bytes_max) ++kept;
     if (kept == items.size()) return;
-    const auto last = sequence_of(items[kept - 1]);
-    if (!last) return;
     // The rest is read again when it can be sent.
-    if (reader_.start_after({hub_.journal().gateway_id(), *last})) items.resize(kept);
+    reader_.unread(items, kept);
+    items.resize(kept);
 }
 
 void TailStream::write(std::vector<TailResponse> items) {
@@ -171,14 +167,15 @@ void TailStream::end(grpc::Status status) {
     Finish(std::move(status));
 }
 
-std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, base::MonoTime now) {
+std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, const Watermarks& others, base::MonoTime now) {
     bool pull_now = false;
     {
         std::lock_guard lock(mutex_);
         const bool check_due = now - checked_ >= tail_recheck;
         if (state_ == State::waiting) {
             const bool heartbeat_due = last_sent_ && now - *last_sent_ >= tail_heartbeat;
-            pull_now = durable > position_ || heartbeat_due || check_due;
+            const bool others_due = others != nullptr && others != known_;
+            pull_now = durable > position_ || others_due || heartbeat_due || check_due;
             if (!pull_now) return position_;
             state_ = State::pulling;
         } else if (state_ == State::writing && check_due) {

@@ -1,6 +1,8 @@
 """Several gateways on one PostgreSQL: who is cut off at one is cut off at all of them, and what one knows the others know."""
 
+import json
 import secrets
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.apps import EchoApp
-from harness.build import SCALE
+from harness.build import BIN, SCALE
 from harness.factors import enroll_by_administrator, sign_in
 from harness.gateway import PASSWORD
 from harness.postgresql import psql
@@ -231,3 +233,139 @@ def test_a_stranger_on_the_channel_brings_nothing_about(pair):
         signed_in(first, other)  # what came before has been heard then
         tunnel.send(b"z")
         assert tunnel.recv_exactly(1) == b"z"
+
+
+class Tail:
+    """`usherctl audit tail --follow` at one gateway, as it comes."""
+
+    def __init__(self, gateway, *options):
+        self.process = subprocess.Popen(
+            [BIN / "usherctl", "--socket", gateway.data_dir / "control.sock", "audit", "tail", "--follow", "-o", "json", *options],
+            stdout=subprocess.PIPE, text=True)  # fmt: skip
+        self.of = {}  # gateway -> sequences, in the order in which they came
+        self.cursor = None
+
+    def read(self):
+        event = json.loads(self.process.stdout.readline())
+        self.of.setdefault(event["gateway_id"], []).append(int(event["sequence"]))
+        self.cursor = event["cursor"]
+
+    def read_up_to(self, ends):
+        """Until it has seen these: gateway -> sequence."""
+        while any(self.of.get(gateway, [0])[-1] < sequence for gateway, sequence in ends.items()):
+            self.read()
+
+    def close(self):
+        self.process.kill()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def ends(*gateways):
+    """The last event that each of them has on disk."""
+    stati = [gateway.ctl_json("audit", "status")[0] for gateway in gateways]
+    return {status["gateway_id"]: int(status["durable_sequence"]) for status in stati}
+
+
+def test_the_tail_of_one_shows_all_and_goes_on_at_another(pair):
+    first, other = pair
+    tail = Tail(first, "--since", "24h")
+    try:
+        for gateway in (first, other, other, first):
+            token = gateway.sign_in("alice")
+            open_tunnel(gateway, first.app.address, token).close()
+        tail.read_up_to(ends(first, other))
+    finally:
+        tail.close()
+    assert len(tail.of) == 2 and tail.cursor.startswith("2:")
+    open_tunnel(other, first.app.address, signed_in(other, first)).close()
+    # Elsewhere, from the same place; what the first has on its disk alone comes there when it is in the store.
+    on = Tail(other, "--after", tail.cursor)
+    try:
+        open_tunnel(first, first.app.address, signed_in(first, other)).close()
+        on.read_up_to(ends(first, other))
+    finally:
+        on.close()
+    for gateway, seen in tail.of.items():
+        whole = seen + on.of[gateway]
+        assert whole == list(range(1, len(whole) + 1)), f"of {gateway}"
+
+
+def test_a_tail_that_does_not_follow_ends_with_what_all_have(pair):
+    first, other = pair
+    other.sign_in("alice")
+    wait_for(other.shipped, "everything in the store")
+    sequences = {}
+    for event in first.ctl_json("audit", "tail", "--since", "24h"):
+        sequences.setdefault(event["gateway_id"], []).append(int(event["sequence"]))
+    assert sorted(sequences) == sorted(ends(first, other))
+    for seen in sequences.values():
+        assert seen == list(range(1, len(seen) + 1))
+
+
+def test_a_gateway_that_joins_is_in_the_tails_that_run_and_goes_on_with_their_cursors(pair, beside):
+    first, other = pair
+    tail = Tail(first, "--since", "24h")
+    try:
+        open_tunnel(other, first.app.address, signed_in(first, other)).close()
+        tail.read_up_to(ends(first, other))
+        third = beside(first)
+        open_tunnel(third, first.app.address, signed_in(other, third)).close()
+        tail.read_up_to(ends(first, other, third))
+    finally:
+        tail.close()
+    on = Tail(third, "--after", tail.cursor)
+    try:
+        for gateway in (first, other, third):
+            gateway.sign_in("alice")
+        on.read_up_to(ends(first, other, third))
+    finally:
+        on.close()
+    assert len(tail.of) == 3
+    for gateway, seen in tail.of.items():
+        whole = seen + on.of[gateway]
+        assert whole == list(range(1, len(whole) + 1)), f"of {gateway}"
+
+
+def test_while_the_database_is_away_a_tail_goes_on_with_its_own_gateway(private_cluster, prepared, tmp_path):
+    first = prepared(database=private_cluster.url)
+    proxy = Proxy(private_cluster.port)
+    far = PreparedGateway(tmp_path / "far", database=private_cluster.url.replace(f":{private_cluster.port}/", f":{proxy.port}/"))
+    try:
+        far.start()
+        wait_for(lambda: hears(far), "it to hear the others")
+        tail = Tail(far, "--since", "24h")
+        try:
+            tail.read_up_to(ends(first, far))
+            (own,) = ends(far)
+            proxy.partition()
+            before = tail.of[own][-1]
+            assert far.connect(first.app.address).status == 407
+            while tail.of[own][-1] == before:
+                tail.read()
+            open_tunnel(first, first.app.address, first.sign_in("alice")).close()
+            proxy.heal(cut=True)
+            tail.read_up_to(ends(first, far))
+        finally:
+            tail.close()
+        for gateway, seen in tail.of.items():
+            assert seen == list(range(1, len(seen) + 1)), f"of {gateway}"
+    finally:
+        far.app.close()
+        far.close()
+        proxy.close()
+
+
+@pytest.mark.parametrize("what", ["cut", "unknown", "beyond", "forged"])
+def test_a_cursor_that_is_none_of_this_database_is_refused(pair, what):
+    first, _ = pair
+    cursor = first.ctl_json("audit", "tail", "--since", "24h")[-1]["cursor"]
+    (own,) = ends(first)
+    wrong = {
+        "cut": cursor[:-1],
+        "unknown": f"2:{own}:1,01900000-0000-7000-8000-00000000000a:1.",
+        "beyond": f"2:{own}:999999.",
+        "forged": f"2:{own}:1'; DELETE FROM audit_events; --.",
+    }[what]
+    refused = first.ctl("audit", "tail", "--after", wrong, check=False)
+    assert refused.returncode != 0 and "cursor" in refused.stderr, refused.stderr

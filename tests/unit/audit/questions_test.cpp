@@ -3,54 +3,14 @@
 #include "audit/days.hpp"
 #include "base/text.hpp"
 #include "catch.hpp"
+#include "tests/unit/audit/explaining_database.hpp"
 #include "tests/unit/audit/records.hpp"
 
 using namespace usher;
 using namespace usher::test;
 using base::sql::Dialect;
-using base::sql::Rows;
-using base::sql::Value;
 
 namespace {
-
-/// A database that has its lists of accesses explained.
-class ExplainingDatabase final : public base::sql::Database {
-public:
-    using Body = std::function<base::Result<void>(base::sql::Transaction&)>;
-    explicit ExplainingDatabase(base::sql::Database& real) : real_(real) {}
-
-    Dialect dialect() const noexcept override { return real_.dialect(); }
-    base::Result<void> migrate(std::span<const base::sql::Migration> m) override { return real_.migrate(m); }
-    base::Result<void> transaction(const Body& body) override { return real_.transaction(body); }
-    base::Result<void> read(const Body& body) override {
-        return real_.read([&](base::sql::Transaction& tx) {
-            Explaining explaining(tx, *this);
-            return body(explaining);
-        });
-    }
-    std::string plan;
-
-private:
-    class Explaining final : public base::sql::Transaction {
-    public:
-        Explaining(base::sql::Transaction& real, ExplainingDatabase& database) : real_(real), database_(database) {}
-        Rows execute(std::string_view sql, std::span<const Value> parameters) override {
-            if (sql.find("FROM accesses WHERE") != std::string_view::npos) {
-                const bool sqlite = database_.dialect() == Dialect::sqlite;
-                for (const auto& row :
-                     real_.execute((sqlite ? "EXPLAIN QUERY PLAN " : "EXPLAIN ") + std::string(sql), parameters))
-                    database_.plan += row.text(sqlite ? 3 : 0) + "\n";
-            }
-            return real_.execute(sql, parameters);
-        }
-        std::int64_t changed_rows() const override { return real_.changed_rows(); }
-
-    private:
-        base::sql::Transaction& real_;
-        ExplainingDatabase& database_;
-    };
-    base::sql::Database& real_;
-};
 
 /// Copies one access until there are so many, each of another user, app and destination.
 void multiply(base::sql::Database& database, std::int64_t rows) {
@@ -91,7 +51,7 @@ TEST_CASE("what administrators ask is answered from indexes, in the days that ar
     for_each_backend([](TestDatabase& test) {
         auto real = open_store_database(test);
         REQUIRE(audit::prepare_days(*real, noon).ok());
-        ExplainingDatabase database(*real);
+        ExplainingDatabase database(*real, "FROM accesses WHERE");
         audit::Store store(database);
         const base::Uuid gateway = *base::Uuid::parse("01a00000-0000-7000-8000-000000000001");
         const base::ManualClock clock(noon);

@@ -57,10 +57,11 @@ struct FakeOperation final : gateway::control::Operation {
 
 /// A real control server on a real journal and database in a directory of its own.
 struct TestGateway {
-    TestGateway() {
+    /// On an SQLite of its own, or on the database of that URL.
+    explicit TestGateway(const std::string& url = {}) {
         char name[] = "/tmp/usher-control-XXXXXX";
         directory_path = ::mkdtemp(name);
-        database = must(base::sql::open_database("sqlite:" + directory_path + "/usher.db"));
+        database = must(base::sql::open_database(url.empty() ? "sqlite:" + directory_path + "/usher.db" : url));
         std::vector<base::sql::Migration> migrations;
         for (const auto& m : auth::Directory::migrations()) migrations.push_back(m);
         for (const auto& m : audit::store_migrations()) migrations.push_back(m);

@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "gateway_fixture.hpp"
+#include "tests/unit/base/sql/test_database.hpp"
 #include "usher/v1/account.grpc.pb.h"
 #include "usher/v1/audit.grpc.pb.h"
 
@@ -83,6 +84,10 @@ TEST_CASE("a tail from now on says where it is, and sends what comes after") {
     REQUIRE(reader->Read(&item));
     // The record of its own start is left out by the filter, and lies behind.
     CHECK(item.heartbeat_cursor() == audit::Cursor{gateway.journal->gateway_id(), 6}.to_string());
+    REQUIRE(item.watermarks_size() == 1);
+    CHECK(item.watermarks(0).gateway_id() == gateway.journal->gateway_id().to_string());
+    CHECK(item.watermarks(0).sequence() == 6);
+    CHECK_FALSE(item.incomplete());
     append_denials(gateway, 1);
     REQUIRE(reader->Read(&item));
     CHECK(item.event().sequence() == 7);
@@ -100,8 +105,16 @@ TEST_CASE("a malformed start or filter of a tail is INVALID_ARGUMENT") {
     v1::TailRequest request;
     request.set_after("x");
     CHECK(status(request).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
-    request.set_after(audit::Cursor{gateway.journal->gateway_id(), 99}.to_string());
-    CHECK(status(request).error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+    const auto own = gateway.journal->gateway_id().to_string(), foreign = base::new_uuid(gateway.clock).to_string();
+    for (const std::string& after :
+         {own + ":99", foreign + ":0", "2:" + own + ":99.", "2:" + own + ":0", "2:" + own + ":0," + foreign + ":0.",
+          "2:" + own + ":0;DROP TABLE audit_events."}) {
+        INFO(after);
+        request.set_after(after);
+        const auto refused = status(request);
+        CHECK(refused.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+        CHECK(test::contains(refused.error_message(), "cursor"));
+    }
     request.clear_after();
     request.set_filter("colour = 1");
     const auto refused = status(request);
@@ -131,6 +144,61 @@ TEST_CASE("a subscriber that stops reading holds up nobody, and reads everything
     REQUIRE(late.back().sequence() == 3002);
     busy_call.TryCancel();
     stalled_call.TryCancel();
+}
+
+TEST_CASE("on a database that others share a tail shows them too, and says of each up to where everything was") {
+    const char* server = test::postgresql_server();
+    if (server == nullptr) return;
+    test::PostgresqlTestDatabase shared(server);
+    TestGateway gateway(shared.url());
+    audit::JournalOptions options;
+    options.directory = gateway.directory_path + "/other";
+    const auto other = TestGateway::must(audit::Journal::open(options, gateway.clock));
+    const auto append = [&](int count) {
+        for (int i = 0; i < count; ++i) {
+            v1::AccessRecord access;
+            access.set_access_id(base::new_uuid(gateway.clock).to_string());
+            access.set_event(v1::AccessEventType::DENIED);
+            REQUIRE(other->append_and_wait(audit::encode(access)).ok());
+        }
+    };
+    append(3);
+    const auto shipper = audit::Shipper::start(*other, *gateway.store, gateway.clock);
+    REQUIRE(shipper->wait_shipped(3, base::Microseconds{10'000'000}));
+
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    v1::TailRequest request;
+    request.set_follow(true);
+    request.set_filter("type = access");
+    ClientCall call;
+    auto reader = stub->Tail(&call, request);
+    v1::TailResponse item;
+    REQUIRE(reader->Read(&item));
+    CHECK(test::contains(item.heartbeat_cursor(), other->gateway_id().to_string() + ":3"));
+    REQUIRE(item.watermarks_size() == 2);
+    for (const auto& watermark : item.watermarks()) {
+        if (watermark.gateway_id() == other->gateway_id().to_string()) CHECK(watermark.sequence() == 3);
+    }
+    append(2);
+    for (std::uint64_t sequence : {4u, 5u}) {
+        REQUIRE(reader->Read(&item));
+        CHECK(item.event().gateway_id() == other->gateway_id().to_string());
+        CHECK(item.event().sequence() == sequence);
+    }
+    // From behind the first of them, at the same gateway or another one.
+    const auto events = [&](const std::string& after) {
+        v1::TailRequest from;
+        from.set_after(after);
+        from.set_filter("type = access");
+        ClientCall again;
+        auto rest = stub->Tail(&again, from);
+        const auto out = read_events(*rest, 100);
+        CHECK(rest->Finish().ok());
+        return out;
+    };
+    CHECK(events(item.event().cursor()).empty());
+    CHECK(events(other->gateway_id().to_string() + ":2").size() == 3);
+    call.TryCancel();
 }
 
 TEST_CASE("a tail of a tunnel ends as UNAUTHENTICATED when its session does") {
