@@ -164,7 +164,8 @@ void read_timeouts(const Reader& r, const YAML::Node& node, Config& c) {
                {"keep_alive", within(t.keep_alive, second, day)},
                {"half_open", within(t.half_open, 2 * second, 3600 * second)},
                {"drain", within(t.drain, base::Microseconds{0}, day, true)},
-               {"max_duration", within(t.max_duration, second, 365 * day, true)}});
+               {"max_duration", within(t.max_duration, second, 365 * day, true)},
+               {"tail", within(t.tail, second, 3600 * second)}});
 }
 
 void read_sessions(const Reader& r, const YAML::Node& node, Config& c) {

@@ -46,6 +46,7 @@ struct Config {
         base::Microseconds half_open{60'000'000};        ///< until a peer that vanished without a word is given up
         base::Microseconds drain{10'000'000};            ///< what live tunnels are given at a stop
         base::Microseconds max_duration{0};              ///< of a tunnel; 0: none
+        base::Microseconds tail{30'000'000};             ///< until an audit tail whose reader takes nothing is cut off
     } timeouts;
 
     auth::SessionLimits sessions;

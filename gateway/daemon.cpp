@@ -256,12 +256,16 @@ base::Result<void> RunningDaemon::start_control() {
     shipper_ = audit::Shipper::start(*journal_, *store_, clock_);
     if (auto r = start_sinks(); !r) return r;
     retention_ = start_retention(*journal_, *database_, clock_, metrics_);
+    control::TailLimits tails;
+    tails.stall = config_.timeouts.tail;
+    tails.on_cut = [this] { metrics_.audit_tails_cut.Increment(); };
+    tails.on_subscribers = [this](std::size_t open) { metrics_.audit_tail_subscribers.Set(static_cast<double>(open)); };
     auto control = control::ControlServer::start(
         dir_->file("control.sock"),
         control::ControlDependencies{
             *directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_, *shipper_, clock_, *revocations_,
             [this](const std::string& id) { return count_accesses(id); }, [this] { return enforce({}); }, this,
-            retention_.get(), devices_.get(), sinks_.get()});
+            retention_.get(), devices_.get(), sinks_.get(), std::move(tails)});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
     control_ = std::move(*control);

@@ -53,6 +53,8 @@ Metrics::Metrics(std::shared_ptr<prometheus::Registry> r)
                                          "How long the oldest audit event that is not in the store has been on disk.")),
       audit_parked_records(
           gauge(*r, "usher_audit_parked_records", "Audit records that the store refused, of all gateways.")),
+      audit_tail_subscribers(gauge(*r, "usher_audit_tail_subscribers", "Tails of the audit that are open now.")),
+      audit_tails_cut(counter(*r, "usher_audit_tails_cut_total", "Tails that were cut off for taking nothing.")),
       journal_queue_events(gauge(*r, "usher_journal_queue_events", "Audit events that are not on disk yet.")),
       hashing_queue(gauge(*r, "usher_hashing_queue_passwords", "Passwords that wait to be hashed.")),
       background_queue(gauge(*r, "usher_background_queue_tasks", "Tasks that wait for a database thread.")),

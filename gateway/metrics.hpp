@@ -35,6 +35,8 @@ public:
     prometheus::Gauge& journal_unshipped_events;
     prometheus::Gauge& journal_shipping_lag_seconds;
     prometheus::Gauge& audit_parked_records;
+    prometheus::Gauge& audit_tail_subscribers;
+    prometheus::Counter& audit_tails_cut;
     prometheus::Gauge& journal_queue_events;
     prometheus::Gauge& hashing_queue;
     prometheus::Gauge& background_queue;

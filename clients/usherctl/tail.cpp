@@ -43,6 +43,7 @@ bool may_pass(grpc::StatusCode code) {
         case grpc::StatusCode::RESOURCE_EXHAUSTED:
         case grpc::StatusCode::INTERNAL:  // what gRPC makes of a stream that was reset
         case grpc::StatusCode::UNKNOWN:
+        case grpc::StatusCode::CANCELLED:  // by the gateway: it was not read for long
         case grpc::StatusCode::OK:
             return true;
         default:

@@ -152,7 +152,7 @@ struct ControlServer::Impl {
           tunnel_policy(gateway.directory, gateway.sessions, gateway.clock, gateway.revocations),
           executor(unary_threads, unary_queue),
           urgent(urgent_threads, unary_queue),
-          tails(gateway.journal, gateway.store, gateway.clock) {
+          tails(gateway.journal, gateway.store, gateway.clock, gateway.tails) {
         quota.Resize(memory_bytes_max);
         quota.SetMaxThreads(threads_max);
     }

@@ -15,6 +15,7 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "gateway/control/operation.hpp"
+#include "gateway/control/tail_limits.hpp"
 #include "gateway/control/tunnel_origin.hpp"
 
 namespace usher::gateway::control {
@@ -44,6 +45,7 @@ struct ControlDependencies {
     auth::Devices* devices = nullptr;
     /// What SinkService moves; without them there is no such service.
     audit::sinks::Sinks* sinks = nullptr;
+    TailLimits tails{};
 };
 
 /// The gRPC services of proto/usher/v1. Two servers that share nothing but what they serve:

@@ -15,6 +15,7 @@
 #include "gateway/control/caller.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/executor.hpp"
+#include "gateway/control/tail_limits.hpp"
 
 namespace usher::gateway::control {
 
@@ -38,8 +39,8 @@ class TailHub;
 using Watermarks = std::shared_ptr<const audit::FleetWatermarks>;
 
 /// One subscriber. It pulls a batch from the journal or the store, writes it one message at a time, and pulls the next
-/// one when the last was taken: a subscriber that stops reading holds its batch and nothing else. Between batches it
-/// waits in the hub.
+/// one when the last was taken: a subscriber that stops reading holds its batch and nothing else, and is cut off after
+/// a while (TailLimits). Between batches it waits in the hub.
 ///
 /// Threads: pull() on the tail executor, tick() on the hub's, the reactions on gRPC's. Lives until OnDone() and until
 /// the last task that knows it is gone.
@@ -51,8 +52,8 @@ public:
 
     /// Takes the first batch, once its start is on record; once, after TailHub::add().
     void begin();
-    /// Wakes the stream where there is something new, a heartbeat is due or the caller must be looked at. Returns the
-    /// position that it waits behind; nullopt when it does not wait.
+    /// Wakes the stream where there is something new, a heartbeat is due or the caller must be looked at, and cuts it
+    /// off where its subscriber has stalled. Returns the position that it waits behind; nullopt when it does not wait.
     std::optional<std::uint64_t> tick(std::uint64_t durable, const Watermarks& others, base::MonoTime now);
     /// Ends the stream; the first end counts. Safe in every state and on every thread.
     void end(grpc::Status status);
@@ -71,6 +72,7 @@ private:
     void keep_within_bytes(std::vector<usher::v1::TailResponse>& items);
     void write(std::vector<usher::v1::TailResponse> items);
     void write_next();
+    void cut(base::MonoTime now);
 
     TailHub& hub_;
     const CallerPolicy& callers_;
@@ -91,6 +93,9 @@ private:
     std::uint64_t position_ = 0;
     std::optional<base::MonoTime> last_sent_;
     base::MonoTime checked_;
+    base::MonoTime write_began_;
+    std::string cursor_;  ///< behind all that was given to gRPC
+    std::optional<base::MonoTime> cut_at_;
     bool distrusted_ = false;   ///< its caller was found gone while a message was under way
     bool recorded_ = false;     ///< its start is on record
     std::uint64_t events_ = 0;  ///< that were given to gRPC
@@ -100,7 +105,7 @@ private:
 /// The subscribers of both servers. One thread wakes those that wait when the journal has grown. Thread-safe.
 class TailHub {
 public:
-    TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock);
+    TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock, const TailLimits& limits);
     ~TailHub();
     TailHub(const TailHub&) = delete;
     TailHub& operator=(const TailHub&) = delete;
@@ -108,6 +113,9 @@ public:
     /// False past the bound of subscribers, or when stopping.
     bool add(const std::shared_ptr<TailStream>& stream);
     void remove(const std::shared_ptr<TailStream>& stream);
+    /// The stream has been cut off: it takes nobody's place any more. gRPC keeps it for as long as its connection takes
+    /// nothing, the reset neither.
+    void leave(const std::shared_ptr<TailStream>& stream);
     /// A stream has begun to wait: look at it.
     void wake();
     bool post(Executor::Task task) { return executor_.post(std::move(task)); }
@@ -116,6 +124,7 @@ public:
 
     audit::Journal& journal() const noexcept { return journal_; }
     const base::Clock& clock() const noexcept { return clock_; }
+    const TailLimits& limits() const noexcept { return limits_; }
     /// nullptr: not known now, or there are no others.
     Watermarks watermarks() const;
     /// A reader leaves the other gateways alone, since the store failed: it is told anew once the store answers, were
@@ -130,9 +139,11 @@ private:
     audit::Journal& journal_;
     audit::Store& store_;
     const base::Clock& clock_;
+    const TailLimits& limits_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::unordered_set<std::shared_ptr<TailStream>> streams_;
+    std::unordered_set<std::shared_ptr<TailStream>> leaving_;  ///< that were cut off
     Watermarks watermarks_;
     std::optional<base::MonoTime> looked_at_;  ///< of the thread
     bool looking_ = false;

@@ -17,10 +17,11 @@ constexpr std::chrono::milliseconds look_interval{100};
 
 }  // namespace
 
-TailHub::TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock)
+TailHub::TailHub(audit::Journal& journal, audit::Store& store, const base::Clock& clock, const TailLimits& limits)
     : journal_(journal),
       store_(store),
       clock_(clock),
+      limits_(limits),
       executor_(tail_threads, tail_subscribers_max * 2),
       thread_([this] { run(); }) {}
 
@@ -37,8 +38,10 @@ TailHub::~TailHub() {
 bool TailHub::add(const std::shared_ptr<TailStream>& stream) {
     {
         std::lock_guard lock(mutex_);
-        if (stopping_ || streams_.size() >= tail_subscribers_max) return false;
+        if (stopping_ || streams_.size() >= tail_subscribers_max || leaving_.size() >= tail_subscribers_max)
+            return false;
         streams_.insert(stream);
+        if (limits_.on_subscribers) limits_.on_subscribers(streams_.size());
     }
     changed_.notify_all();
     return true;
@@ -47,6 +50,15 @@ bool TailHub::add(const std::shared_ptr<TailStream>& stream) {
 void TailHub::remove(const std::shared_ptr<TailStream>& stream) {
     std::lock_guard lock(mutex_);
     streams_.erase(stream);
+    leaving_.erase(stream);
+    if (limits_.on_subscribers) limits_.on_subscribers(streams_.size());
+}
+
+void TailHub::leave(const std::shared_ptr<TailStream>& stream) {
+    std::lock_guard lock(mutex_);
+    if (streams_.erase(stream) == 0) return;
+    leaving_.insert(stream);
+    if (limits_.on_subscribers) limits_.on_subscribers(streams_.size());
 }
 
 void TailHub::wake() {
@@ -128,6 +140,7 @@ void TailHub::run() {
     while (!closed_) {
         wake_ = false;
         streams.assign(streams_.begin(), streams_.end());
+        streams.insert(streams.end(), leaving_.begin(), leaving_.end());
         lock.unlock();
         std::optional<std::uint64_t> waits_behind;
         const auto durable = journal_.durable_sequence();
@@ -144,7 +157,7 @@ void TailHub::run() {
         lock.lock();
         if (closed_) break;
         if (!any) {
-            changed_.wait(lock, [this] { return closed_ || !streams_.empty(); });
+            changed_.wait(lock, [this] { return closed_ || !streams_.empty() || !leaving_.empty(); });
         } else if (waits_behind) {
             changed_.wait_for(lock, wake_interval, [this] { return closed_; });
         } else {

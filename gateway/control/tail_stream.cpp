@@ -2,13 +2,29 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "gateway/control/read_record.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
 
 namespace usher::gateway::control {
+namespace {
 
 using usher::v1::TailResponse;
+
+/// Behind an item of the stream.
+const std::string& cursor_of(const TailResponse& item) {
+    switch (item.item_case()) {
+        case TailResponse::kEvent:
+            return item.event().cursor();
+        case TailResponse::kGap:
+            return item.gap().cursor();
+        default:
+            return item.heartbeat_cursor();
+    }
+}
+
+}  // namespace
 
 TailStream::TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
                        audit::FleetReader reader, TailStart start, usher::v1::TailRequest request)
@@ -129,6 +145,8 @@ void TailStream::write(std::vector<TailResponse> items) {
 void TailStream::write_next() {
     const auto& item = items_[next_item_++];
     if (item.has_event()) ++events_;
+    cursor_ = cursor_of(item);
+    write_began_ = hub_.clock().mono();
     StartWrite(&item);
 }
 
@@ -167,6 +185,18 @@ void TailStream::end(grpc::Status status) {
     Finish(std::move(status));
 }
 
+void TailStream::cut(base::MonoTime now) {
+    cut_at_ = now;
+    state_ = State::ended;
+    why_ended_ = "the subscriber took nothing for " + base::format_duration(hub_.limits().stall);
+    call_->AddTrailingMetadata(tail_cursor_key, cursor_);
+    // Not in the message as well: a long one is more than the 8 KiB that clients take of both.
+    Finish({grpc::StatusCode::RESOURCE_EXHAUSTED,
+            why_ended_ + "; the cursor to go on from is the trailing metadata " + tail_cursor_key});
+    hub_.leave(shared_from_this());
+    if (hub_.limits().on_cut) hub_.limits().on_cut();
+}
+
 std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, const Watermarks& others, base::MonoTime now) {
     bool pull_now = false;
     {
@@ -178,6 +208,11 @@ std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, const Water
             pull_now = durable > position_ || others_due || heartbeat_due || check_due;
             if (!pull_now) return position_;
             state_ = State::pulling;
+        } else if (state_ == State::writing && now - write_began_ >= hub_.limits().stall && call_ != nullptr) {
+            cut(now);
+        } else if (cut_at_ && now - *cut_at_ >= hub_.limits().farewell) {
+            if (call_ != nullptr) call_->TryCancel();
+            cut_at_.reset();
         } else if (state_ == State::writing && check_due) {
             // A message waits for a subscriber that does not read. Where the caller is gone it gets until the next look
             // to take it; then the call is reset, and what it held with it.

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import signal
 import subprocess
 
 from harness.build import BIN, size
@@ -109,3 +110,27 @@ def test_the_stores_rows_are_the_streams_last_events(gateway_factory, database, 
 
 def events(gateway):
     return collections.Counter(r["event"] for r in gateway.records())
+
+
+def test_a_reader_that_stalls_is_cut_off_and_goes_on_by_itself(gateway_factory):
+    gateway = gateway_factory(config={"timeouts": {"tail": "1s"}}).start()
+    reader = tail(gateway, "--follow", "--since", "1h", stderr=subprocess.PIPE)
+    try:
+        seen = [sequence(json.loads(reader.stdout.readline()))]
+        wait_for(lambda: gateway.metric("usher_audit_tail_subscribers") == 1, "the subscriber")
+        reader.send_signal(signal.SIGSTOP)
+        # More than what sockets and flow control hold: each record says 8 KB.
+        hosts = [[f"{'h' * 60}.{'x' * 50}-{n}-{m}.example:443" for m in range(60)] for n in range(80)]
+        gateway.apply("---\n".join(f"kind: app\nname: app-{n}\ndestinations: {json.dumps(each)}\n" for n, each in enumerate(hosts)))
+        wait_for(lambda: gateway.metric("usher_audit_tails_cut_total") == 1, "the stalled reader to be cut off")
+        wait_for(lambda: gateway.metric("usher_audit_tail_subscribers") == 0, "nothing to be left of it")
+        reader.send_signal(signal.SIGCONT)
+        last = int(status(gateway)["durable_sequence"])
+        while seen[-1] < last:
+            seen.append(sequence(json.loads(reader.stdout.readline())))
+        assert seen == list(range(1, len(seen) + 1))
+        assert gateway.metric("usher_audit_tail_subscribers") == 1
+    finally:
+        reader.kill()
+        _, told = reader.communicate()
+    assert "trying again" in told

@@ -30,7 +30,7 @@ TEST_CASE("every key of the documentation is read") {
         "postgresql://usher@db/usher\n"
         "tls: {certificate: a.pem, private_key: b.pem}\nworkers: 2\nlog: {level: warning, format: json, file: u.log}\n"
         "timeouts: {handshake: 1s, header: 2s, connect: 3s, idle: 4s, keep_alive: 5s, half_open: 6s, drain: 0s, "
-        "max_duration: 1h}\n"
+        "max_duration: 1h, tail: 7s}\n"
         "sessions: {idle: 1h, absolute: 2h, per_account: 3}\ndns: {servers: ['127.0.0.1:53', '[::1]:53'], timeout: "
         "2s}\n"
         "journal: {segment_size: 1MiB}\nlimits: {connections: 10, connections_per_address: 5, handshakes_per_second: "
@@ -46,6 +46,7 @@ TEST_CASE("every key of the documentation is read") {
     CHECK(config->log.format == base::LogFormat::json);
     CHECK(config->timeouts.drain.count() == 0);
     CHECK(config->timeouts.max_duration == base::Microseconds{3'600'000'000});
+    CHECK(config->timeouts.tail == base::Microseconds{7'000'000});
     CHECK(config->sessions.per_account == 3);
     CHECK(config->dns.servers.size() == 2);
     CHECK(config->journal.segment_bytes == 1u << 20);

@@ -55,10 +55,23 @@ struct FakeOperation final : gateway::control::Operation {
     std::vector<std::optional<base::Microseconds>> drains;  ///< read it when the call has returned
 };
 
+/// The time as it is, set forward as a test says. Thread-safe.
+class ForwardClock final : public base::Clock {
+public:
+    base::UtcTime utc() const noexcept override { return real_.utc() + ahead_.load(); }
+    base::MonoTime mono() const noexcept override { return real_.mono() + ahead_.load(); }
+    void advance(base::Microseconds by) { ahead_ = ahead_.load() + by; }
+
+private:
+    base::SystemClock real_;
+    std::atomic<base::Microseconds> ahead_{base::Microseconds{0}};
+};
+
 /// A real control server on a real journal and database in a directory of its own.
 struct TestGateway {
     /// On an SQLite of its own, or on the database of that URL.
-    explicit TestGateway(const std::string& url = {}) {
+    explicit TestGateway(gateway::control::TailLimits limits = {}, const std::string& url = {})
+        : tails(std::move(limits)) {
         char name[] = "/tmp/usher-control-XXXXXX";
         directory_path = ::mkdtemp(name);
         database = must(base::sql::open_database(url.empty() ? "sqlite:" + directory_path + "/usher.db" : url));
@@ -130,7 +143,7 @@ struct TestGateway {
                 *journal,
                 *store,
                 *shipper,
-                clock,
+                control_clock,
                 *revocations,
                 [](const std::string&) { return std::uint64_t{3}; },
                 [this] {
@@ -140,7 +153,8 @@ struct TestGateway {
                 &operation,
                 retention.get(),
                 devices.get(),
-                sinks.get()};
+                sinks.get(),
+                tails};
     }
 
     /// The local administrator's channel.
@@ -207,6 +221,8 @@ struct TestGateway {
     }
 
     base::SystemClock clock;
+    ForwardClock control_clock;  ///< of the control server alone
+    gateway::control::TailLimits tails;
     FakeOperation operation;
     std::string directory_path;
     std::unique_ptr<base::sql::Database> database;

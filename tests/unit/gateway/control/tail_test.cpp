@@ -146,11 +146,130 @@ TEST_CASE("a subscriber that stops reading holds up nobody, and reads everything
     stalled_call.TryCancel();
 }
 
+namespace {
+
+constexpr base::Microseconds hour{3'600'000'000}, for_ever = 1'000'000 * hour;
+
+/// A tail of everything whose subscriber has not read yet, and has been cut off for it.
+struct Stalled {
+    explicit Stalled(base::Microseconds farewell)
+        : gateway(limits(farewell)), stub(v1::AuditService::NewStub(gateway.local())) {
+        request.set_follow(true);
+        request.set_filter("type = access");
+        request.set_after(audit::Cursor{gateway.journal->gateway_id(), 0}.to_string());
+        reader = stub->Tail(&call, request);
+        // 12 MB: far more than a batch and what flow control lets through.
+        append_denials(gateway, 3000, 4000);
+        // However slow this machine is, nobody else is cut off: time does not pass by itself.
+        for (int tries = 0; cut == 0 && tries < 20'000; ++tries) {
+            gateway.control_clock.advance(hour);
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        }
+        REQUIRE(cut == 1);
+    }
+    gateway::control::TailLimits limits(base::Microseconds farewell) {
+        gateway::control::TailLimits out;
+        out.stall = hour;
+        out.farewell = farewell;
+        out.on_cut = [this] { ++cut; };
+        out.on_subscribers = [this](std::size_t open) { subscribers = open; };
+        return out;
+    }
+
+    std::atomic<int> cut{0};
+    std::atomic<std::size_t> subscribers{0};
+    TestGateway gateway;
+    std::unique_ptr<v1::AuditService::Stub> stub;
+    v1::TailRequest request;
+    ClientCall call;
+    std::unique_ptr<grpc::ClientReader<v1::TailResponse>> reader;
+};
+
+}  // namespace
+
+TEST_CASE("a subscriber that takes nothing is cut off with the cursor to go on from, and misses nothing") {
+    Stalled stalled(for_ever);
+    const auto before = read_events(*stalled.reader, 3000);
+    REQUIRE_FALSE(before.empty());
+    CHECK(before.size() < 3000);
+    const auto status = stalled.reader->Finish();
+    CHECK(status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    const auto& metadata = stalled.call.GetServerTrailingMetadata();
+    const auto found = metadata.find(gateway::control::tail_cursor_key);
+    REQUIRE(found != metadata.end());
+    const std::string cursor(found->second.data(), found->second.size());
+    CHECK(cursor == before.back().cursor());
+    CHECK(test::contains(status.error_message(), "took nothing for 1h; the cursor to go on from is the trailing"));
+
+    stalled.request.set_after(cursor);
+    stalled.request.set_follow(false);
+    ClientCall again;
+    auto rest = stalled.stub->Tail(&again, stalled.request);
+    const auto after = read_events(*rest, 3000);
+    CHECK(rest->Finish().ok());
+    REQUIRE(before.size() + after.size() == 3000);
+    CHECK(after.front().sequence() > before.back().sequence());
+    CHECK(stalled.gateway.acts().size() >= 3);
+}
+
+TEST_CASE("while one subscriber stalls, what it costs is bounded and the others have everything") {
+    std::atomic<int> cut{0};
+    gateway::control::TailLimits limits;
+    limits.stall = hour;
+    limits.farewell = for_ever;
+    limits.on_cut = [&] { ++cut; };
+    TestGateway gateway(limits);
+    v1::TailRequest request;
+    request.set_follow(true);
+    request.set_filter("type = access");
+    request.set_after(audit::Cursor{gateway.journal->gateway_id(), 0}.to_string());
+    // One whose own library takes no more ahead of it than the 64 KiB that HTTP/2 begins with.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    const auto stub = v1::AuditService::NewStub(
+        grpc::CreateCustomChannel("unix:" + gateway.socket(), grpc::InsecureChannelCredentials(), arguments));
+    ClientCall stalled_call;
+    auto stalled = stub->Tail(&stalled_call, request);
+    stalled->WaitForInitialMetadata();
+    std::vector<std::thread> others;
+    std::atomic<int> had_half{0}, had_all{0};
+    for (int i = 0; i < 4; ++i)
+        others.emplace_back([&] {
+            ClientCall call;
+            auto reader = v1::AuditService::NewStub(gateway.local())->Tail(&call, request);
+            auto events = read_events(*reader, 3000);
+            had_half += events.size() == 3000;
+            for (auto& event : read_events(*reader, 3000)) events.push_back(std::move(event));
+            bool rising = events.size() == 6000;
+            for (std::size_t n = 1; n < events.size(); ++n)
+                rising = rising && events[n].sequence() > events[n - 1].sequence();
+            had_all += rising;
+            call.TryCancel();
+        });
+    // 24 MB, before and behind the moment at which the first one is cut off.
+    append_denials(gateway, 3000, 4000);
+    for (int tries = 0; had_half < 4 && tries < 60'000; ++tries)
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    CHECK(had_half == 4);
+    gateway.control_clock.advance(hour);
+    for (int tries = 0; cut == 0 && tries < 20'000; ++tries) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    append_denials(gateway, 3000, 4000);
+    for (auto& other : others) other.join();
+    CHECK(had_all == 4);
+    CHECK(cut == 1);
+    // All that gRPC was ever given for it. What it was not given yet is a batch.
+    const auto given = read_events(*stalled, 6000).size() * 4000;
+    INFO(given << " bytes");
+    CHECK(given < 256u << 10);
+    CHECK(stalled->Finish().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
 TEST_CASE("on a database that others share a tail shows them too, and says of each up to where everything was") {
     const char* server = test::postgresql_server();
     if (server == nullptr) return;
     test::PostgresqlTestDatabase shared(server);
-    TestGateway gateway(shared.url());
+    TestGateway gateway({}, shared.url());
     audit::JournalOptions options;
     options.directory = gateway.directory_path + "/other";
     const auto other = TestGateway::must(audit::Journal::open(options, gateway.clock));
@@ -199,6 +318,15 @@ TEST_CASE("on a database that others share a tail shows them too, and says of ea
     CHECK(events(item.event().cursor()).empty());
     CHECK(events(other->gateway_id().to_string() + ":2").size() == 3);
     call.TryCancel();
+}
+
+TEST_CASE("a subscriber that does not even take leave is reset, and nothing of it is left") {
+    Stalled stalled(base::Microseconds{0});
+    for (int tries = 0; stalled.subscribers > 0 && tries < 20'000; ++tries)
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    CHECK(stalled.subscribers == 0);
+    CHECK(read_events(*stalled.reader, 3000).size() < 3000);
+    CHECK_FALSE(stalled.reader->Finish().ok());
 }
 
 TEST_CASE("a tail of a tunnel ends as UNAUTHENTICATED when its session does") {
