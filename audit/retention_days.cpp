@@ -90,6 +90,7 @@ Result<std::optional<RetentionStore::Removed>> RetentionStore::drop_day(Retentio
         // before is seen.
         tx.execute("LOCK TABLE " + part.events + ", " + part.accesses + " IN SHARE MODE");
         take_turn(tx);
+        if (auto ok = keep_lease(tx, run); !ok) return ok;
         if (!same_holds(read_holds(tx), run.planned_with)) return {};
         removed = all_may_go(tx, run, part);
         if (!removed) return {};

@@ -48,7 +48,7 @@ RetentionRunner::RetentionRunner(Journal& journal, base::sql::Database& database
                                  Options options)
     : journal_(journal),
       database_(database),
-      store_(database),
+      store_(database, journal.gateway_id(), options.lease),
       clock_(clock),
       options_(std::move(options)),
       next_look_(clock.mono() + options_.first_after),
@@ -84,6 +84,9 @@ Result<RetentionRun> RetentionRunner::run(const RetentionActor& actor, bool conf
         if (busy_)
             return {Errc::failed_precondition, "another run of retention is under way; 'retention status' shows it"};
     }
+    auto elsewhere = store_.running_elsewhere();
+    if (!elsewhere) return std::move(elsewhere).error();
+    if (*elsewhere) return {Errc::failed_precondition, under_way(**elsewhere)};
     auto planned = preview();
     if (!planned) return planned;
     auto& run = *planned;
@@ -221,7 +224,9 @@ void RetentionRunner::carry_out(Job job) {
         if (!removed) {
             run.state = State::failed;
             // The operator's log has the text; whoever reads the status gets the kind of it.
-            run.reason = "the database failed; what is left goes with the next run";
+            run.reason = removed.error().code == Errc::failed_precondition
+                             ? removed.error().message
+                             : "the database failed; what is left goes with the next run";
             base::log_error("a run of retention failed", {{"run", run.run}, {"error", removed.error().message}});
             break;
         }

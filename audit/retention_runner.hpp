@@ -22,7 +22,8 @@ inline const RetentionActor retention_gateway{"gateway", {}, {}};
 
 /// Carries runs out on a thread of its own, one at a time: the daily one and those that are asked for. Before anything
 /// goes, the plan is in the journal as "retention.run"; what went follows as "retention.removed". A run that the guard
-/// objects to is on record as FAILED, in the log as an error and in on_end, and removes nothing.
+/// objects to is on record as FAILED, in the log as an error and in on_end, and removes nothing. Of gateways that share
+/// a database one runs at a time, by a lease that each batch prolongs.
 class RetentionRunner {
 public:
     struct Options {
@@ -30,6 +31,7 @@ public:
         base::Microseconds every{86'400'000'000};    ///< between daily runs
         base::Microseconds retry{3'600'000'000};     ///< after a daily run that failed
         std::size_t batch_records = 5000;
+        base::Microseconds lease = RetentionStore::lease_default;
         /// Told of each batch, on the runner's thread. Must not block and must not throw, as the next one.
         std::function<void(RetentionClass, std::uint64_t removed)> on_removed{};
         /// Told when a run has ended or was not begun; on any thread.

@@ -26,6 +26,31 @@ State state_of(const std::string& word) {
         Errc::data_loss, "table retention_runs: '" + base::escape_for_terminal(word, 40) + "' is no state of a run"});
 }
 
+/// Microseconds since 1970 by the clock that all gateways of the database share.
+std::string database_now(base::sql::Dialect dialect) {
+    return dialect == base::sql::Dialect::sqlite ? "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
+                                                 : "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+}
+
+/// Whether the lease of a run lives; $2 is how long one is given. One that lies further ahead than that, and as much
+/// again for a clock that was set back a little, is over: else the lease of a gateway that is gone would live until a
+/// clock that was set back by a year has caught up.
+std::string lives(base::sql::Dialect dialect) {
+    const auto now = database_now(dialect);
+    return "(lease_until > " + now + " AND lease_until <= " + now + " + 2 * CAST($2 AS BIGINT))";
+}
+
+/// The gateway whose run is under way, if it is another one.
+std::optional<std::string> alive_elsewhere(Transaction& tx, base::sql::Dialect dialect, const base::Uuid& gateway,
+                                           base::Microseconds lease) {
+    const auto rows =
+        tx.execute("SELECT gateway_id FROM retention_runs WHERE state = 'running' AND gateway_id <> $1 AND " +
+                       lives(dialect) + " LIMIT 1",
+                   {gateway.to_string(), lease.count()});
+    if (rows.empty()) return std::nullopt;
+    return rows[0].text(0);
+}
+
 std::int64_t stored(std::uint64_t count) {
     return static_cast<std::int64_t>(std::min<std::uint64_t>(count, INT64_MAX));
 }
@@ -52,12 +77,19 @@ std::string_view to_word(State state) noexcept {
 
 Result<void> RetentionStore::begin(RetentionRun& run) {
     return database_.transaction([&](Transaction& tx) -> Result<void> {
+        const bool running = run.state == State::running;
+        if (running) {
+            end_dead(tx, run.started_at);
+            if (const auto other = alive_elsewhere(tx, database_.dialect(), gateway_, lease_))
+                return {Errc::failed_precondition, under_way(*other)};
+        }
         run.run = tx.execute("SELECT COALESCE(MAX(run), 0) + 1 FROM retention_runs").at(0).integer(0);
         tx.execute(
-            "INSERT INTO retention_runs (run, state, requested_by, started_at, ended_at, reason) VALUES ($1, $2, $3, "
-            "$4, $5, $6)",
+            "INSERT INTO retention_runs (run, state, requested_by, started_at, ended_at, reason, gateway_id, "
+            "lease_until) VALUES ($1, $2, $3, $4, $5, $6, $7, " +
+                database_now(database_.dialect()) + " + $8)",
             {run.run, std::string(to_word(run.state)), run.requested_by, base::to_micros(run.started_at),
-             maybe(run.ended_at), run.reason});
+             maybe(run.ended_at), run.reason, gateway_.to_string(), running ? lease_.count() : std::int64_t{0}});
         for (const auto& [plan, removed] : run.counts) {
             tx.execute(
                 "INSERT INTO retention_run_counts (run, retention_class, cutoff, removable, held, removed, "
@@ -71,19 +103,44 @@ Result<void> RetentionStore::begin(RetentionRun& run) {
 
 Result<void> RetentionStore::end(const RetentionRun& run) {
     return database_.transaction([&](Transaction& tx) -> Result<void> {
-        tx.execute("UPDATE retention_runs SET state = $1, ended_at = $2, reason = $3 WHERE run = $4",
-                   {std::string(to_word(run.state)), maybe(run.ended_at), run.reason, run.run});
+        tx.execute(
+            "UPDATE retention_runs SET state = $1, ended_at = $2, reason = $3 WHERE run = $4 AND state = 'running'",
+            {std::string(to_word(run.state)), maybe(run.ended_at), run.reason, run.run});
         return {};
     });
 }
 
 Result<void> RetentionStore::end_interrupted(base::UtcTime now) {
     return database_.transaction([&](Transaction& tx) -> Result<void> {
-        tx.execute(
-            "UPDATE retention_runs SET state = $1, ended_at = $2 WHERE state = $3",
-            {std::string(to_word(State::interrupted)), base::to_micros(now), std::string(to_word(State::running))});
+        end_dead(tx, now);
         return {};
     });
+}
+
+void RetentionStore::end_dead(Transaction& tx, base::UtcTime now) const {
+    tx.execute(
+        "UPDATE retention_runs SET state = 'interrupted', ended_at = $3 WHERE state = 'running' AND (gateway_id = $1 "
+        "OR NOT " +
+            lives(database_.dialect()) + ")",
+        {gateway_.to_string(), lease_.count(), base::to_micros(now)});
+}
+
+Result<void> RetentionStore::keep_lease(Transaction& tx, const RetentionRun& run) const {
+    tx.execute("UPDATE retention_runs SET lease_until = " + database_now(database_.dialect()) +
+                   " + $1 WHERE run = $2 AND state = 'running'",
+               {lease_.count(), run.run});
+    if (tx.changed_rows() == 1) return {};
+    return {Errc::failed_precondition, "another gateway has taken the run for dead, since it had not gone on for long"};
+}
+
+Result<std::optional<std::string>> RetentionStore::running_elsewhere() {
+    std::optional<std::string> found;
+    auto read = database_.read([&](Transaction& tx) -> Result<void> {
+        found = alive_elsewhere(tx, database_.dialect(), gateway_, lease_);
+        return {};
+    });
+    if (!read) return std::move(read).error();
+    return found;
 }
 
 Result<std::vector<RetentionRun>> RetentionStore::runs(std::size_t limit) {

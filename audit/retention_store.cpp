@@ -233,6 +233,7 @@ Result<void> RetentionStore::remove(const RetentionRun& run, std::size_t batch_r
         const ClassPlan* plan = plan_of(run, class_of(share.type));
         reached.retention_class = plan->retention_class;
         take_turn(tx);
+        if (auto ok = keep_lease(tx, run); !ok) return ok;
         const auto holds = read_holds(tx);
         const auto rows = expired(tx, share.part, share.type, *plan->cutoff, reached, batch_records, !holds.empty());
         std::vector<std::string> accesses;

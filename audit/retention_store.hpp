@@ -55,6 +55,11 @@ struct RetentionRun {
 };
 std::string_view to_word(RetentionRun::State state) noexcept;
 
+/// What is said of another gateway's run.
+inline std::string under_way(const std::string& gateway) {
+    return "a run of retention is under way at gateway " + gateway + "; 'retention status' shows it";
+}
+
 /// What is kept and how long, and the removal of what is not, in the audit store's database. Blocking; thread-safe as
 /// the Database is. Errors are the database's unless a function says otherwise; stored values that cannot be are
 /// data_loss, and nothing is removed on them.
@@ -62,7 +67,13 @@ class RetentionStore {
 public:
     static constexpr std::size_t holds_max = 1000;
 
-    explicit RetentionStore(base::sql::Database& database) : database_(database) {}
+    /// How long a run that is under way counts as alive after its last batch, by the database's clock.
+    static constexpr base::Microseconds lease_default{120'000'000};
+
+    /// `gateway`: whose runs it begins. Gateways that share the database run one at a time.
+    explicit RetentionStore(base::sql::Database& database, const base::Uuid& gateway = {},
+                            base::Microseconds lease = lease_default)
+        : database_(database), gateway_(gateway), lease_(lease) {}
 
     struct Stored {
         RetentionSetting setting;
@@ -88,12 +99,15 @@ public:
     /// `stopping` says so. `holds` of the answer counts what each hold keeps.
     base::Result<RetentionRun> plan(base::UtcTime now, const std::function<bool()>& stopping);
 
-    /// Keeps the run and gives it its number.
+    /// Keeps the run and gives it its number. One that is to run takes the lease: failed_precondition while another
+    /// gateway's run lives; one of this gateway's that is still there, and any whose lease is over, end as interrupted.
     base::Result<void> begin(RetentionRun& run);
-    /// Its end; counts come from the rows that remove() kept.
+    /// Its end, unless another gateway has taken it for dead; counts come from the rows that remove() kept.
     base::Result<void> end(const RetentionRun& run);
-    /// Runs that a crash left running end as interrupted.
+    /// Runs that a crash left running end as interrupted: those of this gateway, and those whose lease is over.
     base::Result<void> end_interrupted(base::UtcTime now);
+    /// The gateway whose run lives, if it is another one.
+    base::Result<std::optional<std::string>> running_elsewhere();
     /// The newest first.
     base::Result<std::vector<RetentionRun>> runs(std::size_t limit);
     /// Whether a run of `requested_by` that was complete or stopped began in (after, until].
@@ -112,15 +126,16 @@ public:
     /// The days that may be dropped whole: drop_day() looks closer. None on SQLite.
     base::Result<std::vector<std::int64_t>> days_to_drop(const RetentionRun& run);
     using Removed = std::map<RetentionClass, std::uint64_t>;
-    /// Drops the tables of a day and counts what was in them in the run, in one transaction, if every record in it may
-    /// go: over before its class's cut-off, no access still open, no hold that the plan found there or did not know.
-    /// What has gone is taken out of the run's shares. nullopt: not so, remove() takes what may go. Inserts of that day
-    /// alone wait while it is looked at; for the drop itself they wait for no longer than 2 s, after which it is given
-    /// up (unavailable).
+    /// Drops the tables of a day and counts what was in them in the run, in one transaction that also prolongs the
+    /// lease (failed_precondition where it is lost), if every record in it may go: over before its class's cut-off, no
+    /// access still open, no hold that the plan found there or did not know. What has gone is taken out of the run's
+    /// shares. nullopt: not so, remove() takes what may go. Inserts of that day alone wait while it is looked at; for
+    /// the drop itself they wait for no longer than 2 s, after which it is given up (unavailable).
     base::Result<std::optional<Removed>> drop_day(RetentionRun& run, std::int64_t day);
     /// Removes at most `batch_records` records with all their events and rows, in one transaction that also counts them
-    /// in the run; looks at no more than so many. Killed before its commit it has done nothing, and the next run does
-    /// the rest.
+    /// in the run and prolongs its lease (failed_precondition, and nothing is done, where another gateway has taken the
+    /// run for dead); looks at no more than so many. Killed before its commit it has done nothing, and the next run
+    /// does the rest.
     base::Result<void> remove(const RetentionRun& run, std::size_t batch_records, Progress& progress);
 
 private:
@@ -128,7 +143,12 @@ private:
                                   const std::function<bool()>& stopping);
     base::Result<Volume> volume(RetentionClass retention_class, const std::vector<RetentionRun::Share>& shares);
 
+    void end_dead(base::sql::Transaction& tx, base::UtcTime now) const;
+    base::Result<void> keep_lease(base::sql::Transaction& tx, const RetentionRun& run) const;
+
     base::sql::Database& database_;
+    const base::Uuid gateway_;
+    const base::Microseconds lease_;
 };
 
 }  // namespace usher::audit

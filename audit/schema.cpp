@@ -184,6 +184,11 @@ constexpr std::string_view sinks =
     "    PRIMARY KEY (sink, gateway_id, sequence)\n"
     ")";
 
+/// Whose a run is that is under way, and until when it lives without a further sign.
+constexpr std::string_view retention_lease =
+    "ALTER TABLE retention_runs ADD COLUMN gateway_id TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE retention_runs ADD COLUMN lease_until BIGINT NOT NULL DEFAULT 0";
+
 }  // namespace
 
 std::span<const base::sql::Migration> store_migrations() {
@@ -209,6 +214,7 @@ std::span<const base::sql::Migration> store_migrations() {
         {105, "enrolled devices", devices_sqlite, devices_postgresql},
         {110, "what an access was judged by", judged_sqlite, judged_postgresql},
         {111, "sinks", sinks, {}},
+        {112, "a lease for runs of retention", retention_lease, {}},
         {113, "what devices say of themselves", posture_sqlite, posture_postgresql}};
     return all;
 }

@@ -157,7 +157,7 @@ TEST_CASE("a run that a crash left running is interrupted at the next look, and 
     for_each_backend([](TestDatabase& test) {
         Daily daily(test);
         for (std::int64_t days = 195; days <= 201; ++days) daily.add(days);
-        audit::RetentionStore store(*daily.database);
+        audit::RetentionStore store(*daily.database, daily.files.journal->gateway_id());
         auto left = store.plan(noon, [] { return false; });
         REQUIRE(left.ok());
         left->state = State::running;

@@ -252,6 +252,7 @@ TEST_CASE("a hold that is set while a run is under way keeps what has not gone y
         for (unsigned i = 1; i <= 4; ++i) aged.add_access(i, 400);
         aged.keep({year});
         auto run = aged.plan();
+        run.state = RetentionRun::State::running;
         REQUIRE(aged.retention.begin(run).ok());
         audit::RetentionStore::Progress progress;
         REQUIRE(aged.retention.remove(run, 1, progress).ok());
