@@ -1,11 +1,15 @@
 """What agents say of their devices: as policies ask for it, as it ends what it does not allow any more, and as it is on record."""
 
+import json
+
 import pytest
 
+from harness.gateway import PASSWORD
 from harness.prepared import prepared  # noqa: F401
 from harness.tunnel import ends_within
 from harness.wait import wait_for
 from test_gateways import beside, pair  # noqa: F401
+from test_up import agents  # noqa: F401
 
 POSTURE = "/.usher/v1/sessions/current/posture"
 GOOD = {"os": "debian", "os_version": "12.4", "agent_version": "0.1.0", "disk_encrypted": "yes", "device_uid": "ab" * 32}
@@ -149,3 +153,44 @@ def test_what_is_said_at_one_gateway_ends_tunnels_at_another(pair):
         assert tunnel.status == 200
         said(first, token, BAD)
         ends_within(tunnel, 10)
+
+
+def shown(gateway):
+    """What the gateway knows of the one session's device."""
+    (session,) = gateway.ctl_json("session", "list")
+    return session["device"]
+
+
+def test_the_agent_says_how_the_machine_is_and_its_user_may_decline(gateway, echo):
+    def usher(*arguments, check=True, input=None):
+        return gateway.client("usher", *arguments, check=check, input=input)
+
+    (os_id,) = [line[3:].strip().strip('"') for line in open("/etc/os-release") if line.startswith("ID=")]
+    usher("login", "--gateway", f"localhost:{gateway.port}", "--ca", gateway.ca, "--username", "alice", "--password-stdin", input=PASSWORD + "\n")
+    known = shown(gateway)
+    assert known["os_id"] == os_id and known["agent_version"] and len(known["uid"]) == 64
+    # The machine's own id is neither sent nor to be found out.
+    with open("/etc/machine-id") as file:
+        assert file.read().strip() not in str(gateway.ctl_json("audit", "tail", "--since", "1h"))
+    body = json.loads(usher("posture", "-o", "json").stdout)
+    assert body["posture"]["os"] == os_id and body["gateway"] == "takes-reports"
+    assert body["posture"]["device_uid"] == known["uid"]
+    # It is enough for a policy that asks for it, and is not when its user does not want it to be said.
+    gateway.apply(POLICY.replace("disk_encrypted, os_version >= 12", f"os = {os_id}"))
+    assert usher("connect", echo.address, input="through").stdout == "through"
+    wait_for(lambda: usher("posture", "decline", "os", check=False).returncode == 0, "the rate to bear it", timeout=30)
+    assert "os_id" not in shown(gateway) and shown(gateway)["agent_version"] == known["agent_version"]
+    refused = usher("connect", echo.address, input="", check=False)
+    assert refused.returncode == 1 and "usher posture" in refused.stderr
+    assert "declined" in usher("posture").stdout
+    unknown = usher("posture", "decline", "colour", check=False)
+    assert unknown.returncode == 2 and "colour" in unknown.stderr
+
+
+def test_the_running_agent_reports_what_changes(gateway, agents):
+    agent = agents(gateway).login().start()
+    assert shown(gateway)["os_id"]
+    # It looks once a minute.
+    (agent.home / ".config" / "usher" / "posture.yaml").write_text("decline: [os]\n")
+    wait_for(lambda: "os_id" not in shown(gateway), "the change to be reported", timeout=90)
+    assert shown(gateway)["agent_version"]
