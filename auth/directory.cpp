@@ -232,10 +232,23 @@ Result<std::vector<ImportResult>> Directory::import_accounts(const std::vector<I
     return results;
 }
 
-Result<Account> Directory::set_status(std::string_view username, AccountStatus status, const RecordChange& record) {
+namespace {
+
+/// Whether it is the account that is meant, where that is said.
+bool is_meant(const Account& account, std::string_view id) { return id.empty() || account.id == id; }
+
+Error another_account(std::string_view username) {
+    return {Errc::not_found, "account '" + std::string(username) + "' is another one by now"};
+}
+
+}  // namespace
+
+Result<Account> Directory::set_status(std::string_view username, AccountStatus status, const RecordChange& record,
+                                      std::string_view id) {
     const auto* action = status == AccountStatus::disabled ? "account.disable" : "account.enable";
     return impl_->mutate_account(username, action, record,
                                  [&](Transaction& transaction, const Draft&, Account& account) -> Result<bool> {
+                                     if (!is_meant(account, id)) return another_account(account.username);
                                      if (account.status == status) return false;
                                      account.status = status;
                                      account.updated_at = next_update(impl_->clock.utc(), account.updated_at);
@@ -269,12 +282,13 @@ Result<void> Directory::rehash_password(std::string_view account_id, const std::
     });
 }
 
-Result<void> Directory::delete_account(std::string_view username, const RecordChange& record) {
+Result<void> Directory::delete_account(std::string_view username, const RecordChange& record, std::string_view id) {
     const auto canonical = canonical_username(username);
     return impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
         const auto found = std::find_if(draft.accounts.begin(), draft.accounts.end(),
                                         [&](const Account& a) { return canonical && a.username == *canonical; });
         if (found == draft.accounts.end()) return no_account(username, draft);
+        if (!is_meant(*found, id)) return another_account(found->username);
         rows::erase_account(transaction, found->id);
         draft.changes.push_back({"account.delete", "accounts/" + found->username, to_json(*found), {}});
         draft.accounts.erase(found);

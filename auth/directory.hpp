@@ -155,7 +155,10 @@ public:
     base::Result<Account> create_account(Account account, const std::string& password_hash, const RecordChange& record);
     base::Result<Account> update_account(std::string_view username, const AccountUpdate& update,
                                          const RecordChange& record);
-    base::Result<Account> set_status(std::string_view username, AccountStatus status, const RecordChange& record);
+    /// `id`, here and in delete_account(): of the account that is meant; not_found when the name is another one's by
+    /// now.
+    base::Result<Account> set_status(std::string_view username, AccountStatus status, const RecordChange& record,
+                                     std::string_view id = {});
     /// `unchanged_since`: the account's updated_at when the password that it had was verified; failed_precondition when
     /// it has changed since.
     base::Result<Account> set_password(std::string_view username, const NewPassword& password,
@@ -172,7 +175,7 @@ public:
                                                             const std::string& password_hash, bool validate_only,
                                                             const RecordChange& record);
     /// Also deletes its sessions' rows.
-    base::Result<void> delete_account(std::string_view username, const RecordChange& record);
+    base::Result<void> delete_account(std::string_view username, const RecordChange& record, std::string_view id = {});
     /// Puts a second factor in place of what the account has. `begun`: its seed was begun by SecondFactors::begin(),
     /// and failed_precondition when that is no longer there, so that of two who finish it one does.
     base::Result<Account> enroll_second_factor(std::string_view username, const NewSecondFactor& factor, bool begun,

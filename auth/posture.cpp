@@ -167,6 +167,7 @@ Result<PostureTest> PostureTest::parse(std::string_view text) {
         test.value_ = "yes";
         return test;
     }
+
     rest.remove_prefix(op_at);
     constexpr std::pair<std::string_view, Op> operators[] = {{"!=", Op::is_not},   {"<=", Op::at_most},
                                                              {">=", Op::at_least}, {"=", Op::is},
@@ -183,6 +184,8 @@ Result<PostureTest> PostureTest::parse(std::string_view text) {
     } else if (test.op_ != Op::is && test.op_ != Op::is_not) {
         return refused();
     }
+    // It is kept as it is said then.
+    if (test.to_string().size() > text_bytes_max) return refused();
     return test;
 }
 

@@ -29,13 +29,13 @@ bool read_device_key(const base::sql::Row& row, Session& session) {
     return true;
 }
 
-/// False when there is a malformed one.
-bool read_posture(const base::sql::Row& row, Session& session) {
-    const auto text = row.maybe_text(15);
-    if (!text) return true;
+/// Null where there is none; nullopt when it is malformed.
+std::optional<PosturePtr> posture_at(const base::sql::Row& row, std::size_t column) {
+    const auto text = row.maybe_text(column);
+    if (!text) return PosturePtr();
     auto posture = Posture::from_lines(*text);
-    if (posture) session.posture.set(std::make_shared<const Posture>(std::move(*posture)));
-    return posture.has_value();
+    if (!posture) return std::nullopt;
+    return std::make_shared<const Posture>(std::move(*posture));
 }
 
 const std::string select_sessions =
@@ -56,7 +56,9 @@ void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Ro
         session->last_used_us = row.integer(12);
         session->stored_last_used_us = row.integer(12);
         session->second_factor_us = row.maybe_integer(13).value_or(0);
-        const bool bound = read_device_key(row, *session) && read_posture(row, *session);
+        const auto posture = posture_at(row, 15);
+        const bool bound = read_device_key(row, *session) && posture;
+        if (posture) session->posture.set(*posture);
         const auto id = base::Uuid::parse(session->id);
         const bool times = is_time(row.integer(10)) && is_time(row.integer(11)) && is_time(row.integer(12)) &&
                            is_time(session->second_factor_us.load());
@@ -128,8 +130,13 @@ void erase_unused_session(Transaction& transaction, const std::string& id, std::
     if (transaction.changed_rows() > 0) transaction.notify(to_message({ChangeKind::session_ended, id}));
 }
 
-void erase_sessions_of(Transaction& transaction, const std::string& account_id) {
-    transaction.execute("DELETE FROM sessions WHERE account_id = $1", {account_id});
+void erase_sessions_of(Transaction& transaction, const std::string& account_id,
+                       std::optional<base::UtcTime> made_until) {
+    if (made_until)
+        transaction.execute("DELETE FROM sessions WHERE account_id = $1 AND created_at <= $2",
+                            {account_id, base::to_micros(*made_until)});
+    else
+        transaction.execute("DELETE FROM sessions WHERE account_id = $1", {account_id});
     if (transaction.changed_rows() > 0) transaction.notify(to_message({ChangeKind::sessions_of, account_id}));
 }
 
@@ -145,6 +152,14 @@ bool update_second_factor(Transaction& transaction, const std::string& id, std::
     if (transaction.changed_rows() != 1) return false;
     transaction.notify(to_message({ChangeKind::session_proved, id}));
     return true;
+}
+
+std::optional<PosturePtr> read_posture(Transaction& transaction, const std::string& id) {
+    const auto rows = transaction.execute("SELECT posture FROM sessions WHERE id = $1", {id});
+    if (rows.empty()) return std::nullopt;
+    auto posture = posture_at(rows[0], 0);
+    // A report in its place mends it.
+    return posture ? std::move(*posture) : PosturePtr();
 }
 
 bool update_posture(Transaction& transaction, const std::string& id, const Posture& posture) {

@@ -286,17 +286,27 @@ Result<void> Sessions::renew_second_factor(const Session& session) {
     return {};
 }
 
-Result<void> Sessions::set_posture(const Session& session, Posture posture) {
+Result<bool> Sessions::set_posture(const Session& session, Posture posture,
+                                   const std::function<Result<void>()>& record) {
     std::lock_guard lock(impl_->lock_of(session.account_id));
     const Error ended{Errc::not_found, "the session has ended"};
     if (!valid(session)) return ended;
     auto stored = impl_->database.transaction([&](Transaction& transaction) -> Result<void> {
+        // Memory may be behind what was said at another gateway.
+        const auto known = rows::read_posture(transaction, session.id);
+        if (!known) return ended;
+        if (*known && **known == posture) return {};
+        if (record) {
+            if (auto ok = record(); !ok) return ok;
+        }
         if (!rows::update_posture(transaction, session.id, posture)) return ended;
         return {};
     });
-    if (!stored) return stored;
+    if (!stored) return stored.error();
+    const auto before = session.posture.get();
+    if (before && *before == posture) return false;
     session.posture.set(std::make_shared<const Posture>(std::move(posture)));
-    return {};
+    return true;
 }
 
 std::optional<base::Microseconds> Sessions::second_factor_age(const Session& session) const noexcept {
@@ -336,7 +346,8 @@ Result<void> Sessions::end(std::string_view session_id, SessionEnd why, const st
 }
 
 Result<std::uint64_t> Sessions::end_account(std::string_view account_id, SessionEnd why,
-                                            const std::function<Result<void>()>& record) {
+                                            const std::function<Result<void>()>& record,
+                                            std::optional<base::UtcTime> made_until) {
     const std::string account(account_id);
     Ended ended;
     Result<void> outcome;
@@ -346,11 +357,20 @@ Result<std::uint64_t> Sessions::end_account(std::string_view account_id, Session
             if (auto ok = record(); !ok) return ok.error();
         }
         ended = impl_->table.of_account(account);
-        outcome = impl_->end_rows(ended, [&](Transaction& t) { rows::erase_sessions_of(t, account); });
+        if (made_until)
+            std::erase_if(ended, [&](const SessionPtr& session) { return session->created_at > *made_until; });
+        outcome = impl_->end_rows(ended, [&](Transaction& t) { rows::erase_sessions_of(t, account, made_until); });
     }
     impl_->notify(ended, why);
     if (!outcome) return outcome.error();
     return static_cast<std::uint64_t>(ended.size());
+}
+
+Result<void> Sessions::erase(std::string_view session_id) {
+    const std::string id(session_id);
+    // First, so that refresh() does not bring it back, and sweep() tries again what fails here.
+    impl_->delete_later(id);
+    return impl_->write_batch({{id, std::nullopt}}, {});
 }
 
 Result<std::uint64_t> Sessions::end_device(std::string_view account_id, const DeviceKeyHash& device_key,

@@ -70,7 +70,7 @@ struct Session {
     mutable std::atomic<std::int64_t> second_factor_us{0};     ///< UTC microseconds; 0: no second factor yet
     mutable std::atomic<std::int64_t> second_factor_mono_us{0};
     CurrentPosture posture;
-    mutable std::atomic<std::int64_t> posture_mono_us{0};  ///< when it was reported here last; 0: never
+    mutable std::atomic<std::int64_t> posture_due_mono_us{0};  ///< of the rate of reports here
     mutable std::atomic<bool> ended{false};
 };
 using SessionPtr = std::shared_ptr<const Session>;
@@ -108,9 +108,12 @@ public:
     /// A second factor was proved just now: durably, and in force when this returns. not_found when the session has
     /// ended. Blocks on the database.
     base::Result<void> renew_second_factor(const Session& session);
-    /// What the session's agent says of its device now: durably, and in force when this returns. not_found when the
-    /// session has ended. Blocks on the database.
-    base::Result<void> set_posture(const Session& session, Posture posture);
+    /// What the session's agent says of its device now: durably, and in force when this returns. `record` is called
+    /// before it is committed, unless the database has just that already; an error of it leaves everything as it was.
+    /// Returns whether it was another thing than what was in force here. not_found when the session has ended. Blocks
+    /// on the database.
+    base::Result<bool> set_posture(const Session& session, Posture posture,
+                                   const std::function<base::Result<void>()>& record);
     /// Since the session's last second factor; nullopt when it has none. No I/O.
     std::optional<base::Microseconds> second_factor_age(const Session& session) const noexcept;
     /// Since it was signed in, or longer. No I/O.
@@ -125,9 +128,12 @@ public:
     /// back. not_found when there is none. `record` may be empty.
     base::Result<void> end(std::string_view session_id, SessionEnd why,
                            const std::function<base::Result<void>()>& record);
-    /// All sessions of an account; returns how many.
+    /// All sessions of an account, or those that were made until then; returns how many.
     base::Result<std::uint64_t> end_account(std::string_view account_id, SessionEnd why,
-                                            const std::function<base::Result<void>()>& record);
+                                            const std::function<base::Result<void>()>& record,
+                                            std::optional<base::UtcTime> made_until = {});
+    /// Deletes the row of a session that is over here, whatever another gateway makes of it. Blocks on the database.
+    base::Result<void> erase(std::string_view session_id);
 
     /// All sessions of the account that are bound to the key, as end_account() does; it is for whoever calls to put
     /// that on record first.

@@ -242,7 +242,7 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
 
 base::Result<void> RunningDaemon::open_revocations() {
     auto revocations = control::Revocations::open({*directory_, *sessions_, *devices_, *journal_, clock_, cut_off_,
-                                                   [this] { return enforce({}); },
+                                                   [this] { return enforce({}); }, [this] { return enforce_known(); },
                                                    [this](const std::string& id) {
                                                        if (const auto before = predecessor()) before->session_ended(id);
                                                    },

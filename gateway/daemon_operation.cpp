@@ -76,6 +76,12 @@ std::uint64_t RunningDaemon::enforce(const std::string& signed_out) {
     return cut;
 }
 
+std::uint64_t RunningDaemon::enforce_known() {
+    std::uint64_t cut = workers_.enforce({});
+    if (const auto before = predecessor()) cut += before->enforce(0, {});
+    return cut;
+}
+
 std::uint64_t RunningDaemon::count_accesses(const std::string& session_id) {
     std::uint64_t count = workers_.count_accesses(session_id);
     if (const auto before = predecessor()) count += before->count_accesses(session_id);

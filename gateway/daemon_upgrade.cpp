@@ -141,6 +141,8 @@ std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::E
     for (const auto& id : asked.ended_sessions()) sessions_->end_here(id, auth::SessionEnd::revoked);
     // What is known to be over does not wait for a database that may be away.
     const auto cut = workers_.enforce(asked.signed_out());
+    // Somebody is cut off whom the database does not know of yet.
+    if (asked.directory_version() == 0) return cut;
     bool devices_known = false;
     // The change has been committed, so the database is there, or will be. An answer without it would be a lie.
     for (const auto until = clock_.mono() + directory_limit;

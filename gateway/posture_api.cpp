@@ -2,8 +2,11 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <array>
+#include <memory>
 
+#include "audit/audit.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -17,24 +20,23 @@ using usher::v1::SessionRecord;
 
 namespace {
 
-/// Each report is a record and a row: an agent that says another thing all the time must not fill either.
+/// Each report is a record and a row: an agent that says another thing all the time must not fill either. Five at once
+/// are for people who try out what to decline.
 constexpr base::Microseconds between_reports = std::chrono::seconds{5};
+constexpr int reports_at_once = 5;
 
-/// How long until the session may say something else; it may not again for a while when it may now.
+/// How long until the session may say something else; zero when it may now, which is counted. The virtual scheduling
+/// algorithm (ITU-T I.371): what is kept is when the next one is due at the even rate.
 base::Microseconds take_report(const auth::Session& session, base::MonoTime now) {
     const std::int64_t now_us = now.time_since_epoch().count();
-    auto last = session.posture_mono_us.load();
+    auto due = session.posture_due_mono_us.load();
+    std::int64_t next = 0;
     do {
-        const auto left = between_reports - base::Microseconds{now_us - last};
-        if (last != 0 && left > base::Microseconds{0}) return left;
-    } while (!session.posture_mono_us.compare_exchange_weak(last, now_us));
+        next = std::max(due, now_us) + between_reports.count();
+        const auto ahead = base::Microseconds{next - now_us} - between_reports * reports_at_once;
+        if (ahead > base::Microseconds{0}) return ahead;
+    } while (!session.posture_due_mono_us.compare_exchange_weak(due, next));
     return base::Microseconds{0};
-}
-
-asio::awaitable<bool> done(Exchange& exchange, bool keep) {
-    wire::http1::Response response(204);
-    response.no_store();
-    co_return co_await answer(exchange, std::move(response), keep);
 }
 
 }  // namespace
@@ -71,10 +73,6 @@ asio::awaitable<bool> serve_posture(Exchange& exchange, wire::http1::Request& re
         co_return co_await answer(exchange, std::move(response), keep);
     }
     const auth::SessionPtr session = subject->session;
-    if (const auto known = session->posture.get(); known && *known == *posture) co_return co_await done(exchange, keep);
-    if (const auto wait = take_report(*session, services.clock.mono()); wait > base::Microseconds{0})
-        co_return co_await fail_throttled(exchange, (wait.count() + 999'999) / 1'000'000, keep, "too-many-reports");
-
     SessionRecord record =
         session_record(SessionRecord::Event::POSTURE_REPORTED, exchange.peer(), subject->account->username);
     record.set_account_id(subject->account->id);
@@ -85,17 +83,29 @@ asio::awaitable<bool> serve_posture(Exchange& exchange, wire::http1::Request& re
     }
     *record.mutable_device() = to_proto(session->device);
     add_posture(*record.mutable_device(), *posture);
-    if (!co_await record_durably(services, std::move(record)))
-        co_return co_await fail(exchange, 503, "unavailable", keep);
 
-    auto store = [&services, session, said = std::move(*posture)]() mutable -> base::Result<bool> {
-        auto stored = services.sessions.set_posture(*session, std::move(said));
-        if (!stored) return stored.error();
-        services.enforce({});
-        return true;
+    auto wait = std::make_shared<base::Microseconds>(0);
+    auto store = [&services, session, said = std::move(*posture), record = std::move(record),
+                  wait]() mutable -> base::Result<bool> {
+        // Called where the database has another word, so that only news has a rate and a record.
+        const auto on_record = [&]() -> base::Result<void> {
+            *wait = take_report(*session, services.clock.mono());
+            if (*wait > base::Microseconds{0}) return base::Error{base::Errc::resource_exhausted, "too soon"};
+            auto appended = services.journal.append_and_wait(audit::encode(record));
+            return appended ? base::Result<void>() : base::Result<void>(appended.error());
+        };
+        auto changed = services.sessions.set_posture(*session, std::move(said), on_record);
+        if (changed && *changed) services.enforce({});
+        return changed;
     };
     const auto stored = co_await services.background.run<bool>(std::move(store));
-    if (stored) co_return co_await done(exchange, keep);
+    if (stored) {
+        wire::http1::Response response(204);
+        response.no_store();
+        co_return co_await answer(exchange, std::move(response), keep);
+    }
+    if (*wait > base::Microseconds{0})
+        co_return co_await fail_throttled(exchange, (wait->count() + 999'999) / 1'000'000, keep, "too-many-reports");
     // A session that ended meanwhile says nothing any more.
     if (stored.error().code == base::Errc::not_found) co_return co_await fail(exchange, 401, "not-signed-in", keep);
     base::log_error("what a device says of itself could not be kept", {{"error", stored.error().message}});

@@ -14,8 +14,8 @@ std::string tenant_of(const auth::Devices& devices);
 
 /// PUT /.usher/v1/sessions/current/posture: what the session's agent says of its device, a JSON object of strings (see
 /// auth::Posture). 204 when it is on record, in the database and in force: what it does not allow any more has been cut
-/// then. 204 too when it says nothing new; 429 when it does within five seconds of the last time. Returns whether the
-/// connection may serve another request.
+/// then. 204 too when the database has just that already; 429 when it says another thing more than five times at once,
+/// and then more often than each five seconds. Returns whether the connection may serve another request.
 boost::asio::awaitable<bool> serve_posture(Exchange& exchange, wire::http1::Request& request, bool keep);
 
 }  // namespace usher::gateway

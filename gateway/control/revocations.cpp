@@ -234,6 +234,7 @@ void Revocations::order(Revocation revocation, Change change, const Caller& call
     if (cut) entry->sessions = covered(r);
     {
         std::lock_guard lock(mutex_);
+        entry->answer_by = steady_clock::now() + parts_.answer_within;
         entries_.push_back(entry);
     }
     std::uint64_t closed = 0;
@@ -241,18 +242,21 @@ void Revocations::order(Revocation revocation, Change change, const Caller& call
         put_in_force();
         for (const auto& id : entry->sessions)
             if (parts_.session_ended) parts_.session_ended(id);
-        closed = parts_.enforce();
+        closed = parts_.enforce_known();
     }
-    bool stopped = false;
+    bool stopped = false, away = false;
     {
         std::lock_guard lock(mutex_);
         entry->closed = closed;
-        entry->answer_by = steady_clock::now() + parts_.answer_within;
         entry->ready = true;
         stopped = stopping_;
+        away = away_;
     }
     changed_.notify_all();
-    if (stopped) leave(entry);
+    if (stopped)
+        leave(entry);
+    else if (away && cut)
+        overdue(entry, "it was away a moment ago");  // waiting would only lengthen the time in which it is in no file
 }
 
 /// The sessions that it is about, as far as they are known here.
@@ -384,8 +388,10 @@ void Revocations::finish(const EntryPtr& entry, Outcome::Value outcome, const st
 
 bool Revocations::pending_on(std::string_view id) const {
     std::lock_guard lock(mutex_);
-    return std::any_of(entries_.begin(), entries_.end(),
-                       [&](const auto& entry) { return entry->cut && entry->revocation.id == id; });
+    return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
+        const auto& r = entry->revocation;
+        return entry->cut && r.id == id && r.kind != Kind::session && r.kind != Kind::sessions_of;
+    });
 }
 
 }  // namespace usher::gateway::control

@@ -26,8 +26,8 @@ namespace usher::gateway::control {
 
 /// Carries out what takes access away: first on record, then in force at this gateway, then in the database. Whoever
 /// orders it needs no database to be there for the first two, and is told honestly how far it came. What the database
-/// has not taken stays in force here and is tried until it has; it is kept in a file, so that a restart forgets
-/// nothing. Thread-safe.
+/// has not taken stays in force here and is tried until it has. Whoever is told so is told what is in a file by then,
+/// so that a restart forgets nothing of it; a gateway that is killed before it has told may. Thread-safe.
 class Revocations {
 public:
     struct Parts {
@@ -39,6 +39,8 @@ public:
         CutOff& cut_off;
         /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were.
         std::function<std::uint64_t()> enforce;
+        /// The same by what is known here already: no process is asked to read the database first.
+        std::function<std::uint64_t()> enforce_known;
         /// Tells the process of before an upgrade that a session is no more.
         std::function<void(const std::string& session_id)> session_ended;
         std::string file;                                ///< where the pending ones are kept
@@ -76,7 +78,8 @@ public:
 
     /// Whether the session is covered by one that the database has not taken.
     bool covers(const auth::Session& session) const { return parts_.cut_off.covers(session); }
-    /// Whether there is such a one about the account or device itself: it must not be given back before.
+    /// Whether there is such a one about the account or device itself, and not only its sessions: it must not be given
+    /// back before.
     bool pending_on(std::string_view id) const;
     /// What the database has not taken for so long that somebody was told so. For metrics.
     std::size_t pending() const;
@@ -98,7 +101,7 @@ private:
     base::Result<void> keep(const EntryPtr& gone);
     void run();
     void watch();
-    enum class Tried { done, failed, away };  ///< failed by itself; or the database is away
+    enum class Tried { done, failed, away };  ///< failed by itself; or the database is away, or a row is held
     Tried carry_out(const EntryPtr& entry);
     void leave(const EntryPtr& entry);
     base::Result<Done> persist(Entry& entry, const auth::RecordChange& record);
@@ -109,6 +112,7 @@ private:
     std::condition_variable changed_;
     std::list<EntryPtr> entries_;  ///< oldest first
     bool stopping_ = false;
+    bool away_ = false;  ///< the last try found the database away
 
     std::mutex telling_mutex_;  ///< taken first: of the file, and of what the record says of a pending one
     std::thread keeper_, watcher_;

@@ -33,19 +33,28 @@ DeviceAct act_of(Kind kind) {
 /// The thread that may have to wait for the database.
 void Revocations::run() {
     std::unique_lock lock(mutex_);
+    EntryPtr stuck;
     while (!stopping_) {
         std::vector<EntryPtr> round;
         for (const auto& entry : entries_)
             if (entry->ready) round.push_back(entry);
-        lock.unlock();
+        // Behind the one at which the last round broke off, which may be the only one that a lock keeps waiting.
+        const auto failed = std::find(round.begin(), round.end(), stuck);
+        if (failed != round.end()) std::rotate(round.begin(), failed + 1, round.end());
+        stuck = nullptr;
         bool again = false;
         for (const auto& entry : round) {
+            if (stopping_) break;
+            lock.unlock();
             const auto tried = carry_out(entry);
+            lock.lock();
             again = again || tried != Tried::done;
-            // It would not take the next one either.
-            if (tried == Tried::away) break;
+            away_ = tried == Tried::away;
+            if (!away_) continue;
+            // It would hardly take the next one either, and each try may last.
+            stuck = entry;
+            break;
         }
-        lock.lock();
         if (again)
             changed_.wait_for(lock, retry_after, [this] { return stopping_; });
         else
@@ -102,7 +111,14 @@ Result<Revocations::Done> Revocations::persist(Entry& entry, const auth::RecordC
     const auto& r = entry.revocation;
     Done done;
     const auto end_sessions = [&](const std::string& account_id, auth::SessionEnd why) -> Result<Done> {
-        auto ended = parts_.sessions.end_account(account_id, why, {});
+        // Late, it must not end what was signed in for since.
+        const bool late = r.kind == Kind::sessions_of && entry.told;
+        auto ended = parts_.sessions.end_account(account_id, why, {}, late ? std::optional(r.at) : std::nullopt);
+        for (const auto& id : entry.sessions) {
+            if (!late || !ended) break;
+            // By another gateway's clock they may have been made later.
+            if (auto erased = parts_.sessions.erase(id); !erased) ended = erased.error();
+        }
         const auto closed = parts_.enforce();
         if (!ended) return ended.error();
         done.ended_sessions = *ended;
@@ -112,8 +128,8 @@ Result<Revocations::Done> Revocations::persist(Entry& entry, const auth::RecordC
     switch (r.kind) {
         case Kind::session: {
             auto ended = parts_.sessions.end(r.id, auth::SessionEnd::revoked, {});
-            // It ended in memory before, and its row may still be there.
-            if (!ended && ended.error().code == Errc::not_found) ended = parts_.sessions.flush();
+            // It ended in memory before, and its row may still be there, and in use at another gateway.
+            if (!ended && ended.error().code == Errc::not_found) ended = parts_.sessions.erase(r.id);
             parts_.enforce();
             if (!ended) return ended.error();
             done.ended_sessions = 1;
@@ -124,7 +140,8 @@ Result<Revocations::Done> Revocations::persist(Entry& entry, const auth::RecordC
         case Kind::account_disabled: {
             const auto name = name_of(entry);
             if (!name) return no_account(r.resource);
-            auto account = parts_.directory.set_status(*name, auth::AccountStatus::disabled, record);
+            auto account =
+                parts_.directory.set_status(*name, auth::AccountStatus::disabled, record, entry.cut ? r.id : "");
             if (!account) return account.error();
             done.account = *account;
             // Its sessions end with it: enabling it again must not bring them back.
@@ -133,7 +150,7 @@ Result<Revocations::Done> Revocations::persist(Entry& entry, const auth::RecordC
         case Kind::account_deleted: {
             // Where an earlier try broke off behind it, the account is gone already.
             if (const auto name = name_of(entry)) {
-                auto deleted = parts_.directory.delete_account(*name, record);
+                auto deleted = parts_.directory.delete_account(*name, record, r.id);
                 if (!deleted && !(entry.told && deleted.error().code == Errc::not_found)) return deleted.error();
             }
             return end_sessions(r.account_id, auth::SessionEnd::account_deleted);

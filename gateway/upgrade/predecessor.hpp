@@ -42,7 +42,8 @@ public:
     /// A session has ended; it is said with the next enforce(). Does not block.
     void session_ended(const std::string& session_id);
     /// The directory has reached this version, or sessions have ended: what is no longer allowed there is cut when this
-    /// returns. A predecessor that does not say so within 5 s is killed. Returns how many were cut. Blocks.
+    /// returns; 0: nothing is to be read for it. A predecessor that does not say so within 5 s is killed. Returns how
+    /// many were cut. Blocks.
     std::uint64_t enforce(std::uint64_t directory_version, const std::string& signed_out);
     /// How many accesses there stand on the session; 0 when it does not say so within 5 s. Blocks.
     std::uint64_t count_accesses(const std::string& session_id);

@@ -105,7 +105,8 @@ def test_reports_are_read_strictly_and_have_a_rate(gateway):
     assert say(gateway, token, GOOD) == (204, None)
     # Nothing new costs nothing; another thing waits.
     assert [say(gateway, token, GOOD)[0] for _ in range(20)] == [204] * 20
-    assert say(gateway, token, BAD) == (429, {"error": "too-many-reports"})
+    answers = [say(gateway, token, posture) for posture in [BAD, GOOD] * 6]
+    assert answers[:4] == [(204, None)] * 4 and (429, {"error": "too-many-reports"}) in answers
     # Another session has its own.
     other = gateway.sign_in("alice")
     assert say(gateway, other, {}) == (204, None)
@@ -178,8 +179,8 @@ def test_the_agent_says_how_the_machine_is_and_its_user_may_decline(gateway, ech
     # It is enough for a policy that asks for it, and is not when its user does not want it to be said.
     gateway.apply(POLICY.replace("disk_encrypted, os_version >= 12", f"os = {os_id}"))
     assert usher("connect", echo.address, input="through").stdout == "through"
-    wait_for(lambda: usher("posture", "decline", "os", check=False).returncode == 0, "the rate to bear it", timeout=30)
-    assert "os_id" not in shown(gateway) and shown(gateway)["agent_version"] == known["agent_version"]
+    assert usher("posture", "decline", "os").stderr == ""
+    assert not shown(gateway)["os_id"] and shown(gateway)["agent_version"] == known["agent_version"]
     refused = usher("connect", echo.address, input="", check=False)
     assert refused.returncode == 1 and "usher posture" in refused.stderr
     assert "declined" in usher("posture").stdout
@@ -192,5 +193,5 @@ def test_the_running_agent_reports_what_changes(gateway, agents):
     assert shown(gateway)["os_id"]
     # It looks once a minute.
     (agent.home / ".config" / "usher" / "posture.yaml").write_text("decline: [os]\n")
-    wait_for(lambda: "os_id" not in shown(gateway), "the change to be reported", timeout=90)
+    wait_for(lambda: not shown(gateway)["os_id"], "the change to be reported", timeout=90)
     assert shown(gateway)["agent_version"]

@@ -82,6 +82,10 @@ TEST_CASE("conditions are read strictly and said the same way again") {
         CHECK(parsed.error().message.find("expected disk_encrypted") != std::string::npos);
     }
     CHECK_FALSE(PostureTest::parse("os = " + std::string(300, 'x')).ok());
+    // As it is kept it is read again, the longest one too.
+    CHECK_FALSE(PostureTest::parse("os=" + std::string(197, 'x')).ok());
+    const auto longest = condition("os=" + std::string(195, 'x'));
+    CHECK(condition(longest.to_string()) == longest);
 }
 
 TEST_CASE("what a device does not say is neither so nor otherwise") {

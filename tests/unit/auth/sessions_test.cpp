@@ -441,12 +441,27 @@ TEST_CASE("what another gateway says that it changed is looked at, and what it d
         auth::Posture said;
         said.os = "debian";
         said.disk_encrypted = true;
-        must(other->set_posture(*first.session, said));
+        int recorded = 0;
+        const auto record = [&] { return ++recorded, base::Result<void>(); };
+        CHECK(must(other->set_posture(*other->find(first.session->id), said, record)));
+        CHECK_FALSE(must(other->set_posture(*other->find(first.session->id), said, record)));
+        CHECK(recorded == 1);
         CHECK_FALSE(here->posture.get());
         CHECK(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
         REQUIRE(here->posture.get());
         CHECK(*here->posture.get() == said);
         CHECK_FALSE(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
+        // What is known here may be behind: an old word is news again when another gateway has heard a new one.
+        auto changed = said;
+        changed.disk_encrypted = false;
+        CHECK(must(other->set_posture(*other->find(first.session->id), changed, record)));
+        CHECK_FALSE(must(f.sessions->set_posture(*here, said, record)));
+        CHECK(recorded == 3);
+        CHECK(must(other->refresh({{ChangeKind::session_proved, first.session->id}})));
+        CHECK(*other->find(first.session->id)->posture.get() == said);
+        const auto refuses = [] { return base::Result<void>(base::Error{base::Errc::unavailable, "no record"}); };
+        CHECK_FALSE(other->set_posture(*other->find(first.session->id), changed, refuses).ok());
+        CHECK(*other->find(first.session->id)->posture.get() == said);
         // And after a restart.
         CHECK(*must(auth::Sessions::open(*other_database, f.clock, f.limits))->find(first.session->id)->posture.get() ==
               said);
@@ -482,6 +497,33 @@ TEST_CASE("what idled out here but was used elsewhere keeps its row") {
         f.sessions->sweep();
         other->sweep();
         CHECK(f.stored() == 0);
+    });
+}
+
+TEST_CASE("what is taken away goes from the database, although it is over here and in use elsewhere") {
+    for_each_backend([](TestDatabase& test) {
+        Fixture f(test, {.idle = 1h, .absolute = 24h});
+        const auto made = f.sign_in(f.alice);
+        auto other_database = test.open();
+        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        f.clock.advance(50min);
+        CHECK(other->authenticate(made.token.reveal()));
+        f.clock.advance(20min);
+        CHECK_FALSE(f.accepts(made.token));
+        must(f.sessions->erase(made.session->id));
+        CHECK(must(other->refresh()));
+        CHECK_FALSE(other->authenticate(made.token.reveal()));
+        CHECK(f.stored() == 0);
+
+        // All of an account until some moment: who signed in since stays.
+        const auto old = f.sign_in(f.alice);
+        const auto until = f.clock.utc();
+        f.clock.advance(1s);
+        const auto young = f.sign_in(f.alice);
+        must(f.sessions->end_account(f.alice.id, SessionEnd::revoked, {}, until));
+        CHECK_FALSE(f.accepts(old.token));
+        CHECK(f.accepts(young.token));
+        CHECK(f.stored() == 1);
     });
 }
 

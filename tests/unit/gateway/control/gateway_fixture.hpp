@@ -112,6 +112,10 @@ struct TestGateway {
                                                                     ++enforced;
                                                                     return std::uint64_t{2};
                                                                 },
+                                                                [this] {
+                                                                    ++enforced;
+                                                                    return std::uint64_t{2};
+                                                                },
                                                                 {},
                                                                 directory_path + "/revocations"}));
         revocations->start();

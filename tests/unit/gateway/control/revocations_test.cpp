@@ -65,6 +65,7 @@ struct Bench {
                                   gateway.clock,
                                   cut_off,
                                   [] { return std::uint64_t{7}; },
+                                  [] { return std::uint64_t{7}; },
                                   {},
                                   file(),
                                   std::chrono::milliseconds{200}});
@@ -216,6 +217,28 @@ TEST_CASE("what is not there any more is refused, and nobody stays cut off by it
     auto [answer, future] = bench.answer();
     bench.revocations->revoke_session("01890000-0000-7000-8000-000000000001", admin, answer);
     CHECK(Bench::wait(future).status.error_code() == grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_CASE("an order is about the account that it was given for, not about another one that has its name by now") {
+    Bench bench;
+    const auto alice = bench.gateway.account("alice", auth::Role::employee);
+    auto other = TestGateway::must(auth::Directory::open(*bench.gateway.database, bench.gateway.clock));
+    const auto unrecorded = [](const auth::Change&) { return base::Result<void>{}; };
+    REQUIRE(other->delete_account("alice", unrecorded).ok());
+    const auto hash = auth::hash_password(base::Secret(std::string_view("correct horse")), {1, 8192});
+    const auto namesake = TestGateway::must(other->create_account(alice, *hash, unrecorded));
+    REQUIRE(namesake.id != alice.id);
+    // This gateway has not heard of it.
+    REQUIRE(bench.gateway.directory->snapshot()->account_by_id(alice.id) != nullptr);
+    auto [answer, future] = bench.answer();
+    bench.revocations->disable_account("alice", admin, answer);
+    CHECK(Bench::wait(future).status.error_code() == grpc::StatusCode::NOT_FOUND);
+    const auto now = TestGateway::must(auth::Directory::open(*bench.gateway.database, bench.gateway.clock))->snapshot();
+    REQUIRE(now->account_by_id(namesake.id) != nullptr);
+    CHECK(now->account_by_id(namesake.id)->status == auth::AccountStatus::active);
+    const auto deleted = bench.gateway.directory->delete_account("alice", unrecorded, alice.id);
+    REQUIRE_FALSE(deleted.ok());
+    CHECK(deleted.error().code == base::Errc::not_found);
 }
 
 TEST_CASE("a file of pending revocations that cannot be read keeps the gateway from starting") {
