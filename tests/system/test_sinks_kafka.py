@@ -8,13 +8,15 @@ import time
 import pytest
 
 from harness import ocsf
-from harness.build import BIN
+from harness.build import BIN, SANITIZER
 from harness.kafka import INVALID_RECORD, MSG_SIZE_TOO_LARGE, NOT_ENOUGH_REPLICAS, TOPIC_AUTHORIZATION_FAILED, Kafka
 from harness.prepared import prepared  # noqa: F401
 from harness.rsyslog import Authority
 from harness.sinks import LONG, durable, sink, use, wait_forwarded
 from harness.upgrade import upgrade
 from harness.wait import wait_for
+
+pytestmark = pytest.mark.skipif(SANITIZER == "tsan", reason="librdkafka is not built with ThreadSanitizer, which does not bear its threads")
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ import grpc
 import pytest
 
 from harness import ocsf
+from harness.build import SANITIZER
 from harness.otlp import Collector, values
 from harness.prepared import prepared  # noqa: F401
 from harness.rsyslog import Authority
 from harness.sinks import LONG, durable, sink, use, wait_forwarded
 from harness.upgrade import upgrade
 from harness.wait import wait_for
+
+pytestmark = pytest.mark.skipif(SANITIZER == "tsan", reason="gRPC and OpenSSL below it are not built with ThreadSanitizer")
 
 STATUS = grpc.StatusCode
 

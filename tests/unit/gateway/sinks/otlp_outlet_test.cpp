@@ -1,3 +1,8 @@
+// Debian's gRPC and OpenSSL are not built with ThreadSanitizer: a TLS session that goes from one of gRPC's threads to
+// another looks like a race in OpenSSL, whose stack does not reach back to gRPC, and which is judged where it is ours.
+// AddressSanitizer's build runs these.
+#if !defined(__SANITIZE_THREAD__)
+
 #include "gateway/sinks/otlp_outlet.hpp"
 
 #include <grpcpp/grpcpp.h>
@@ -254,3 +259,5 @@ TEST_CASE("a pause that the receiver asks for is passed on, until it answers oth
     CHECK(outlet->deliver(some_events(1)));
     CHECK(outlet->pause() == base::Microseconds{0});
 }
+
+#endif
