@@ -234,7 +234,6 @@ void Revocations::order(Revocation revocation, Change change, const Caller& call
     if (cut) entry->sessions = covered(r);
     {
         std::lock_guard lock(mutex_);
-        entry->answer_by = steady_clock::now() + parts_.answer_within;
         entries_.push_back(entry);
     }
     std::uint64_t closed = 0;
@@ -248,6 +247,7 @@ void Revocations::order(Revocation revocation, Change change, const Caller& call
     {
         std::lock_guard lock(mutex_);
         entry->closed = closed;
+        entry->answer_by = steady_clock::now() + parts_.answer_within;
         entry->ready = true;
         stopped = stopping_;
         away = away_;
