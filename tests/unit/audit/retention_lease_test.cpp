@@ -1,4 +1,5 @@
 // Gateways that share a database run retention one at a time.
+#include <atomic>
 #include <barrier>
 #include <future>
 #include <thread>
@@ -219,6 +220,7 @@ TEST_CASE("a run that has lost its lease ends as failed, says why, and removes n
         Expired expired(test);
         TestJournal files;
         std::promise<RetentionRun> ended;
+        std::atomic<bool> began{false};
         audit::RetentionRunner::Options options;
         options.batch_records = 3;
         options.on_removed = [&, taken = false](RetentionClass, std::uint64_t) mutable {
@@ -227,12 +229,13 @@ TEST_CASE("a run that has lost its lease ends as failed, says why, and removes n
             expired.move_lease(1, -2 * RetentionStore::lease_default.count());
             RetentionStore second(*expired.database, two);
             auto other = expired.plan(second);
-            REQUIRE(second.begin(other).ok());
+            began = second.begin(other).ok();
         };
         options.on_end = [&](const RetentionRun& run) { ended.set_value(run); };
         audit::RetentionRunner runner(*files.journal, *expired.database, files.clock, options);
         REQUIRE(runner.run({"root", "", ""}, true).ok());
         const auto run = ended.get_future().get();
+        CHECK(began);
         CHECK(run.state == State::failed);
         CHECK(run.reason.find("taken the run for dead") != std::string::npos);
         CHECK(all_accesses(expired.store).size() == 7);
