@@ -13,7 +13,7 @@ using v1::AccessEventType;
 
 namespace {
 
-constexpr base::Microseconds patience{20'000'000};
+constexpr base::Microseconds patience{60'000'000};
 
 /// A database whose every transaction is asked about first.
 class ScriptedDatabase final : public base::sql::Database {

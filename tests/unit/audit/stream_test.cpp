@@ -11,7 +11,7 @@ using v1::AccessEventType;
 
 namespace {
 
-constexpr base::Microseconds patience{20'000'000};
+constexpr base::Microseconds patience{60'000'000};
 
 /// A database that is away when told so.
 class FlakyDatabase final : public base::sql::Database {

@@ -8,7 +8,7 @@ using v1::AccessEventType;
 
 namespace {
 
-constexpr base::Microseconds patience{20'000'000};
+constexpr base::Microseconds patience{60'000'000};
 
 /// The stream as text: "1", "2", and "[3-5]" for a gap.
 std::vector<std::string> shown(const audit::TailReader::Batch& batch) {
