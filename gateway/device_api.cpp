@@ -35,13 +35,6 @@ auto recorder(Services& services, SessionRecord record) {
     };
 }
 
-SessionRecord record_of(SessionRecord::Event::Value event, const Peer& peer, const Subject& subject) {
-    SessionRecord record = session_record(event, peer, subject.account->username);
-    record.set_account_id(subject.account->id);
-    record.set_session_id(subject.session->id);
-    return record;
-}
-
 asio::awaitable<bool> answer_with(Exchange& exchange, Enrolled outcome, int status, bool keep) {
     using base::Errc;
     if (!outcome) {
@@ -77,8 +70,8 @@ asio::awaitable<bool> enroll(Exchange& exchange, const Subject& subject, wire::h
     auto key = auth::CertificateRequest::read(der.value_or(""));
     if (!key) co_return co_await fail(exchange, 400, "certificate-request-refused", keep);
     auto store = [&services, account = subject.account->id, name = *name, key = std::move(*key),
-                  record = recorder(services, record_of(SessionRecord::Event::DEVICE_ENROLLED, exchange.peer(),
-                                                        subject))]() -> Enrolled {
+                  record = recorder(services, session_record(SessionRecord::Event::DEVICE_ENROLLED, exchange.peer(),
+                                                             subject))]() -> Enrolled {
         return services.devices.enroll(account, name, key, record);
     };
     auto outcome = co_await services.background.run<auth::EnrolledDevice>(std::move(store));
@@ -90,8 +83,8 @@ asio::awaitable<bool> renew(Exchange& exchange, const Subject& subject, bool kee
     // The session is bound, so the connection has proved the key that the new certificate is for.
     if (subject.device == nullptr) co_return co_await fail(exchange, 409, "no-device", keep);
     auto store = [&services, id = subject.device->id,
-                  record = recorder(services, record_of(SessionRecord::Event::DEVICE_RENEWED, exchange.peer(),
-                                                        subject))]() -> Enrolled {
+                  record = recorder(services, session_record(SessionRecord::Event::DEVICE_RENEWED, exchange.peer(),
+                                                             subject))]() -> Enrolled {
         return services.devices.renew(id, record);
     };
     auto outcome = co_await services.background.run<auth::EnrolledDevice>(std::move(store));

@@ -73,10 +73,7 @@ asio::awaitable<bool> serve_posture(Exchange& exchange, wire::http1::Request& re
         co_return co_await answer(exchange, std::move(response), keep);
     }
     const auth::SessionPtr session = subject->session;
-    SessionRecord record =
-        session_record(SessionRecord::Event::POSTURE_REPORTED, exchange.peer(), subject->account->username);
-    record.set_account_id(subject->account->id);
-    record.set_session_id(session->id);
+    SessionRecord record = session_record(SessionRecord::Event::POSTURE_REPORTED, exchange.peer(), *subject);
     if (subject->device != nullptr) {
         record.set_enrolled_device_id(subject->device->id);
         record.set_enrolled_device_name(subject->device->name);

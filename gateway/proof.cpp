@@ -68,6 +68,13 @@ SessionRecord session_record(SessionRecord::Event::Value event, const Peer& peer
     return record;
 }
 
+SessionRecord session_record(SessionRecord::Event::Value event, const Peer& peer, const Gatekeeper::Subject& subject) {
+    SessionRecord record = session_record(event, peer, subject.account->username);
+    record.set_account_id(subject.account->id);
+    record.set_session_id(subject.session->id);
+    return record;
+}
+
 asio::awaitable<bool> record_durably(Services& services, SessionRecord record) {
     auto append = [&services, bytes = audit::encode(record)](auto done) mutable {
         services.journal.append(std::move(bytes), done);

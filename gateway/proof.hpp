@@ -53,6 +53,9 @@ std::string_view second_factor_word(const Proof& proof) noexcept;
 
 usher::v1::SessionRecord session_record(usher::v1::SessionRecord::Event::Value event, const Peer& peer,
                                         const std::string& username);
+/// Of somebody who is signed in, and the session.
+usher::v1::SessionRecord session_record(usher::v1::SessionRecord::Event::Value event, const Peer& peer,
+                                        const Gatekeeper::Subject& subject);
 /// Appends and waits; false when it did not become durable.
 boost::asio::awaitable<bool> record_durably(Services& services, usher::v1::SessionRecord record);
 

@@ -39,20 +39,13 @@ std::optional<Form> read(wire::http1::JsonObject object, SecondFactorRequest wha
     return form;
 }
 
-SessionRecord record_of(SessionRecord::Event::Value event, const Peer& peer, const Subject& subject) {
-    SessionRecord record = session_record(event, peer, subject.account->username);
-    record.set_account_id(subject.account->id);
-    record.set_session_id(subject.session->id);
-    return record;
-}
-
 /// Answers a claim that was not proved, which is on record before.
 asio::awaitable<bool> refuse(Exchange& exchange, const Subject& subject, Proof proof, bool keep) {
     auto& services = exchange.worker().services();
     if (proof.status == 429) co_return co_await fail_throttled(exchange, proof.retry_after_seconds, keep);
     if (proof.status == 503) co_return co_await fail(exchange, 503, "unavailable", keep);
     services.metrics.sign_ins_failed.Increment();
-    auto record = record_of(SessionRecord::Event::SECOND_FACTOR_FAILED, exchange.peer(), subject);
+    auto record = session_record(SessionRecord::Event::SECOND_FACTOR_FAILED, exchange.peer(), subject);
     record.set_reason(proof.reason);
     const bool durable = co_await record_durably(services, std::move(record));
     co_return co_await fail(exchange, durable ? 403 : 503, durable ? not_proved : "unavailable", keep);
@@ -74,7 +67,7 @@ asio::awaitable<bool> verify(Exchange& exchange, const Subject& subject, Claim c
     auto proof = co_await prove(services, exchange.worker(), exchange.peer(), claim);
     if (proof.status == 200) co_await use_proof(services, claim, proof);
     if (proof.status != 200) co_return co_await refuse(exchange, subject, std::move(proof), keep);
-    auto record = record_of(SessionRecord::Event::SECOND_FACTOR_VERIFIED, exchange.peer(), subject);
+    auto record = session_record(SessionRecord::Event::SECOND_FACTOR_VERIFIED, exchange.peer(), subject);
     record.set_second_factor(std::string(second_factor_word(proof)));
     const bool durable = co_await record_durably(services, std::move(record));
     if (!durable || !co_await renew(services, subject.session))
@@ -118,7 +111,8 @@ asio::awaitable<bool> confirm(Exchange& exchange, const Subject& subject, Claim 
     const auto code = std::make_shared<const base::Secret>(std::move(claim.second_factor));
     using Codes = std::shared_ptr<const std::vector<base::Secret>>;
     auto enroll = [&services, code, id = subject.account->id, username = subject.account->username,
-                   record = audit::encode(record_of(SessionRecord::Event::SECOND_FACTOR_ENROLLED, peer, subject))] {
+                   record =
+                       audit::encode(session_record(SessionRecord::Event::SECOND_FACTOR_ENROLLED, peer, subject))] {
         auto proved = services.second_factors.proved(id, *code);
         if (!proved) return base::Result<Codes>(std::move(proved).error());
         if (!*proved) return base::Result<Codes>(Codes());
