@@ -18,6 +18,7 @@ public:
         std::lock_guard lock(mutex_);
         ++tries;
         tried_at_.push_back(std::chrono::steady_clock::now());
+        pause_of_last_ = pause;
         if (!down_.empty()) return base::Error{base::Errc::unavailable, down_};
         for (const auto& event : events)
             if (refused_.count(event.sequence()) > 0) return base::Error{base::Errc::invalid_argument, "not this one"};
@@ -45,8 +46,12 @@ public:
         std::lock_guard lock(mutex_);
         return tried_at_;
     }
+    base::Microseconds pause_of_last() const {
+        std::lock_guard lock(mutex_);
+        return pause_of_last_;
+    }
     std::atomic<std::size_t> tries = 0;
-    std::atomic<base::Microseconds> pause{};  ///< that it asks for, when it is down
+    std::atomic<base::Microseconds> pause{};  ///< that it asks for, when it is down, from the next try on
 
 private:
     mutable std::mutex mutex_;
@@ -55,13 +60,14 @@ private:
     std::set<std::uint64_t> refused_;
     std::vector<std::uint64_t> taken_;
     std::vector<std::chrono::steady_clock::time_point> tried_at_;
+    base::Microseconds pause_of_last_{};
 };
 
 class FakeOutlet final : public audit::sinks::Outlet {
 public:
     explicit FakeOutlet(FakeReceiver& receiver) : receiver_(receiver) {}
     base::Result<void> deliver(std::span<const v1::AuditEvent> events) override { return receiver_.take(events); }
-    base::Microseconds pause() const noexcept override { return receiver_.pause; }
+    base::Microseconds pause() const noexcept override { return receiver_.pause_of_last(); }
     void stop() noexcept override {}
 
 private:
