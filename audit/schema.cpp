@@ -189,6 +189,18 @@ constexpr std::string_view retention_lease =
     "ALTER TABLE retention_runs ADD COLUMN gateway_id TEXT NOT NULL DEFAULT '';\n"
     "ALTER TABLE retention_runs ADD COLUMN lease_until BIGINT NOT NULL DEFAULT 0";
 
+/// What would delete something of the record and waits for a second person.
+constexpr std::string_view pending_orders =
+    "CREATE TABLE pending_orders (\n"
+    "    id TEXT PRIMARY KEY,\n"
+    "    action TEXT NOT NULL,\n"
+    "    resource TEXT NOT NULL,\n"
+    "    asked_by TEXT NOT NULL,\n"
+    "    account_id TEXT NOT NULL,\n"
+    "    asked_at BIGINT NOT NULL,\n"
+    "    expires_at BIGINT NOT NULL\n"
+    ")";
+
 }  // namespace
 
 std::span<const base::sql::Migration> store_migrations() {
@@ -215,7 +227,8 @@ std::span<const base::sql::Migration> store_migrations() {
         {110, "what an access was judged by", judged_sqlite, judged_postgresql},
         {111, "sinks", sinks, {}},
         {112, "a lease for runs of retention", retention_lease, {}},
-        {113, "what devices say of themselves", posture_sqlite, posture_postgresql}};
+        {113, "what devices say of themselves", posture_sqlite, posture_postgresql},
+        {114, "orders that take two", pending_orders, {}}};
     return all;
 }
 

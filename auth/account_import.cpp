@@ -25,6 +25,30 @@ Error number_taken(const std::string& number, std::string_view owner) {
             "employee_number: " + quoted(number) + " is the number of account " + quoted(owner) + " already"};
 }
 
+Error outside_id_taken(const Account& account, std::string_view owner) {
+    return {Errc::already_exists, "outside_id: " + quoted(account.outside_id) + " of source " + quoted(account.source) +
+                                      " is account " + quoted(owner) + " already"};
+}
+
+/// Neither a source nor an outside id has a control character in it. Empty: it has none.
+std::string outside_key(const Account& account) {
+    return account.source.empty() ? std::string() : account.source + '\n' + account.outside_id;
+}
+
+using Owners = std::unordered_map<std::string, std::string>;  // who has what no other may have: usernames
+
+/// `account` gives `old` up and takes `key`; an empty one is none. The one who has `key` already, if somebody does.
+std::optional<std::string> take(Owners& owners, const std::string& old, const std::string& key,
+                                const Account& account) {
+    if (old == key) return std::nullopt;
+    if (!key.empty()) {
+        const auto [owner, is_new] = owners.emplace(key, account.username);
+        if (!is_new) return owner->second;
+    }
+    if (!old.empty()) owners.erase(old);
+    return std::nullopt;
+}
+
 std::vector<std::string> changed_fields(const Account& before, const Account& after) {
     std::vector<std::string> names;
     const auto compare = [&](const char* name, const auto& a, const auto& b) {
@@ -36,6 +60,8 @@ std::vector<std::string> changed_fields(const Account& before, const Account& af
     compare("office_mail", before.office_mail, after.office_mail);
     compare("office_phone", before.office_phone, after.office_phone);
     compare("employee_number", before.employee_number, after.employee_number);
+    compare("source", before.source, after.source);
+    compare("outside_id", before.outside_id, after.outside_id);
     compare("role", before.role, after.role);
     compare("valid_from", before.valid_from, after.valid_from);
     compare("valid_until", before.valid_until, after.valid_until);
@@ -49,7 +75,8 @@ public:
         for (const auto& account : accounts) {
             by_username_.emplace(account.username, &account);
             looks_.add(account.username);
-            if (!account.employee_number.empty()) by_number_.emplace(account.employee_number, account.username);
+            take(numbers_, {}, account.employee_number, account);
+            take(outside_ids_, {}, outside_key(account), account);
         }
     }
 
@@ -73,7 +100,7 @@ private:
         auto next = updated(account, fields);
         if (!next) return std::move(next).error();
         next->created_at = next->updated_at = now_;
-        if (auto ok = take_number({}, *next); !ok) return ok.error();
+        if (auto ok = take_numbers({}, *next); !ok) return ok.error();
         looks_.add(rows_.find(next->username)->first);
         return ImportResult{ImportOutcome::created, std::move(*next), {}, {}};
     }
@@ -83,25 +110,23 @@ private:
         if (!next) return std::move(next).error();
         auto changed = changed_fields(before, *next);
         if (changed.empty()) return ImportResult{ImportOutcome::unchanged, std::move(*next), {}, {}};
-        if (auto ok = take_number(before.employee_number, *next); !ok) return ok.error();
+        if (auto ok = take_numbers(before, *next); !ok) return ok.error();
         next->updated_at = next_update(now_, before.updated_at);
         return ImportResult{ImportOutcome::updated, std::move(*next), std::move(changed), {}};
     }
 
     /// Row by row, as the database's own index sees it.
-    Result<void> take_number(const std::string& old, const Account& account) {
-        if (old == account.employee_number) return {};
-        if (!account.employee_number.empty()) {
-            const auto [owner, is_new] = by_number_.emplace(account.employee_number, account.username);
-            if (!is_new) return number_taken(account.employee_number, owner->second);
-        }
-        if (!old.empty()) by_number_.erase(old);
+    Result<void> take_numbers(const Account& before, const Account& account) {
+        if (const auto owner = take(numbers_, before.employee_number, account.employee_number, account))
+            return number_taken(account.employee_number, *owner);
+        if (const auto owner = take(outside_ids_, outside_key(before), outside_key(account), account))
+            return outside_id_taken(account, *owner);
         return {};
     }
 
     base::UtcTime now_;
     std::unordered_map<std::string, const Account*> by_username_;
-    std::unordered_map<std::string, std::string> by_number_;
+    Owners numbers_, outside_ids_;
     std::unordered_map<std::string, std::size_t> rows_;
     UsernameLooks looks_;
 };
@@ -115,6 +140,8 @@ Result<Account> updated(const Account& before, const AccountUpdate& update) {
     if (update.office_mail) account.office_mail = *update.office_mail;
     if (update.office_phone) account.office_phone = *update.office_phone;
     if (update.employee_number) account.employee_number = *update.employee_number;
+    if (update.source) account.source = *update.source;
+    if (update.outside_id) account.outside_id = *update.outside_id;
     if (update.groups) account.groups = *update.groups;
     if (update.role) account.role = *update.role;
     if (update.valid_from) account.valid_from = *update.valid_from;
@@ -133,11 +160,14 @@ Result<void> check_username_is_free(const std::vector<Account>& accounts, const 
     return {};
 }
 
-Result<void> check_employee_number(const std::vector<Account>& accounts, const Account& account) {
-    if (account.employee_number.empty()) return {};
-    for (const auto& other : accounts)
-        if (other.employee_number == account.employee_number && other.username != account.username)
+Result<void> check_numbers(const std::vector<Account>& accounts, const Account& account) {
+    for (const auto& other : accounts) {
+        if (other.username == account.username) continue;
+        if (!account.employee_number.empty() && other.employee_number == account.employee_number)
             return number_taken(account.employee_number, other.username);
+        if (!account.source.empty() && other.source == account.source && other.outside_id == account.outside_id)
+            return outside_id_taken(account, other.username);
+    }
     return {};
 }
 

@@ -14,7 +14,8 @@ inline constexpr std::size_t import_max = 1000;  ///< rows of one import
 
 /// What is to be changed of an account; the rest stays.
 struct AccountUpdate {
-    std::optional<std::string> display_name{}, department{}, office_mail{}, office_phone{}, employee_number{};
+    std::optional<std::string> display_name{}, department{}, office_mail{}, office_phone{}, employee_number{}, source{},
+        outside_id{};
     std::optional<std::vector<std::string>> groups{};
     std::optional<Role> role{};
     /// Set: the new value, which may be none.
@@ -32,8 +33,9 @@ inline base::UtcTime next_update(base::UtcTime now, base::UtcTime last) {
 
 /// Nobody has this canonical username, nor one that looks like it: already_exists.
 base::Result<void> check_username_is_free(const std::vector<Account>& accounts, const std::string& username);
-/// Nobody else has the account's employee number: already_exists, "employee_number: ...".
-base::Result<void> check_employee_number(const std::vector<Account>& accounts, const Account& account);
+/// Nobody else has the account's employee number, nor its outside id of the same source: already_exists,
+/// "employee_number: ..." or "outside_id: ...".
+base::Result<void> check_numbers(const std::vector<Account>& accounts, const Account& account);
 
 /// One row of an import: an account by its username as typed, and what the row says of it.
 struct ImportedAccount {

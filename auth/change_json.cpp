@@ -79,6 +79,10 @@ std::string to_json(const Account& account) {
     out.text("office_mail", account.office_mail);
     out.text("office_phone", account.office_phone);
     if (!account.employee_number.empty()) out.text("employee_number", account.employee_number);
+    if (!account.source.empty()) {
+        out.text("source", account.source);
+        out.text("outside_id", account.outside_id);
+    }
     out.text("role", to_word(account.role));
     out.text("status", to_word(account.status));
     if (account.valid_from) out.time("valid_from", *account.valid_from);

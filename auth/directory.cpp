@@ -166,7 +166,7 @@ Result<Account> Directory::create_account(Account account, const std::string& pa
     account.created_at = account.updated_at = impl_->clock.utc();
     auto ok = impl_->mutate(record, [&](Transaction& transaction, Draft& draft) -> Result<void> {
         if (auto unused = check_username_is_free(draft.accounts, account.username); !unused) return unused;
-        if (auto mine = check_employee_number(draft.accounts, account); !mine) return mine;
+        if (auto mine = check_numbers(draft.accounts, account); !mine) return mine;
         rows::insert(transaction, account, password_hash);
         draft.accounts.push_back(account);
         draft.changes.push_back({"account.create", "accounts/" + account.username, {}, to_json(account)});
@@ -185,8 +185,7 @@ Result<Account> Directory::update_account(std::string_view username, const Accou
                                      if (!next) return std::move(next).error();
                                      account = std::move(*next);
                                      if (account == before) return false;
-                                     if (auto mine = check_employee_number(draft.accounts, account); !mine)
-                                         return mine.error();
+                                     if (auto mine = check_numbers(draft.accounts, account); !mine) return mine.error();
                                      account.updated_at = next_update(impl_->clock.utc(), before.updated_at);
                                      rows::update(transaction, account);
                                      return true;

@@ -19,7 +19,7 @@ std::vector<Account> read_accounts(Transaction& transaction) {
     const Rows rows = transaction.execute(
         "SELECT id, username, display_name, department, office_mail, office_phone, role, status, created_at, "
         "updated_at, valid_from, valid_until, second_factor, must_change_password, password_is_short, "
-        "employee_number FROM accounts");
+        "employee_number, source, outside_id FROM accounts LEFT JOIN account_sources ON account_id = id");
     accounts.reserve(rows.size());
     index.reserve(rows.size());
     for (const auto& row : rows) {
@@ -46,6 +46,8 @@ std::vector<Account> read_accounts(Transaction& transaction) {
         account.must_change_password = row.integer(13) != 0;
         account.password_is_short = row.integer(14) != 0;
         account.employee_number = row.text(15);
+        account.source = row.maybe_text(16).value_or("");
+        account.outside_id = row.maybe_text(17).value_or("");
         const auto id = base::Uuid::parse(account.id);
         if (!id || id->to_string() != account.id) corrupt("accounts", account.id, "has an id that is no UUID");
         index.emplace(account.id, accounts.size());
@@ -110,6 +112,12 @@ void insert_groups(Transaction& transaction, const Account& account) {
     }
 }
 
+void insert_source(Transaction& transaction, const Account& account) {
+    if (account.source.empty()) return;
+    transaction.execute("INSERT INTO account_sources (account_id, source, outside_id) VALUES ($1, $2, $3)",
+                        {account.id, account.source, account.outside_id});
+}
+
 std::uint64_t version_of(const Rows& rows) {
     if (rows.size() != 1 || rows[0].integer(0) < 0) corrupt("directory_state", "1", "is missing or negative");
     return static_cast<std::uint64_t>(rows[0].integer(0));
@@ -153,6 +161,7 @@ void insert(Transaction& transaction, const Account& account, const std::string&
          time_or_null(account.valid_until), std::int64_t{account.must_change_password},
          std::int64_t{account.password_is_short}, account.employee_number});
     insert_groups(transaction, account);
+    insert_source(transaction, account);
 }
 
 void update(Transaction& transaction, const Account& account) {
@@ -165,6 +174,8 @@ void update(Transaction& transaction, const Account& account) {
     must_change_one(transaction, "accounts");
     transaction.execute("DELETE FROM account_groups WHERE account_id = $1", {account.id});
     insert_groups(transaction, account);
+    transaction.execute("DELETE FROM account_sources WHERE account_id = $1", {account.id});
+    insert_source(transaction, account);
 }
 
 void update_password(Transaction& transaction, const Account& account, const std::string& password_hash) {

@@ -261,6 +261,18 @@ ALTER TABLE policy_expectations ADD COLUMN posture TEXT;
 ALTER TABLE sessions ADD COLUMN posture TEXT
 )",
          {}},
+        // Apart from the account, which is the gateway's own: who is kept in a directory of the enterprise is known
+        // there by an id that outlives names. An account comes from one source at most.
+        {15,
+         "where accounts come from",
+         R"(CREATE TABLE account_sources (
+    source TEXT NOT NULL,
+    outside_id TEXT NOT NULL,
+    account_id TEXT NOT NULL UNIQUE REFERENCES accounts (id) ON DELETE CASCADE,
+    PRIMARY KEY (source, outside_id)
+)
+)",
+         {}},
     };
     // PostgreSQL's only other word is BYTEA; everything else is shared, so it is derived and cannot drift apart.
     static const auto postgresql = [] {

@@ -15,7 +15,7 @@
 
 namespace usher::auth {
 
-enum class Role { employee, auditor, administrator };
+enum class Role { employee, auditor, administrator, privacy_officer };
 enum class AccountStatus { active, disabled };
 
 /// An employee, as an administrator made it. The password's hash is not here: it stays in the database.
@@ -28,6 +28,8 @@ struct Account {
     std::string office_mail;
     std::string office_phone;
     std::string employee_number{};  ///< empty, or no other account has it
+    std::string source{};           ///< the directory of the enterprise that it is kept in; empty: it was made here
+    std::string outside_id{};       ///< what that directory knows it by, byte for byte; empty where source is
     Role role = Role::employee;
     AccountStatus status = AccountStatus::active;
     std::optional<base::UtcTime> valid_from{};   ///< before it the account may do nothing

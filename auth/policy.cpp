@@ -146,7 +146,7 @@ Decision decide_control(const DirectorySnapshot& directory, const Account& accou
         decision.reason = reason_of(stands);
         return decision;
     }
-    decision.allowed = account.role == Role::administrator || account.role == Role::auditor;
+    decision.allowed = account.role != Role::employee;
     decision.reason = Reason::role;
     decision.role = account.role;
     return decision;

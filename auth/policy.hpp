@@ -48,7 +48,7 @@ struct Decision {
 Decision decide(const DirectorySnapshot& directory, const Account& account, const App& app,
                 const Context& context) noexcept;
 
-/// Decides whether `account` may reach the control API: administrators and auditors.
+/// Decides whether `account` may reach the control API: every role but an employee's.
 Decision decide_control(const DirectorySnapshot& directory, const Account& account, const Context& context) noexcept;
 
 /// One rule as explain() found it.

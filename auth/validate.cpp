@@ -62,6 +62,17 @@ Result<void> check_value(std::string_view field, std::string_view value) {
     return check_text(field, value);
 }
 
+Result<void> check_origin(const Account& account) {
+    if (account.source.empty() && account.outside_id.empty()) return {};
+    if (account.source.empty()) return invalid("source", "is missing; it says whose the outside_id is");
+    if (account.outside_id.empty()) return invalid("outside_id", "is missing; the source knows the account by it");
+    if (!check_name(account.source))
+        return invalid("source", quoted(account.source) +
+                                     " must be 1 to 64 lower-case letters, digits, \"-\" or \".\", and begin with a "
+                                     "letter or digit");
+    return {};
+}
+
 Result<void> check_destination(std::string_view field, const DestinationPattern& pattern) {
     const auto text = pattern.to_string();
     const auto again = DestinationPattern::parse(text);
@@ -202,14 +213,14 @@ Result<void> canonicalize(Account& account) {
                            "letter or digit");
     }
     account.username = std::move(*username);
-    const std::pair<std::string_view, const std::string*> fields[] = {{"display_name", &account.display_name},
-                                                                      {"department", &account.department},
-                                                                      {"office_mail", &account.office_mail},
-                                                                      {"office_phone", &account.office_phone},
-                                                                      {"employee_number", &account.employee_number}};
+    const std::pair<std::string_view, const std::string*> fields[] = {
+        {"display_name", &account.display_name},       {"department", &account.department},
+        {"office_mail", &account.office_mail},         {"office_phone", &account.office_phone},
+        {"employee_number", &account.employee_number}, {"outside_id", &account.outside_id}};
     for (const auto& [field, value] : fields) {
         if (auto ok = check_text(field, *value); !ok) return ok;
     }
+    if (auto ok = check_origin(account); !ok) return ok;
     if (role_from_word(to_word(account.role)) != account.role) return invalid("role", "is none that exists");
     if (status_from_word(to_word(account.status)) != account.status) return invalid("status", "is none that exists");
     if (account.valid_from && account.valid_until && *account.valid_from >= *account.valid_until)
@@ -284,6 +295,8 @@ std::string_view to_word(Role role) noexcept {
             return "auditor";
         case Role::administrator:
             return "administrator";
+        case Role::privacy_officer:
+            return "privacy-officer";
     }
     return "unknown";
 }
@@ -299,7 +312,7 @@ std::string_view to_word(AccountStatus status) noexcept {
 }
 
 std::optional<Role> role_from_word(std::string_view word) noexcept {
-    for (Role role : {Role::employee, Role::auditor, Role::administrator}) {
+    for (Role role : {Role::employee, Role::auditor, Role::administrator, Role::privacy_officer}) {
         if (word == to_word(role)) return role;
     }
     return std::nullopt;

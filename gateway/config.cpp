@@ -380,10 +380,12 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
             r.fail(n.Mark(), "'sealing_keys' must be a list of 1 to 8 files");
         for (const auto& entry : n) c.sealing_keys.push_back(r.text(entry, k));
     };
-    const auto device_approval = [&](const YAML::Node& n, const std::string& k) {
-        const std::string found = r.text(n, k);
-        if (found != "required" && found != "none") r.fail(n.Mark(), "'device_approval' must be required or none");
-        c.device_approval = found == "required";
+    const auto required = [&](bool& out) {
+        return [&r, &out](const YAML::Node& n, const std::string& k) {
+            const std::string found = r.text(n, k);
+            if (found != "required" && found != "none") r.fail(n.Mark(), "'" + k + "' must be required or none");
+            out = found == "required";
+        };
     };
     r.mapping(root, "the top level",
               {{"listen", [&](auto& n, auto& k) { c.listen = r.listen(n, k); }},
@@ -401,7 +403,8 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
                {"hashing", hashing},
                {"sealing_keys", sealing_keys},
                {"sinks", [&](auto& n, auto&) { read_sinks(r, n, c); }},
-               {"device_approval", device_approval}});
+               {"device_approval", required(c.device_approval)},
+               {"two_person_deletion", required(c.two_person_deletion)}});
 }
 
 }  // namespace

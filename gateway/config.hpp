@@ -75,7 +75,8 @@ struct Config {
 
     auth::HashCost hashing;
 
-    bool device_approval = false;  ///< a new device waits for an administrator
+    bool device_approval = false;      ///< a new device waits for an administrator
+    bool two_person_deletion = false;  ///< what deletes audit data takes two administrators
 
     std::vector<std::string> sealing_keys;  ///< files; the first one seals; empty: one is made in data_dir/keys
 

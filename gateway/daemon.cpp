@@ -260,12 +260,16 @@ base::Result<void> RunningDaemon::start_control() {
     tails.stall = config_.timeouts.tail;
     tails.on_cut = [this] { metrics_.audit_tails_cut.Increment(); };
     tails.on_subscribers = [this](std::size_t open) { metrics_.audit_tail_subscribers.Set(static_cast<double>(open)); };
+    if (config_.two_person_deletion) {
+        pending_orders_ = std::make_unique<audit::PendingOrders>(*database_);
+        two_person_ = std::make_unique<control::TwoPerson>(*pending_orders_, *journal_, *directory_, clock_);
+    }
     auto control = control::ControlServer::start(
         dir_->file("control.sock"),
         control::ControlDependencies{
             *directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_, *shipper_, clock_, *revocations_,
             [this](const std::string& id) { return count_accesses(id); }, [this] { return enforce({}); }, this,
-            retention_.get(), devices_.get(), sinks_.get(), std::move(tails)});
+            retention_.get(), devices_.get(), sinks_.get(), std::move(tails), two_person_.get()});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
     control_ = std::move(*control);

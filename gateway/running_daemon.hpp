@@ -20,6 +20,7 @@
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/operation.hpp"
 #include "gateway/control/revocations.hpp"
+#include "gateway/control/two_person.hpp"
 #include "gateway/control_age.hpp"
 #include "gateway/control_feed.hpp"
 #include "gateway/cut_off.hpp"
@@ -171,6 +172,8 @@ private:
     std::unique_ptr<auth::Devices> devices_;
     std::unique_ptr<Gatekeeper> gatekeeper_;
     std::unique_ptr<control::Revocations> revocations_;
+    std::unique_ptr<audit::PendingOrders> pending_orders_;
+    std::unique_ptr<control::TwoPerson> two_person_;
     std::unique_ptr<Services> services_;
     WorkerPool workers_;
     std::mutex control_mutex_;

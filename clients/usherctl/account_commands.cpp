@@ -4,6 +4,7 @@
 #include "clients/common/password.hpp"
 #include "clients/usherctl/commands.hpp"
 #include "clients/usherctl/listings.hpp"
+#include "clients/usherctl/role_words.hpp"
 #include "usher/v1/account.grpc.pb.h"
 
 namespace usher::clients::control {
@@ -15,16 +16,10 @@ using Stub = v1::AccountService::Stub;
 
 std::string shown(const std::string& username) { return base::escape_for_terminal(username, 100); }
 
-v1::Role::Value role_of(const std::string& name) {
-    if (name == "administrator") return v1::Role::ADMINISTRATOR;
-    if (name == "auditor") return v1::Role::AUDITOR;
-    return v1::Role::EMPLOYEE;
-}
-
 /// What may be told of an account on the command line; what was not told is nullopt.
 struct Fields {
-    std::optional<std::string> display_name, department, office_mail, office_phone, employee_number, role, valid_from,
-        valid_until;
+    std::optional<std::string> display_name, department, office_mail, office_phone, employee_number, source, outside_id,
+        role, valid_from, valid_until;
     std::optional<std::vector<std::string>> groups;
 };
 
@@ -37,11 +32,14 @@ void add_fields(CLI::App* command, const std::shared_ptr<Fields>& fields) {
         ->allow_extra_args(false)
         ->type_name("TEXT");
     command->add_option("--role", fields->role, "What the account may do with the gateway itself")
-        ->check(CLI::IsMember({"employee", "auditor", "administrator"}));
+        ->check(CLI::IsMember(all_role_words()));
     command->add_option("--display-name", fields->display_name, "The person's name");
     command->add_option("--mail", fields->office_mail, "Office mail address");
     command->add_option("--phone", fields->office_phone, "Office telephone");
     command->add_option("--employee-number", fields->employee_number, "No other account may have it");
+    command->add_option("--source", fields->source,
+                        "The directory of the enterprise that the account is kept in, such as hr; '': none");
+    command->add_option("--outside-id", fields->outside_id, "What the source knows the account by; '': none");
     command->add_option("--valid-from", fields->valid_from,
                         "The account may do nothing before this time, such as 2026-12-01T00:00:00Z; '': no such bound");
     command->add_option("--valid-until", fields->valid_until,
@@ -82,8 +80,16 @@ std::vector<std::string> fill(const Fields& fields, v1::Account& account) {
         account.set_employee_number(*fields.employee_number);
         names.emplace_back("employee_number");
     }
+    if (fields.source) {
+        account.set_source(*fields.source);
+        names.emplace_back("source");
+    }
+    if (fields.outside_id) {
+        account.set_outside_id(*fields.outside_id);
+        names.emplace_back("outside_id");
+    }
     if (fields.role) {
-        account.set_role(role_of(*fields.role));
+        account.set_role(role_from_word(*fields.role).value_or(v1::Role::EMPLOYEE));
         names.emplace_back("role");
     }
     if (fields.groups) {
@@ -159,7 +165,7 @@ void add_update(CLI::App* group, const Settings& settings) {
         if (names.empty())
             throw Failure{
                 "nothing to change: say --department, --group, --role, --display-name, --mail, --phone, "
-                "--employee-number, --valid-from or --valid-until",
+                "--employee-number, --source, --outside-id, --valid-from or --valid-until",
                 exit_usage};
         for (const auto& name : names) request.mutable_update_mask()->add_paths(name);
         call(settings, &Stub::UpdateAccount, request);

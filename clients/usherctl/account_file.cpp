@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "clients/usherctl/csv_reader.hpp"
 #include "clients/usherctl/output.hpp"
+#include "clients/usherctl/role_words.hpp"
 
 namespace usher::clients::control {
 namespace {
@@ -15,9 +16,9 @@ using base::Error;
 using base::Result;
 namespace v1 = usher::v1;
 
-constexpr std::array<std::string_view, 10> known_columns = {"username",    "display_name", "department",      "groups",
-                                                            "office_mail", "office_phone", "employee_number", "role",
-                                                            "valid_from",  "valid_until"};
+constexpr std::array<std::string_view, 12> known_columns = {
+    "username",        "display_name", "department", "groups", "office_mail", "office_phone",
+    "employee_number", "source",       "outside_id", "role",   "valid_from",  "valid_until"};
 
 std::string in_quotes(std::string_view value) { return "'" + base::escape_for_terminal(value, 100) + "'"; }
 
@@ -64,12 +65,10 @@ Result<void> read_groups(v1::Account& account, std::string_view cell) {
 }
 
 Result<void> read_role(v1::Account& account, std::string_view cell) {
-    for (const auto role : {v1::Role::EMPLOYEE, v1::Role::AUDITOR, v1::Role::ADMINISTRATOR})
-        if (base::to_lower(v1::Role::Value_Name(role)) == cell) {
-            account.set_role(role);
-            return {};
-        }
-    return {Errc::invalid_argument, in_quotes(cell) + " is no role; expected employee, auditor or administrator"};
+    const auto role = role_from_word(cell);
+    if (!role) return {Errc::invalid_argument, in_quotes(cell) + " is no role; expected " + role_words()};
+    account.set_role(*role);
+    return {};
 }
 
 Result<void> read_time(std::string_view cell, google::protobuf::Timestamp& out) {

@@ -23,9 +23,9 @@ struct AccountFile {
 };
 
 /// Reads accounts from CSV. The first line names the columns: `username`, and of display_name, department, groups,
-/// office_mail, office_phone, employee_number, role, valid_from and valid_until those of which the file speaks; several
-/// groups stand in one cell with ";" between them. An empty cell is an empty field; an empty role is an error. Every
-/// error names file and line; the server judges the values. Pure.
+/// office_mail, office_phone, employee_number, source, outside_id, role, valid_from and valid_until those of which the
+/// file speaks; several groups stand in one cell with ";" between them. An empty cell is an empty field; an empty role
+/// is an error. Every error names file and line; the server judges the values. Pure.
 base::Result<AccountFile> parse_account_file(std::string_view text, std::string file);
 
 }  // namespace usher::clients::control

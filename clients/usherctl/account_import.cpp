@@ -190,8 +190,8 @@ void add_account_import(CLI::App* account, const Settings& settings) {
     auto* command = account->add_subcommand(
         "import",
         "Create and change accounts from CSV. The first line names the columns: username, and any of display_name, "
-        "department, groups (separated by ';'), office_mail, office_phone, employee_number, role, valid_from, "
-        "valid_until. Accounts and columns that the file does not have stay as they are");
+        "department, groups (separated by ';'), office_mail, office_phone, employee_number, source, "
+        "outside_id, role, valid_from, valid_until. Accounts and columns that the file does not have stay as they are");
     auto path = std::make_shared<std::string>();
     auto dry_run = std::make_shared<bool>(false);
     auto passwords = std::make_shared<std::string>();

@@ -9,7 +9,8 @@ namespace usher::clients::control {
 
 void add_login_commands(CLI::App& app, const Settings& settings) {
     {
-        auto* command = app.add_subcommand("login", "Sign in at a gateway as an administrator or auditor");
+        auto* command =
+            app.add_subcommand("login", "Sign in at a gateway as an administrator, auditor or privacy officer");
         auto options = std::make_shared<LoginOptions>();
         command->add_option("--username", options->username, "Your username")->required();
         add_secret_options(command, *options);

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "clients/usherctl/output.hpp"
+#include "clients/usherctl/role_words.hpp"
 
 namespace usher::clients::control {
 
@@ -61,15 +62,14 @@ void read_texts(const YamlNode& map, std::string_view key, const std::string& pr
 }
 
 void read_roles(const YamlNode& map, const std::string& prefix, usher::v1::Rule& rule, Marks& marks) {
-    static constexpr std::array<std::string_view, 3> known{"employee", "auditor", "administrator"};
     Texts texts;
     read_texts(map, "roles", prefix, texts, marks);
     for (int i = 0; i < texts.size(); ++i) {
-        const auto found = std::find(known.begin(), known.end(), texts[i]);
-        if (found == known.end())
+        const auto role = role_from_word(texts[i]);
+        if (!role)
             throw Refused{marks.at(prefix + "roles[" + std::to_string(i) + "]"),
-                          in_quotes(texts[i]) + " is no role; roles are employee, auditor and administrator"};
-        rule.add_roles(static_cast<usher::v1::Role::Value>(usher::v1::Role::EMPLOYEE + (found - known.begin())));
+                          in_quotes(texts[i]) + " is no role; expected " + role_words()};
+        rule.add_roles(*role);
     }
 }
 

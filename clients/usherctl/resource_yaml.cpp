@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "clients/usherctl/output.hpp"
 #include "clients/usherctl/resource_file.hpp"
+#include "clients/usherctl/role_words.hpp"
 
 namespace usher::clients::control {
 
@@ -38,8 +39,7 @@ std::string rules_yaml(std::string_view key, const google::protobuf::RepeatedPtr
         add("groups", rule.groups());
         add("departments", rule.departments());
         Texts roles;
-        for (const auto role : rule.roles())
-            *roles.Add() = base::to_lower(usher::v1::Role::Value_Name(static_cast<usher::v1::Role::Value>(role)));
+        for (const auto role : rule.roles()) *roles.Add() = role_word(static_cast<usher::v1::Role::Value>(role));
         add("roles", roles);
         add("networks", rule.networks());
         add("times", rule.times());

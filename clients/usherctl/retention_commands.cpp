@@ -1,4 +1,4 @@
-// retention status, retention run
+// retention status, retention run, retention pending, retention withdraw
 
 #include <chrono>
 #include <thread>
@@ -54,6 +54,23 @@ struct Retention {
         return run;
     }
 
+    std::vector<v1::PendingOrder> pending() const {
+        grpc::ClientContext context;
+        channel->prepare(context);
+        v1::ListPendingOrdersResponse response;
+        channel->require(stub->ListPendingOrders(&context, v1::ListPendingOrdersRequest{}, &response));
+        return {response.pending_orders().begin(), response.pending_orders().end()};
+    }
+
+    void withdraw(const std::string& order) const {
+        v1::DeletePendingOrderRequest request;
+        request.set_name("pending_orders/" + order);
+        grpc::ClientContext context;
+        channel->prepare(context);
+        google::protobuf::Empty empty;
+        channel->require(stub->DeletePendingOrder(&context, request, &empty));
+    }
+
     std::unique_ptr<ControlChannel> channel;
     std::unique_ptr<v1::RetentionService::Stub> stub;
 };
@@ -92,6 +109,18 @@ void show_status(const v1::RetentionStatus& status, const std::string& format) {
     print("\n" + runs.render());
 }
 
+void show_pending(const std::vector<v1::PendingOrder>& orders, const std::string& format) {
+    if (format == "json") {
+        for (const auto& order : orders) print(to_json_line(order));
+        return;
+    }
+    Table table({{"ORDER"}, {"ACTION"}, {"RESOURCE"}, {"ASKED BY"}, {"ASKED"}, {"EXPIRES"}});
+    for (const auto& order : orders)
+        table.add({order.name().substr(order.name().find('/') + 1), order.action(), order.resource(), order.asked_by(),
+                   shown_time(true, order.asked_at()), shown_time(true, order.expires_at())});
+    print(table.render());
+}
+
 void run(const Settings& settings, bool dry_run, bool confirm, const std::string& format) {
     const Retention retention(settings);
     const auto ended = retention.wait(retention.run(dry_run, confirm));
@@ -124,6 +153,23 @@ void add_retention_commands(CLI::App& app, const Settings& settings) {
         auto format = add_output(command, {"table", "json"});
         command->footer(examples({"usherctl retention run --dry-run", "usherctl retention run --confirm -o json"}));
         command->callback([=, &settings] { run(settings, *dry_run, *confirm, *format); });
+    }
+    {
+        auto* command = group->add_subcommand(
+            "pending", "List the orders to delete that wait for a second administrator, who gives the same order");
+        auto format = add_output(command, {"table", "json"});
+        command->footer(examples({"usherctl retention pending", "usherctl retention pending -o json"}));
+        command->callback([=, &settings] { show_pending(Retention(settings).pending(), *format); });
+    }
+    {
+        auto* command = group->add_subcommand("withdraw", "Take such an order back");
+        auto order = std::make_shared<std::string>();
+        command->add_option("ORDER", *order, "The order, as the list shows it")->required();
+        command->footer(examples({"usherctl retention withdraw 3f2a9c0d51e7b846"}));
+        command->callback([=, &settings] {
+            Retention(settings).withdraw(*order);
+            print("order " + base::escape_for_terminal(*order, 40) + " withdrawn\n");
+        });
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "clients/usherctl/output.hpp"
+#include "clients/usherctl/role_words.hpp"
 
 namespace usher::clients::control {
 
@@ -53,7 +54,7 @@ std::string rule_text(const v1::Rule& rule) {
     add("group", rule.groups());
     add("department", rule.departments());
     std::vector<std::string> roles;
-    for (const auto role : rule.roles()) roles.push_back(role_name(static_cast<v1::Role::Value>(role)));
+    for (const auto role : rule.roles()) roles.push_back(role_word(static_cast<v1::Role::Value>(role)));
     add("role", roles);
     add("from", rule.networks());
     add("at", rule.times());
@@ -102,8 +103,6 @@ std::string access_line(const v1::AccessRecord& record) {
 
 }  // namespace
 
-std::string role_name(v1::Role::Value role) { return friendly(v1::Role::Value_Name(role)); }
-
 std::vector<Column> columns_of(const v1::Account&) {
     return {{"USERNAME"}, {"NAME"}, {"DEPARTMENT"}, {"GROUPS"}, {"ROLE"}, {"STATUS"}, {"CREATED"}};
 }
@@ -112,7 +111,7 @@ std::vector<std::string> cells_of(const v1::Account& account) {
             account.display_name(),
             account.department(),
             joined(account.groups()),
-            role_name(account.role()),
+            role_word(account.role()),
             friendly(v1::AccountStatus::Value_Name(account.status())),
             shown_time(account.has_created_at(), account.created_at())};
 }
@@ -268,10 +267,19 @@ std::string details_of(const v1::Account& account) {
     rows.add("display name", account.display_name());
     rows.add("department", account.department());
     rows.add("groups", joined(account.groups()));
-    rows.add("office mail", account.office_mail());
-    rows.add("office phone", account.office_phone());
-    rows.add("employee number", account.employee_number());
-    rows.add("role", role_name(account.role()));
+    const auto personal = [&](const char* name, const char* field, const std::string& value) {
+        const auto& masked = account.masked_fields();
+        const bool hidden = std::find(masked.begin(), masked.end(), field) != masked.end();
+        rows.add(name, hidden ? "(not shown to your role)" : value);
+    };
+    personal("office mail", "office_mail", account.office_mail());
+    personal("office phone", "office_phone", account.office_phone());
+    personal("employee number", "employee_number", account.employee_number());
+    if (!account.source().empty()) {
+        rows.add("source", account.source());
+        personal("outside id", "outside_id", account.outside_id());
+    }
+    rows.add("role", role_word(account.role()));
     rows.add("status", friendly(v1::AccountStatus::Value_Name(account.status())));
     if (account.must_change_password()) rows.add("password", "to be changed at the next sign-in");
     rows.add("second factor", account.second_factor() ? "enrolled" : "none");

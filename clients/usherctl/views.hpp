@@ -60,7 +60,5 @@ std::vector<std::string> cells_of(const usher::v1::AccessRecord& record);
 std::string details_of(const usher::v1::Account& account);
 /// The line of an event in `audit tail`: time, event, user, app, destination, figures, reason. Ends with a newline.
 std::string line_of(const usher::v1::AuditEvent& event);
-/// "administrator": the lower-case name of an enum's value, with hyphens.
-std::string role_name(usher::v1::Role::Value role);
 
 }  // namespace usher::clients::control

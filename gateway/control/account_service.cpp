@@ -12,6 +12,7 @@
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/personal_fields.hpp"
 #include "gateway/control/revocations.hpp"
 #include "gateway/control/services.hpp"
 #include "gateway/control/status.hpp"
@@ -57,6 +58,12 @@ base::Error no_account(const std::string& username) {
     return {Errc::not_found, "account '" + username + "' does not exist"};
 }
 
+v1::Account shown_to(const Caller& caller, const auth::Account& account) {
+    auto out = to_proto(account);
+    if (!sees_personal_fields(caller.role)) mask_personal_fields(out);
+    return out;
+}
+
 class AccountServiceImpl final : public v1::AccountService::CallbackService {
 public:
     explicit AccountServiceImpl(const ServiceContext& context) : context_(context) {}
@@ -87,29 +94,30 @@ public:
 
     Reactor* GetAccount(Call* call, const v1::GetAccountRequest* request, v1::Account* response) override {
         return unary(context_, call, {"account.get", Need::auditor}, request->name(),
-                     [this, request, response](const Caller&) -> Result<void> {
+                     [this, request, response](const Caller& caller) -> Result<void> {
                          auto username = read_account_name(request->name());
                          if (!username) return std::move(username).error();
                          const auto snapshot = directory().snapshot();
                          const auto* account = snapshot->account_by_username(*username);
                          if (account == nullptr) return no_account(*username);
-                         *response = to_proto(*account);
+                         *response = shown_to(caller, *account);
                          return {};
                      });
     }
 
     Reactor* ListAccounts(Call* call, const v1::ListAccountsRequest* request,
                           v1::ListAccountsResponse* response) override {
-        return unary(context_, call, {"account.list", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
-                         auto page = read_page(request->page_size(), request->page_token(), "accounts");
-                         if (!page) return std::move(page).error();
-                         const auto snapshot = directory().snapshot();
-                         response->set_next_page_token(list_page(
-                             snapshot->accounts(), *page, "accounts", &auth::Account::username,
-                             [&](const auth::Account& account) { *response->add_accounts() = to_proto(account); }));
-                         return {};
-                     });
+        return unary(
+            context_, call, {"account.list", Need::auditor}, {},
+            [this, request, response](const Caller& caller) -> Result<void> {
+                auto page = read_page(request->page_size(), request->page_token(), "accounts");
+                if (!page) return std::move(page).error();
+                const auto snapshot = directory().snapshot();
+                response->set_next_page_token(list_page(
+                    snapshot->accounts(), *page, "accounts", &auth::Account::username,
+                    [&](const auth::Account& account) { *response->add_accounts() = shown_to(caller, account); }));
+                return {};
+            });
     }
 
     Reactor* UpdateAccount(Call* call, const v1::UpdateAccountRequest* request, v1::Account* response) override {

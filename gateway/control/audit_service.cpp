@@ -3,10 +3,12 @@
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
 #include "gateway/control/parked_records.hpp"
+#include "gateway/control/personal_fields.hpp"
 #include "gateway/control/read_record.hpp"
 #include "gateway/control/services.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
+#include "gateway/control/two_person.hpp"
 #include "usher/v1/audit.grpc.pb.h"
 
 namespace usher::gateway::control {
@@ -134,6 +136,7 @@ public:
                          if (auto ok = get_parked(context_.gateway.store, *request, parked); !ok) return ok;
                          const AuditRead read{"parked_record.get", "parked_records/" + parked.record(), 1};
                          if (auto ok = record_read(context_.gateway.journal, caller, read, *request); !ok) return ok;
+                         if (!sees_personal_fields(caller.role)) mask_personal_fields(parked);
                          *response = std::move(parked);
                          return {};
                      });
@@ -152,6 +155,11 @@ public:
                                  google::protobuf::Empty*) override {
         return unary(context_, call, {"parked_record.discard", Need::administrator}, request->record(),
                      [this, request](const Caller& caller) -> Result<void> {
+                         if (auto ok = check_discard(context_.gateway.store, *request); !ok) return ok;
+                         if (auto ok = approve(context_.gateway.two_person, caller,
+                                               {"parked_record.discard", "parked_records/" + request->record(), {}});
+                             !ok)
+                             return ok;
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          return discard_parked(context_.gateway.store, recorder, *request);
                      });

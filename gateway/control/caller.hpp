@@ -23,11 +23,26 @@ struct Caller {
     std::string client_ip;  ///< where the tunnel came from; empty for "local"
 };
 
-/// What a method asks of its caller: reading takes an auditor or an administrator, changing an administrator.
+/// What a method asks of its caller: reading takes an auditor, a privacy officer or an administrator, changing an
+/// administrator.
 enum class Need { auditor, administrator };
 
 constexpr bool satisfies(auth::Role role, Need need) noexcept {
-    return role == auth::Role::administrator || (need == Need::auditor && role == auth::Role::auditor);
+    switch (role) {
+        case auth::Role::employee:
+            return false;
+        case auth::Role::auditor:
+        case auth::Role::privacy_officer:
+            return need == Need::auditor;
+        case auth::Role::administrator:
+            return true;
+    }
+    return false;
+}
+
+/// Whether what is read may have personal fields in it (see personal_fields.hpp).
+constexpr bool sees_personal_fields(auth::Role role) noexcept {
+    return role == auth::Role::administrator || role == auth::Role::privacy_officer;
 }
 
 using CallMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;

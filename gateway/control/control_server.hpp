@@ -21,6 +21,7 @@
 namespace usher::gateway::control {
 
 class Revocations;
+class TwoPerson;
 
 /// What the control API stands on. All of it outlives the server; all of it is thread-safe.
 struct ControlDependencies {
@@ -46,6 +47,8 @@ struct ControlDependencies {
     /// What SinkService moves; without them there is no such service.
     audit::sinks::Sinks* sinks = nullptr;
     TailLimits tails{};
+    /// Without one, one administrator is enough for what deletes audit data.
+    TwoPerson* two_person = nullptr;
 };
 
 /// The gRPC services of proto/usher/v1. Two servers that share nothing but what they serve:

@@ -30,6 +30,8 @@ v1::Role::Value to_proto(auth::Role role) {
             return v1::Role::AUDITOR;
         case auth::Role::administrator:
             return v1::Role::ADMINISTRATOR;
+        case auth::Role::privacy_officer:
+            return v1::Role::PRIVACY_OFFICER;
     }
     return v1::Role::UNSPECIFIED;
 }
@@ -42,8 +44,10 @@ Result<auth::Role> from_proto(v1::Role::Value role, std::string_view field) {
             return auth::Role::auditor;
         case v1::Role::ADMINISTRATOR:
             return auth::Role::administrator;
+        case v1::Role::PRIVACY_OFFICER:
+            return auth::Role::privacy_officer;
         default:
-            return invalid(field, "expected EMPLOYEE, AUDITOR or ADMINISTRATOR");
+            return invalid(field, "expected EMPLOYEE, AUDITOR, PRIVACY_OFFICER or ADMINISTRATOR");
     }
 }
 
@@ -98,6 +102,8 @@ v1::Account to_proto(const auth::Account& account) {
     out.set_office_mail(account.office_mail);
     out.set_office_phone(account.office_phone);
     out.set_employee_number(account.employee_number);
+    out.set_source(account.source);
+    out.set_outside_id(account.outside_id);
     out.set_role(to_proto(account.role));
     out.set_status(account.status == auth::AccountStatus::active ? v1::AccountStatus::ACTIVE
                                                                  : v1::AccountStatus::DISABLED);
@@ -150,6 +156,8 @@ Result<auth::Account> from_proto(const v1::Account& account) {
     out.office_mail = account.office_mail();
     out.office_phone = account.office_phone();
     out.employee_number = account.employee_number();
+    out.source = account.source();
+    out.outside_id = account.outside_id();
     if (account.role() != v1::Role::UNSPECIFIED) {
         auto role = from_proto(account.role(), "role");
         if (!role) return std::move(role).error();
@@ -167,7 +175,8 @@ Result<auth::Account> from_proto(const v1::Account& account) {
 Result<auth::AccountUpdate> read_update(const v1::Account& account, const google::protobuf::FieldMask& mask,
                                         std::string_view field) {
     constexpr std::string_view known =
-        "display_name, department, groups, office_mail, office_phone, employee_number, role, valid_from, valid_until";
+        "display_name, department, groups, office_mail, office_phone, employee_number, source, outside_id, role, "
+        "valid_from, valid_until";
     auth::AccountUpdate update;
     std::set<std::string_view> seen;
     for (const auto& path : mask.paths()) {
@@ -184,6 +193,10 @@ Result<auth::AccountUpdate> read_update(const v1::Account& account, const google
             update.office_phone = account.office_phone();
         } else if (path == "employee_number") {
             update.employee_number = account.employee_number();
+        } else if (path == "source") {
+            update.source = account.source();
+        } else if (path == "outside_id") {
+            update.outside_id = account.outside_id();
         } else if (path == "role") {
             auto role = from_proto(account.role(), "role");
             if (!role) return std::move(role).error();

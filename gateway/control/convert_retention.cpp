@@ -85,6 +85,17 @@ v1::Hold to_proto(const audit::Hold& hold) {
     return out;
 }
 
+v1::PendingOrder to_proto(const audit::PendingOrder& order) {
+    v1::PendingOrder out;
+    out.set_name("pending_orders/" + order.id);
+    out.set_action(order.action);
+    out.set_resource(order.resource);
+    out.set_asked_by(order.asked_by);
+    *out.mutable_asked_at() = to_proto(order.asked_at);
+    *out.mutable_expires_at() = to_proto(order.expires_at);
+    return out;
+}
+
 v1::RetentionRun to_proto(const audit::RetentionRun& run) {
     v1::RetentionRun out;
     if (run.run != 0) out.set_run_id(std::to_string(run.run));

@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "audit/pending_orders.hpp"
 #include "audit/retention_store.hpp"
 #include "base/result.hpp"
 #include "gateway/control/admin_recorder.hpp"
@@ -13,6 +14,7 @@ namespace usher::gateway::control {
 usher::v1::RetentionClass to_proto(const audit::RetentionStore::Stored& stored);
 usher::v1::Hold to_proto(const audit::Hold& hold);
 usher::v1::RetentionRun to_proto(const audit::RetentionRun& run);
+usher::v1::PendingOrder to_proto(const audit::PendingOrder& order);
 
 /// Whether the first resource is a class or a hold; the others must then be so too.
 bool is_retention(const usher::v1::ApplyRequest& request);

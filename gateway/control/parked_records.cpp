@@ -139,8 +139,7 @@ Result<void> retry_parked(audit::Store& store, AdminRecorder& recorder, const v1
     return {};
 }
 
-Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
-                            const v1::DiscardParkedRecordRequest& request) {
+Result<void> check_discard(audit::Store& store, const v1::DiscardParkedRecordRequest& request) {
     auto record = read_record(request.record(), "record");
     if (!record) return std::move(record).error();
     const auto bytes = request.reason().size();
@@ -148,6 +147,15 @@ Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
         return {Errc::invalid_argument, "reason: has " + std::to_string(bytes) + " bytes, expected " +
                                             std::to_string(reason_bytes_min) + " to " +
                                             std::to_string(reason_bytes_max)};
+    auto parked = store.find_parked(record->gateway, record->sequence);
+    if (!parked) return std::move(parked).error();
+    return {};
+}
+
+Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
+                            const v1::DiscardParkedRecordRequest& request) {
+    auto record = read_record(request.record(), "record");
+    if (!record) return std::move(record).error();
     auto discarded = store.discard_parked(record->gateway, record->sequence, [&](const audit::Store::Parked& parked) {
         return recorder.record({"parked_record.discard", "parked_records/" + record->to_string(), json_of(parked),
                                 "{\"reason\":" + base::json_quote(request.reason()) + "}"});

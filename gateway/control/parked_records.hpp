@@ -17,7 +17,9 @@ base::Result<void> retry_parked(audit::Store& store, AdminRecorder& recorder,
                                 const usher::v1::RetryParkedRecordsRequest& request,
                                 usher::v1::RetryParkedRecordsResponse& response);
 
-/// On record, with the reason, before it is gone.
+/// Whether there is such a record, and a reason that can go on record.
+base::Result<void> check_discard(audit::Store& store, const usher::v1::DiscardParkedRecordRequest& request);
+/// On record, with the reason, before it is gone. For a request that check_discard() has let through.
 base::Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
                                   const usher::v1::DiscardParkedRecordRequest& request);
 

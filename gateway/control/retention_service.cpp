@@ -6,6 +6,7 @@
 #include "gateway/control/paging.hpp"
 #include "gateway/control/read_record.hpp"
 #include "gateway/control/services.hpp"
+#include "gateway/control/two_person.hpp"
 #include "usher/v1/retention.grpc.pb.h"
 
 namespace usher::gateway::control {
@@ -46,6 +47,9 @@ public:
             [this, request, response](const Caller& caller) -> Result<void> {
                 if (request->dry_run() && request->confirm())
                     return {Errc::invalid_argument, "confirm: a dry run removes nothing that could be confirmed"};
+                if (request->confirm()) {
+                    if (auto ok = two_of_them(caller, "retention.run", "retention"); !ok) return ok;
+                }
                 auto& runner = *context_.gateway.retention;
                 auto run = request->dry_run()
                                ? runner.preview()
@@ -99,6 +103,8 @@ public:
                          if (!name) return std::move(name).error();
                          const auto retention_class = audit::parse_retention_class(*name);
                          if (!retention_class) return {Errc::not_found, "there is no such class of records"};
+                         const auto resource = "retention_classes/" + *name;
+                         if (auto ok = two_of_them(caller, "retention_class.delete", resource); !ok) return ok;
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto reset = store().reset_class(*retention_class, recording(recorder));
                          if (!reset) return recorder.failed(std::move(reset).error());
@@ -111,6 +117,14 @@ public:
                      [this, request](const Caller& caller) -> Result<void> {
                          auto name = read_name(request->name(), "holds");
                          if (!name) return std::move(name).error();
+                         // What is not there needs nobody's word to stay so.
+                         auto holds = store().holds();
+                         if (!holds) return std::move(holds).error();
+                         const bool there = std::any_of(holds->begin(), holds->end(),
+                                                        [&](const audit::Hold& hold) { return hold.name == *name; });
+                         if (there) {
+                             if (auto ok = two_of_them(caller, "hold.delete", "holds/" + *name); !ok) return ok;
+                         }
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto deleted = store().delete_hold(*name, recording(recorder));
                          if (!deleted) return recorder.failed(std::move(deleted).error());
@@ -118,7 +132,38 @@ public:
                      });
     }
 
+    Reactor* ListPendingOrders(Call* call, const v1::ListPendingOrdersRequest* request,
+                               v1::ListPendingOrdersResponse* response) override {
+        return unary(context_, call, {"pending_order.list", Need::auditor}, {},
+                     [this, request, response](const Caller&) -> Result<void> {
+                         auto page = read_page(request->page_size(), request->page_token(), "pending_orders");
+                         if (!page) return std::move(page).error();
+                         if (context_.gateway.two_person == nullptr) return {};
+                         auto orders = context_.gateway.two_person->list();
+                         if (!orders) return std::move(orders).error();
+                         for (const auto& order : *orders) *response->add_pending_orders() = control::to_proto(order);
+                         return {};
+                     });
+    }
+
+    Reactor* DeletePendingOrder(Call* call, const v1::DeletePendingOrderRequest* request,
+                                google::protobuf::Empty*) override {
+        return unary(context_, call, {"pending_order.delete", Need::administrator}, request->name(),
+                     [this, request](const Caller& caller) -> Result<void> {
+                         auto id = read_name(request->name(), "pending_orders");
+                         if (!id) return std::move(id).error();
+                         if (context_.gateway.two_person == nullptr)
+                             return {Errc::failed_precondition,
+                                     "orders do not wait here: the configuration has no two_person_deletion: required"};
+                         return context_.gateway.two_person->withdraw(caller, *id);
+                     });
+    }
+
 private:
+    Result<void> two_of_them(const Caller& caller, std::string action, std::string resource) const {
+        return approve(context_.gateway.two_person, caller, {std::move(action), std::move(resource), {}});
+    }
+
     audit::RetentionStore& store() const { return context_.gateway.retention->store(); }
 
     const ServiceContext& context_;

@@ -68,7 +68,8 @@ private:
     void post_pull();
     void pull();
     base::Result<void> start();
-    bool caller_stands() const;
+    /// nullopt: it may no longer read.
+    std::optional<Caller> caller_now() const;
     void keep_within_bytes(std::vector<usher::v1::TailResponse>& items);
     void write(std::vector<usher::v1::TailResponse> items);
     void write_next();

@@ -3,6 +3,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "gateway/control/personal_fields.hpp"
 #include "gateway/control/read_record.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
@@ -74,13 +75,15 @@ base::Result<void> TailStream::start() {
     return {};
 }
 
-bool TailStream::caller_stands() const {
-    const auto now = callers_.again(caller_);
-    return now && satisfies(now->role, Need::auditor);
+std::optional<Caller> TailStream::caller_now() const {
+    auto now = callers_.again(caller_);
+    if (now && !satisfies(now->role, Need::auditor)) now.reset();
+    return now;
 }
 
 void TailStream::pull() {
-    if (!caller_stands()) return end(unauthenticated());
+    const auto caller = caller_now();
+    if (!caller) return end(unauthenticated());
     if (!started_) {
         if (auto ok = start(); !ok) return end(to_status(ok.error(), "audit.tail"));
     }
@@ -94,6 +97,9 @@ void TailStream::pull() {
     if (!batch) return end(to_status(batch.error(), "audit.tail"));
     if (!batch->items.empty()) {
         keep_within_bytes(batch->items);
+        if (!sees_personal_fields(caller->role))
+            for (auto& item : batch->items)
+                if (item.has_event()) mask_personal_fields(*item.mutable_event());
         return write(std::move(batch->items));
     }
     if (!batch->at_end) return post_pull();
@@ -218,7 +224,7 @@ std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, const Water
             // to take it; then the call is reset, and what it held with it.
             checked_ = now;
             if (distrusted_ && call_ != nullptr) call_->TryCancel();
-            distrusted_ = distrusted_ || !caller_stands();
+            distrusted_ = distrusted_ || !caller_now();
         }
     }
     if (pull_now) post_pull();

@@ -77,7 +77,7 @@ def test_a_file_that_is_wrong_imports_nothing_and_says_where(gateway, tmp_path):
     file = tmp_path / "staff.csv"
     for text, expected in [
         ("username,departement\nbob,x\n", "staff.csv:1: there is no column 'departement'; did you mean 'department'?"),
-        ("username,role\nbob,boss\n", "staff.csv:2: role: 'boss' is no role; expected employee, auditor or administrator"),
+        ("username,role\nbob,boss\n", "staff.csv:2: role: 'boss' is no role; expected employee, auditor, privacy-officer or administrator"),
         ("username,department\nbob,\"x\n", "staff.csv:2: a quote is opened here and never closed"),
         ("username,employee_number\n\ncarol,2\nbob,1\n", "staff.csv:4: employee_number: '1' is the number of account 'alice' already"),
         ("username,department\nbob,x\ncarol,y\nBOB,z\n", "staff.csv:4: username: 'bob' is given twice, first by line 2"),

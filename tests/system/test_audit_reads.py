@@ -44,6 +44,35 @@ def test_an_auditors_reads_are_on_record_with_address_question_and_count(gateway
     assert [r["action"] for r in reads(gateway, "local")].count("audit.tail") == 2  # those of reads()
 
 
+def test_an_auditor_gets_personal_fields_masked_and_a_privacy_officer_does_not(gateway):
+    gateway.ctl("account", "create", "bob", "--mail", "bob@corp.example", "--phone", "+49 89 1234", "--employee-number", "4711",
+                "--source", "hr", "--outside-id", "x-100", "--password-stdin", input=PASSWORD + " staple\n")
+    personal = ["bob@corp.example", "+49 89 1234", "4711", "x-100"]
+
+    def everything_seen_by(role):
+        name = "the-" + role
+        gateway.account(name, role=role, groups=(), department="IT")
+        remote = ["--gateway", f"localhost:{gateway.port}", "--ca", str(gateway.ca)]
+        gateway.client("usherctl", *remote, "login", "--username", name, "--password-stdin", input=PASSWORD + "\n")
+        tail = ["audit", "tail", "--since", "1h", "-o", "json"]
+        shown = [gateway.client("usherctl", *remote, *command).stdout for command in
+                 (["account", "show", "bob"], ["account", "show", "bob", "-o", "json"], ["account", "list", "-o", "json"],
+                  ["account", "list", "-o", "yaml"], tail)]
+        refused = gateway.client("usherctl", *remote, "account", "update", name, "--role", "administrator", check=False)
+        assert refused.returncode != 0 and "permission denied" in refused.stderr
+        return shown
+
+    for shown in everything_seen_by("privacy-officer"):
+        assert all(value in shown for value in personal)
+    details, one, *others = everything_seen_by("auditor")
+    for shown in (details, one, *others):
+        assert not any(value in shown for value in personal), shown
+        assert "bob" in shown
+    assert details.count("(not shown to your role)") == 4
+    assert json.loads(one)["masked_fields"] == ["office_mail", "office_phone", "employee_number", "outside_id"]
+    assert '[masked]' in others[-1]
+
+
 def test_a_tail_that_follows_sees_its_own_start_once(gateway):
     command = [BIN / "usherctl", "--socket", gateway.data_dir / "control.sock", "audit", "tail", "--follow", "-o", "json"]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -131,6 +131,49 @@ TEST_CASE("the directory imports all rows or none, each on record") {
     });
 }
 
+TEST_CASE("an import takes over where accounts come from") {
+    auto alice = known("alice");
+    alice.source = "hr";
+    alice.outside_id = "1";
+    const auto from = [](std::string username, std::string source, std::string outside_id) {
+        return ImportedAccount{std::move(username), {.source = std::move(source), .outside_id = std::move(outside_id)}};
+    };
+    const auto results =
+        plan({alice, known("bob")},
+             {from("bob", "hr", "1"), from("alice", "hr", "2"), from("bob", "hr", "1"), from("carol", "ldap", "2"),
+              from("dave", "hr", ""), from("erin", "", "3"), from("frank", "HR", "3"), from("grace", "hr", "a\n3")});
+    CHECK(results[0].error == "outside_id: '1' of source 'hr' is account 'alice' already");
+    CHECK(results[1].changed == std::vector<std::string>{"outside_id"});
+    CHECK(results[2].error == "username: 'bob' is given twice, first by accounts[0]");
+    CHECK(results[3].outcome == ImportOutcome::created);  // another source's 2
+    CHECK(results[4].error == "outside_id: is missing; the source knows the account by it");
+    CHECK(results[5].error == "source: is missing; it says whose the outside_id is");
+    CHECK(results[6].error.rfind("source: 'HR' must be 1 to 64 lower-case letters", 0) == 0);
+    CHECK(results[7].outcome == ImportOutcome::refused);
+}
+
+TEST_CASE("an outside id belongs to one account of its source, and goes with the account") {
+    for_each_backend([](TestDatabase& test) {
+        DirectoryFixture f(test);
+        f.create("alice");
+        f.create("bob");
+        must(f.directory->update_account("alice", {.source = "hr", .outside_id = "1"}, no_record));
+        CHECK(error_of(f.directory->update_account("bob", {.source = "hr", .outside_id = "1"}, no_record)).message ==
+              "outside_id: '1' of source 'hr' is account 'alice' already");
+        must(f.directory->update_account("bob", {.source = "ldap", .outside_id = "1"}, no_record));
+        must(f.directory->update_account("bob", {.display_name = "Bob"}, no_record));
+        const auto again = must(auth::Directory::open(*f.database, f.clock));
+        CHECK(again->snapshot()->accounts() == f.directory->snapshot()->accounts());
+        CHECK(again->snapshot()->account_by_username("bob")->source == "ldap");
+        // Apart in the schema, and gone with the account.
+        must(f.directory->delete_account("alice", no_record));
+        must(f.directory->update_account("bob", {.source = "hr"}, no_record));
+        must(f.directory->update_account("bob", {.source = "", .outside_id = ""}, no_record));
+        CHECK(
+            must(auth::Directory::open(*f.database, f.clock))->snapshot()->account_by_username("bob")->source.empty());
+    });
+}
+
 TEST_CASE("an employee number belongs to one account") {
     for_each_backend([](TestDatabase& test) {
         DirectoryFixture f(test);

@@ -80,9 +80,9 @@ TEST_CASE("a file of accounts that is wrong is told by line and column") {
           "staff.csv:1: there is no column 'username'; the first line names the columns");
     CHECK(file_error("username,role,role\na,b,c\n") == "staff.csv:1: column 'role' is given twice");
     CHECK(file_error("username,role\n\nalice,boss\n") ==
-          "staff.csv:3: role: 'boss' is no role; expected employee, auditor or administrator");
+          "staff.csv:3: role: 'boss' is no role; expected employee, auditor, privacy-officer or administrator");
     CHECK(file_error("username,role\nalice,\n") ==
-          "staff.csv:2: role: '' is no role; expected employee, auditor or administrator");
+          "staff.csv:2: role: '' is no role; expected employee, auditor, privacy-officer or administrator");
     CHECK(file_error("username,valid_from\nalice,tomorrow\n") ==
           "staff.csv:2: valid_from: 'tomorrow' is no time; expected one such as 2026-12-01T00:00:00Z");
     CHECK(file_error("username,groups\nalice,a;;b\n") == "staff.csv:2: groups: has an empty group between its ';'");
