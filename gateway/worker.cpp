@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -27,6 +28,10 @@ namespace {
 constexpr std::chrono::milliseconds tick{200};
 /// Each live access is looked at once in so many ticks: once a second.
 constexpr std::size_t live_shares = 5;
+/// At most so many at a time (about 0.1 ms): a worker with more of them has shorter ticks, so that those who transfer
+/// are not kept waiting by those who are idle.
+constexpr std::size_t live_at_a_time = 250;
+constexpr std::size_t tick_parts_max = 20;
 /// ADVERSARIES §3.1 A3: what is open is closed when the journal has been unable to take records for so long.
 constexpr base::Microseconds unhealthy_limit{10'000'000};
 /// Without descriptors accept() would fail in a busy loop.
@@ -294,7 +299,11 @@ void Worker::refuse_by_limit(const Peer& peer, const char* limit) {
     record_limit(new_record(peer, services_.clock.utc()), limit);
 }
 
-void Worker::check_live(base::MonoTime now) {
+std::size_t Worker::tick_parts() const {
+    return std::clamp<std::size_t>(live_.size() / live_shares / live_at_a_time, 1, tick_parts_max);
+}
+
+void Worker::check_live(base::MonoTime now, std::size_t shares) {
     const auto& timeouts = services_.config.timeouts;
     const bool healthy = services_.journal.status().healthy;
     if (healthy)
@@ -312,7 +321,7 @@ void Worker::check_live(base::MonoTime now) {
         return age && *age >= *mfa_within;
     };
     // A share of them each time, so that many that are idle keep nobody waiting for long.
-    for (std::size_t left = (live_.size() + live_shares - 1) / live_shares; left > 0; --left) {
+    for (std::size_t left = (live_.size() + shares - 1) / shares; left > 0; --left) {
         if (next_live_ >= live_.size()) next_live_ = 0;
         LiveAccess* const access = live_[next_live_++];
         if (access->was_cut()) continue;
@@ -330,14 +339,18 @@ void Worker::check_live(base::MonoTime now) {
 }
 
 asio::awaitable<void> Worker::tick_loop() {
+    std::size_t part = 0;
     while (!finished_) {
-        ticker_.expires_after(tick);
+        const std::size_t parts = tick_parts();
+        ticker_.expires_after(tick / parts);
         auto [error] = co_await ticker_.async_wait(asio::as_tuple(asio::use_awaitable));
         if (error) break;
         const base::MonoTime now = services_.clock.mono();
+        check_live(now, live_shares * parts);
+        if (++part < parts) continue;
+        part = 0;
         // check_deadline() only closes sockets; connections leave the set later, from their own coroutines.
         for (Connection* connection : connections_) connection->check_deadline(now);
-        check_live(now);
         for (const auto& record : merger_.due(now)) append_denial(record);
     }
     for (const auto& record : merger_.due(base::MonoTime::max())) append_denial(record);

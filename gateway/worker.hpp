@@ -77,7 +77,10 @@ private:
     void close_listener();
     void finish();
     void adopt(boost::asio::ip::tcp::socket socket);
-    void check_live(base::MonoTime now);
+    /// In how many parts live accesses are looked at between two ticks.
+    std::size_t tick_parts() const;
+    /// Looks at one of so many shares of the live accesses.
+    void check_live(base::MonoTime now, std::size_t shares);
     void append_denial(const AccessRecord& record);
     void merge_denial(AccessRecord record);
 

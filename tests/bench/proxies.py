@@ -56,7 +56,8 @@ class Proxy:
     def route(self, kind):
         return ["--proxy", str(self.port), "--target", f"127.0.0.1:{self.apps[kind]}"]
 
-    def launch(self, command):
+    def launch(self, command, also=None):
+        """Until it listens, and the file `also` is there."""
         self.log = self.folder / "output.log"
         with open(self.log, "wb") as out:
             pin = (lambda: os.sched_setaffinity(0, {self.core})) if self.core is not None else None
@@ -67,9 +68,11 @@ class Proxy:
                 break
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
+                if also is None or also.exists():
+                    return
             except OSError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         raise BenchError(f"{self.name} does not listen; its last words:\n{self.last_words()}")
 
     def last_words(self):
@@ -106,7 +109,7 @@ class Usher(Proxy):
                           # One account from one address does here what thousands do.
                           "limits: {connections_per_address: 1000000, handshakes_per_second: 1000000, handshakes_burst: 1000000, "
                           "tunnels_per_account: 1000000, tunnels_per_device: 1000000}\n")
-        self.launch([str(self.binaries / "usherd"), "--config", str(config)])
+        self.launch([str(self.binaries / "usherd"), "--config", str(config)], also=data / "control.sock")
         self.control(["account", "create", "bench", "--group", "bench", "--password-stdin"], PASSWORD + "\n")
         resources = self.folder / "resources.yaml"
         destinations = json.dumps([f"127.0.0.1:{port}" for port in self.apps.values()])
