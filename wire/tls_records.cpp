@@ -206,6 +206,8 @@ IoStatus TlsRecords::try_flush(int flags) {
 
 IoStatus TlsRecords::close_notify() {
     if (fd_ < 0) return IoStatus::failed;
+    // A second SSL_shutdown() would read, to see the peer's.
+    if ((SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) != 0) return IoStatus::done;
     ERR_clear_error();
     const int result = SSL_shutdown(ssl_);
     if (result >= 0) return IoStatus::done;

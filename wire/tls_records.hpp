@@ -37,7 +37,7 @@ public:
     /// Sends what is encrypted; `done` when nothing is left. `flags` as of send(2), besides those that it always has.
     IoStatus try_flush(int flags = 0);
     bool flushed() const noexcept { return out_begin_ == out_end_; }
-    /// Makes a close_notify, to be flushed. Only when flushed().
+    /// Makes a close_notify, to be flushed; once, however often it is called. Only when flushed().
     IoStatus close_notify();
 
     /// The socket is gone: from now on each step fails.
@@ -56,6 +56,9 @@ public:
     std::uint64_t encrypted() const noexcept { return plain_total_; }  ///< bytes given to encrypt() in all
     /// A fixed phrase for logs: never data from the peer.
     std::string last_error() const;
+    /// What made the last step fail: the socket's errno, else OpenSSL's code; both 0 where the peer just ended.
+    int socket_error() const noexcept { return socket_error_; }
+    unsigned long ssl_error() const noexcept { return ssl_error_; }
     /// Why the peer's certificate was refused; empty when it was not.
     std::string verification_error() const;
 

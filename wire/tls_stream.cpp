@@ -1,10 +1,13 @@
 #include "wire/tls_stream.hpp"
 
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/ssl/impl/error.ipp>  // the only part of Asio's TLS that is used, so it is compiled here
 #include <boost/asio/use_awaitable.hpp>
 
 namespace usher::wire {
@@ -87,13 +90,23 @@ asio::awaitable<IoStatus> TlsStream::shutdown_send() {
         const IoStatus before = co_await write_all({});
         if (before != IoStatus::done) co_return before;
     }
-    if (records_.close_notify() != IoStatus::done) co_return IoStatus::failed;
+    if (close_notify() != IoStatus::done) co_return IoStatus::failed;
     (void)try_flush(MSG_MORE);  // the FIN goes in the same segment
     const IoStatus sent = co_await write_all({});
     if (sent != IoStatus::done) co_return sent;
     boost::system::error_code ignored;  // The peer may have reset meanwhile; the next read tells.
     socket_.shutdown(asio::socket_base::shutdown_send, ignored);
     co_return IoStatus::done;
+}
+
+boost::system::error_code TlsStream::failure() const noexcept {
+    if (aborted()) return asio::error::bad_descriptor;
+    if (const int error = records_.socket_error(); error != 0) return {error, asio::error::get_system_category()};
+    const unsigned long error = records_.ssl_error();
+    // OpenSSL 3 has a code of its own for it, earlier ones have none.
+    if (error == 0 || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+        return asio::ssl::error::stream_truncated;
+    return {static_cast<int>(error), asio::error::get_ssl_category()};
 }
 
 void TlsStream::abort(bool reset) noexcept {

@@ -1,79 +1,16 @@
 #include "wire/tls_stream.hpp"
 
-#include <openssl/ssl.h>
-#include <sys/socket.h>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/use_future.hpp>
-#include <filesystem>
-#include <future>
-#include <thread>
-
-#include "base/clock.hpp"
 #include "catch.hpp"
-#include "gateway/tls/context.hpp"
-#include "gateway/tls/generated_identity.hpp"
+#include "tests/unit/gateway/tls/tls_pair.hpp"
 
 namespace asio = boost::asio;
-using namespace usher::gateway::tls;
-using asio::ip::tcp;
+using usher::test::pattern;
+using Pair = usher::test::TlsPair;
 using usher::wire::BufferPool;
 using usher::wire::IoStatus;
 using usher::wire::TlsStream;
 
 namespace {
-
-/// A gateway-side stream on its own thread and a blocking OpenSSL client, joined by a real TCP connection.
-struct Pair {
-    Pair(int client_version = 0) {
-        char name[] = "/tmp/usher-tls-XXXXXX";
-        directory = ::mkdtemp(name);
-        auto files = ensure_generated_identity(directory, usher::base::SystemClock().utc());
-        REQUIRE(files);
-        auto made = make_server_context(*files);
-        REQUIRE(made);
-        context = *made;
-        tcp::acceptor acceptor(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
-        client_socket.connect(acceptor.local_endpoint());
-        stream = std::make_unique<TlsStream>(acceptor.accept(), context.get(), pool);
-        client_context = SSL_CTX_new(TLS_client_method());
-        SSL_CTX_load_verify_file(client_context, (directory + "/ca.pem").c_str());
-        SSL_CTX_set_verify(client_context, SSL_VERIFY_PEER, nullptr);
-        if (client_version != 0) SSL_CTX_set_max_proto_version(client_context, client_version);
-        client = SSL_new(client_context);
-        SSL_set1_host(client, "localhost");
-        SSL_set_fd(client, client_socket.native_handle());
-    }
-    ~Pair() {
-        SSL_free(client);
-        SSL_CTX_free(client_context);
-        std::filesystem::remove_all(directory);
-    }
-    /// Runs a coroutine of the gateway's side to its end while `other` runs the client on another thread.
-    template <class T, class Client>
-    T run(asio::awaitable<T> side, Client other) {
-        auto future = asio::co_spawn(io, std::move(side), asio::use_future);
-        std::thread thread(other);
-        io.restart();
-        io.run();
-        thread.join();
-        return future.get();
-    }
-    void shake() {
-        REQUIRE(run(stream->handshake(), [this] { SSL_connect(client); }) == IoStatus::done);
-        stream->socket().non_blocking(true);
-    }
-
-    std::string directory;
-    asio::io_context io{1};
-    BufferPool pool;
-    ContextPtr context;
-    tcp::socket client_socket{io};
-    SSL_CTX* client_context = nullptr;
-    SSL* client = nullptr;
-    std::unique_ptr<TlsStream> stream;
-};
 
 asio::awaitable<std::pair<IoStatus, std::string>> read_to_end(TlsStream& stream,
                                                               std::size_t at_once = BufferPool::chunk_bytes) {
@@ -84,12 +21,6 @@ asio::awaitable<std::pair<IoStatus, std::string>> read_to_end(TlsStream& stream,
         all.append(chunk, 0, n);
         if (status != IoStatus::done) co_return std::pair(status, std::move(all));
     }
-}
-
-std::string pattern(std::size_t size) {
-    std::string out(size, '\0');
-    for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<char>((i * 2654435761u) >> 13);
-    return out;
 }
 
 }  // namespace
