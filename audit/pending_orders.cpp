@@ -14,7 +14,7 @@ using base::sql::Transaction;
 PendingOrder read_order(const Row& row) {
     // Of the years 1970 to 9999: reckoning with any other could overflow.
     constexpr std::int64_t last = 253'402'300'799'999'999;
-    for (const std::size_t column : {5, 6})
+    for (const std::size_t column : {7, 8})
         if (row.integer(column) < 0 || row.integer(column) > last)
             throw base::sql::SqlError(Error{Errc::data_loss, "table pending_orders, row '" +
                                                                  base::escape_for_terminal(row.text(0), 100) +
@@ -24,8 +24,10 @@ PendingOrder read_order(const Row& row) {
             row.text(2),
             row.text(3),
             row.text(4),
-            base::from_micros(row.integer(5)),
-            base::from_micros(row.integer(6))};
+            row.text(5),
+            row.text(6),
+            base::from_micros(row.integer(7)),
+            base::from_micros(row.integer(8))};
 }
 
 }  // namespace
@@ -34,10 +36,10 @@ Result<std::vector<PendingOrder>> PendingOrders::list(base::UtcTime now) {
     std::vector<PendingOrder> out;
     auto read = database_.read([&](Transaction& tx) -> Result<void> {
         out.clear();
-        for (const auto& row : tx.execute(
-                 "SELECT id, action, resource, asked_by, account_id, asked_at, expires_at FROM pending_orders WHERE "
-                 "expires_at > $1 ORDER BY asked_at, id",
-                 {base::to_micros(now)}))
+        for (const auto& row : tx.execute("SELECT id, action, resource, before_json, after_json, asked_by, account_id, "
+                                          "asked_at, expires_at FROM "
+                                          "pending_orders WHERE expires_at > $1 ORDER BY asked_at, id",
+                                          {base::to_micros(now)}))
             out.push_back(read_order(row));
         return {};
     });
@@ -53,10 +55,11 @@ Result<void> PendingOrders::ask(const PendingOrder& order) {
             return {Errc::resource_exhausted, "there are " + std::to_string(orders_max) +
                                                   " orders that wait for a second administrator; withdraw some first"};
         tx.execute(
-            "INSERT INTO pending_orders (id, action, resource, asked_by, account_id, asked_at, expires_at) VALUES "
-            "($1, $2, $3, $4, $5, $6, $7)",
-            {order.id, order.action, order.resource, order.asked_by, order.account_id, base::to_micros(order.asked_at),
-             base::to_micros(order.expires_at)});
+            "INSERT INTO pending_orders (id, action, resource, before_json, after_json, asked_by, account_id, "
+            "asked_at, "
+            "expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            {order.id, order.action, order.resource, order.before_json, order.after_json, order.asked_by,
+             order.account_id, base::to_micros(order.asked_at), base::to_micros(order.expires_at)});
         return {};
     });
 }

@@ -11,11 +11,12 @@ namespace usher::audit {
 
 /// An order to delete something of the record, which waits for a second person (decision 41).
 struct PendingOrder {
-    std::string id;          ///< says what is ordered: the same for the same order
-    std::string action;      ///< as on record: "hold.delete"
-    std::string resource;    ///< "holds/case-17"
-    std::string asked_by;    ///< the username, or "local"
-    std::string account_id;  ///< of who asked; empty for "local"
+    std::string id;                       ///< says what is ordered: the same for the same order
+    std::string action;                   ///< as on record: "hold.delete"
+    std::string resource;                 ///< "holds/case-17"
+    std::string before_json, after_json;  ///< what is there, and what is to be there
+    std::string asked_by;                 ///< the username, or "local"
+    std::string account_id;               ///< of who asked; empty for "local"
     base::UtcTime asked_at{};
     base::UtcTime expires_at{};
     friend bool operator==(const PendingOrder&, const PendingOrder&) = default;

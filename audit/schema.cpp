@@ -195,6 +195,8 @@ constexpr std::string_view pending_orders =
     "    id TEXT PRIMARY KEY,\n"
     "    action TEXT NOT NULL,\n"
     "    resource TEXT NOT NULL,\n"
+    "    before_json TEXT NOT NULL,\n"
+    "    after_json TEXT NOT NULL,\n"
     "    asked_by TEXT NOT NULL,\n"
     "    account_id TEXT NOT NULL,\n"
     "    asked_at BIGINT NOT NULL,\n"

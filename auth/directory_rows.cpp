@@ -19,7 +19,8 @@ std::vector<Account> read_accounts(Transaction& transaction) {
     const Rows rows = transaction.execute(
         "SELECT id, username, display_name, department, office_mail, office_phone, role, status, created_at, "
         "updated_at, valid_from, valid_until, second_factor, must_change_password, password_is_short, "
-        "employee_number, source, outside_id FROM accounts LEFT JOIN account_sources ON account_id = id");
+        "employee_number, source, outside_id, p.account_id FROM accounts LEFT JOIN account_sources s ON "
+        "s.account_id = id LEFT JOIN privacy_officers p ON p.account_id = id");
     accounts.reserve(rows.size());
     index.reserve(rows.size());
     for (const auto& row : rows) {
@@ -34,7 +35,7 @@ std::vector<Account> read_accounts(Transaction& transaction) {
         const auto status = status_from_word(row.text(7));
         if (!role) corrupt("accounts", account.id, "has a role that does not exist");
         if (!status) corrupt("accounts", account.id, "has a status that does not exist");
-        account.role = *role;
+        account.role = *role == Role::auditor && !row.is_null(18) ? Role::privacy_officer : *role;
         account.status = *status;
         if (!is_time(row.integer(8)) || !is_time(row.integer(9)))
             corrupt("accounts", account.id, "was made or changed at no time");
@@ -118,6 +119,16 @@ void insert_source(Transaction& transaction, const Account& account) {
                         {account.id, account.source, account.outside_id});
 }
 
+/// As `accounts` has it.
+std::string stored_role(Role role) {
+    return std::string(to_word(role == Role::privacy_officer ? Role::auditor : role));
+}
+
+void insert_privacy_officer(Transaction& transaction, const Account& account) {
+    if (account.role == Role::privacy_officer)
+        transaction.execute("INSERT INTO privacy_officers (account_id) VALUES ($1)", {account.id});
+}
+
 std::uint64_t version_of(const Rows& rows) {
     if (rows.size() != 1 || rows[0].integer(0) < 0) corrupt("directory_state", "1", "is missing or negative");
     return static_cast<std::uint64_t>(rows[0].integer(0));
@@ -156,12 +167,13 @@ void insert(Transaction& transaction, const Account& account, const std::string&
         "password_hash, created_at, updated_at, valid_from, valid_until, must_change_password, password_is_short, "
         "employee_number) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         {account.id, account.username, account.display_name, account.department, account.office_mail,
-         account.office_phone, std::string(to_word(account.role)), std::string(to_word(account.status)), password_hash,
+         account.office_phone, stored_role(account.role), std::string(to_word(account.status)), password_hash,
          base::to_micros(account.created_at), base::to_micros(account.updated_at), time_or_null(account.valid_from),
          time_or_null(account.valid_until), std::int64_t{account.must_change_password},
          std::int64_t{account.password_is_short}, account.employee_number});
     insert_groups(transaction, account);
     insert_source(transaction, account);
+    insert_privacy_officer(transaction, account);
 }
 
 void update(Transaction& transaction, const Account& account) {
@@ -169,13 +181,15 @@ void update(Transaction& transaction, const Account& account) {
         "UPDATE accounts SET display_name = $2, department = $3, office_mail = $4, office_phone = $5, role = $6, "
         "status = $7, updated_at = $8, valid_from = $9, valid_until = $10, employee_number = $11 WHERE id = $1",
         {account.id, account.display_name, account.department, account.office_mail, account.office_phone,
-         std::string(to_word(account.role)), std::string(to_word(account.status)), base::to_micros(account.updated_at),
+         stored_role(account.role), std::string(to_word(account.status)), base::to_micros(account.updated_at),
          time_or_null(account.valid_from), time_or_null(account.valid_until), account.employee_number});
     must_change_one(transaction, "accounts");
     transaction.execute("DELETE FROM account_groups WHERE account_id = $1", {account.id});
     insert_groups(transaction, account);
     transaction.execute("DELETE FROM account_sources WHERE account_id = $1", {account.id});
     insert_source(transaction, account);
+    transaction.execute("DELETE FROM privacy_officers WHERE account_id = $1", {account.id});
+    insert_privacy_officer(transaction, account);
 }
 
 void update_password(Transaction& transaction, const Account& account, const std::string& password_hash) {

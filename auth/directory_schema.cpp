@@ -261,15 +261,19 @@ ALTER TABLE policy_expectations ADD COLUMN posture TEXT;
 ALTER TABLE sessions ADD COLUMN posture TEXT
 )",
          {}},
-        // Apart from the account, which is the gateway's own: who is kept in a directory of the enterprise is known
-        // there by an id that outlives names. An account comes from one source at most.
+        // A privacy officer's role is an auditor's in `accounts`, and so to a program of before, which shows it less.
+        // The source stands apart from the account, which is the gateway's own: who is kept in a directory of the
+        // enterprise is known there by an id that outlives names. An account comes from one source at most.
         {15,
-         "where accounts come from",
+         "where accounts come from, and privacy officers",
          R"(CREATE TABLE account_sources (
     source TEXT NOT NULL,
     outside_id TEXT NOT NULL,
     account_id TEXT NOT NULL UNIQUE REFERENCES accounts (id) ON DELETE CASCADE,
     PRIMARY KEY (source, outside_id)
+);
+CREATE TABLE privacy_officers (
+    account_id TEXT PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE
 )
 )",
          {}},

@@ -28,8 +28,8 @@ namespace {
 constexpr std::chrono::milliseconds tick{200};
 /// Each live access is looked at once in so many ticks: once a second.
 constexpr std::size_t live_shares = 5;
-/// At most so many at a time (about 0.1 ms): a worker with more of them has shorter ticks, so that those who transfer
-/// are not kept waiting by those who are idle.
+/// So many at a time (about 0.1 ms), with more than 25,000 of them more: a worker that has many looks at its share in
+/// parts of a tick, so that those who transfer are not kept waiting by those who are idle.
 constexpr std::size_t live_at_a_time = 250;
 constexpr std::size_t tick_parts_max = 20;
 /// ADVERSARIES §3.1 A3: what is open is closed when the journal has been unable to take records for so long.
@@ -300,16 +300,19 @@ void Worker::refuse_by_limit(const Peer& peer, const char* limit) {
 }
 
 std::size_t Worker::tick_parts() const {
-    return std::clamp<std::size_t>(live_.size() / live_shares / live_at_a_time, 1, tick_parts_max);
+    constexpr std::size_t in_one_part = live_shares * live_at_a_time;
+    return std::clamp<std::size_t>((live_.size() + in_one_part - 1) / in_one_part, 1, tick_parts_max);
+}
+
+void Worker::look_at_journal(base::MonoTime now) {
+    if (services_.journal.status().healthy)
+        unhealthy_since_.reset();
+    else if (!unhealthy_since_)
+        unhealthy_since_ = now;
 }
 
 void Worker::check_live(base::MonoTime now, std::size_t shares) {
     const auto& timeouts = services_.config.timeouts;
-    const bool healthy = services_.journal.status().healthy;
-    if (healthy)
-        unhealthy_since_.reset();
-    else if (!unhealthy_since_)
-        unhealthy_since_ = now;
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
     const base::UtcTime utc = services_.clock.utc();
     if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all({});
@@ -346,6 +349,7 @@ asio::awaitable<void> Worker::tick_loop() {
         auto [error] = co_await ticker_.async_wait(asio::as_tuple(asio::use_awaitable));
         if (error) break;
         const base::MonoTime now = services_.clock.mono();
+        if (part == 0) look_at_journal(now);
         check_live(now, live_shares * parts);
         if (++part < parts) continue;
         part = 0;

@@ -77,6 +77,7 @@ private:
     void close_listener();
     void finish();
     void adopt(boost::asio::ip::tcp::socket socket);
+    void look_at_journal(base::MonoTime now);
     /// In how many parts live accesses are looked at between two ticks.
     std::size_t tick_parts() const;
     /// Looks at one of so many shares of the live accesses.

@@ -23,7 +23,7 @@ enum class Class {
     api_activity = 6003
 };
 enum class Severity { informational = 1, low = 2, medium = 3, high = 4 };
-enum class Status { success = 1, failure = 2 };
+enum class Status { success = 1, failure = 2, other = 99 };
 constexpr int activity_other = 99;
 
 struct Activity {
@@ -384,14 +384,19 @@ std::string write_admin(const v1::AuditEvent& event, Charset charset) {
     const auto& admin = event.admin();
     const bool failed =
         admin.outcome() == v1::AdminRecord::Outcome::FAILED || admin.outcome() == v1::AdminRecord::Outcome::REFUSED;
+    // Nothing is done yet where two administrators are needed.
+    const bool waits =
+        admin.outcome() == v1::AdminRecord::Outcome::ASKED || admin.outcome() == v1::AdminRecord::Outcome::APPROVED;
     const bool local = admin.actor_account_id().empty() && admin.actor() == "local";
     JsonWriter json(charset);
     write_frame(json, event,
                 {Class::api_activity,
                  activity_of(admin.action()),
                  to_ms(event.recorded_at()),
-                 failed ? Severity::low : Severity::informational,
-                 failed ? Status::failure : Status::success,
+                 failed || waits ? Severity::low : Severity::informational,
+                 waits    ? Status::other
+                 : failed ? Status::failure
+                          : Status::success,
                  v1::AdminRecord::Outcome::Value_Name(admin.outcome()),
                  {},
                  {}});

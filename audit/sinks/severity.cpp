@@ -14,10 +14,8 @@ Severity severity_of(const v1::AuditEvent& event) {
                        ? Severity::notice
                        : Severity::informational;
         case v1::AuditEvent::kAdmin:
-            return event.admin().outcome() == v1::AdminRecord::Outcome::FAILED ||
-                           event.admin().outcome() == v1::AdminRecord::Outcome::REFUSED
-                       ? Severity::notice
-                       : Severity::informational;
+            return event.admin().outcome() == v1::AdminRecord::Outcome::DONE ? Severity::informational
+                                                                             : Severity::notice;
         default:
             break;
     }

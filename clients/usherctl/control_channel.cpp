@@ -91,7 +91,7 @@ public:
             std::string hint;
             if (error.code == base::Errc::unauthenticated) hint = "; sign in again with: " + login;
             if (error.code == base::Errc::permission_denied)
-                hint = "; the control services are for administrators and auditors";
+                hint = "; the control services are for administrators, privacy officers and auditors";
             throw Failure{error.message + hint};
         }
         int pair[2] = {-1, -1};

@@ -13,6 +13,7 @@
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
 #include "gateway/control/personal_fields.hpp"
+#include "gateway/control/read_record.hpp"
 #include "gateway/control/revocations.hpp"
 #include "gateway/control/services.hpp"
 #include "gateway/control/status.hpp"
@@ -100,6 +101,8 @@ public:
                          const auto snapshot = directory().snapshot();
                          const auto* account = snapshot->account_by_username(*username);
                          if (account == nullptr) return no_account(*username);
+                         if (auto ok = record_look(caller, "account.get", "accounts/" + *username, 1, *request); !ok)
+                             return ok;
                          *response = shown_to(caller, *account);
                          return {};
                      });
@@ -107,17 +110,20 @@ public:
 
     Reactor* ListAccounts(Call* call, const v1::ListAccountsRequest* request,
                           v1::ListAccountsResponse* response) override {
-        return unary(
-            context_, call, {"account.list", Need::auditor}, {},
-            [this, request, response](const Caller& caller) -> Result<void> {
-                auto page = read_page(request->page_size(), request->page_token(), "accounts");
-                if (!page) return std::move(page).error();
-                const auto snapshot = directory().snapshot();
-                response->set_next_page_token(list_page(
-                    snapshot->accounts(), *page, "accounts", &auth::Account::username,
-                    [&](const auth::Account& account) { *response->add_accounts() = shown_to(caller, account); }));
-                return {};
-            });
+        return unary(context_, call, {"account.list", Need::auditor}, {},
+                     [this, request, response](const Caller& caller) -> Result<void> {
+                         auto page = read_page(request->page_size(), request->page_token(), "accounts");
+                         if (!page) return std::move(page).error();
+                         const auto snapshot = directory().snapshot();
+                         v1::ListAccountsResponse shown;
+                         shown.set_next_page_token(list_page(
+                             snapshot->accounts(), *page, "accounts", &auth::Account::username,
+                             [&](const auth::Account& account) { *shown.add_accounts() = shown_to(caller, account); }));
+                         const auto count = static_cast<std::size_t>(shown.accounts_size());
+                         if (auto ok = record_look(caller, "account.list", "accounts", count, *request); !ok) return ok;
+                         *response = std::move(shown);
+                         return {};
+                     });
     }
 
     Reactor* UpdateAccount(Call* call, const v1::UpdateAccountRequest* request, v1::Account* response) override {
@@ -248,6 +254,13 @@ public:
     }
 
 private:
+    /// A privacy officer sees what others do not, and it is on record that they looked.
+    Result<void> record_look(const Caller& caller, std::string action, std::string resource, std::size_t count,
+                             const google::protobuf::Message& request) const {
+        if (caller.role != auth::Role::privacy_officer) return {};
+        return record_read(context_.gateway.journal, caller, {std::move(action), std::move(resource), count}, request);
+    }
+
     auth::Directory& directory() const { return context_.gateway.directory; }
 
     Result<void> enable(const Caller& caller, const std::string& name, v1::Account* response) {

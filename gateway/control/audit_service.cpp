@@ -155,11 +155,9 @@ public:
                                  google::protobuf::Empty*) override {
         return unary(context_, call, {"parked_record.discard", Need::administrator}, request->record(),
                      [this, request](const Caller& caller) -> Result<void> {
-                         if (auto ok = check_discard(context_.gateway.store, *request); !ok) return ok;
-                         if (auto ok = approve(context_.gateway.two_person, caller,
-                                               {"parked_record.discard", "parked_records/" + request->record(), {}});
-                             !ok)
-                             return ok;
+                         auto order = discard_order(context_.gateway.store, *request);
+                         if (!order) return std::move(order).error();
+                         if (auto ok = approve(context_.gateway.two_person, caller, *order); !ok) return ok;
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          return discard_parked(context_.gateway.store, recorder, *request);
                      });

@@ -90,6 +90,8 @@ v1::PendingOrder to_proto(const audit::PendingOrder& order) {
     out.set_name("pending_orders/" + order.id);
     out.set_action(order.action);
     out.set_resource(order.resource);
+    out.set_before_json(order.before_json);
+    out.set_after_json(order.after_json);
     out.set_asked_by(order.asked_by);
     *out.mutable_asked_at() = to_proto(order.asked_at);
     *out.mutable_expires_at() = to_proto(order.expires_at);

@@ -59,6 +59,10 @@ std::string json_of(const audit::Store::Parked& parked) {
            ",\"error\":" + base::json_quote(parked.error) + "}";
 }
 
+std::string reason_json(const v1::DiscardParkedRecordRequest& request) {
+    return "{\"reason\":" + base::json_quote(request.reason()) + "}";
+}
+
 Result<Cursor> read_record(const std::string& text, const char* field) {
     const auto cursor = Cursor::parse(text);
     if (!cursor)
@@ -139,17 +143,18 @@ Result<void> retry_parked(audit::Store& store, AdminRecorder& recorder, const v1
     return {};
 }
 
-Result<void> check_discard(audit::Store& store, const v1::DiscardParkedRecordRequest& request) {
+Result<TwoPerson::Order> discard_order(audit::Store& store, const v1::DiscardParkedRecordRequest& request) {
     auto record = read_record(request.record(), "record");
     if (!record) return std::move(record).error();
     const auto bytes = request.reason().size();
     if (bytes < reason_bytes_min || bytes > reason_bytes_max)
-        return {Errc::invalid_argument, "reason: has " + std::to_string(bytes) + " bytes, expected " +
-                                            std::to_string(reason_bytes_min) + " to " +
-                                            std::to_string(reason_bytes_max)};
+        return base::Error{Errc::invalid_argument, "reason: has " + std::to_string(bytes) + " bytes, expected " +
+                                                       std::to_string(reason_bytes_min) + " to " +
+                                                       std::to_string(reason_bytes_max)};
     auto parked = store.find_parked(record->gateway, record->sequence);
     if (!parked) return std::move(parked).error();
-    return {};
+    return TwoPerson::Order{"parked_record.discard", "parked_records/" + record->to_string(), json_of(*parked),
+                            reason_json(request)};
 }
 
 Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
@@ -157,8 +162,8 @@ Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
     auto record = read_record(request.record(), "record");
     if (!record) return std::move(record).error();
     auto discarded = store.discard_parked(record->gateway, record->sequence, [&](const audit::Store::Parked& parked) {
-        return recorder.record({"parked_record.discard", "parked_records/" + record->to_string(), json_of(parked),
-                                "{\"reason\":" + base::json_quote(request.reason()) + "}"});
+        return recorder.record(
+            {"parked_record.discard", "parked_records/" + record->to_string(), json_of(parked), reason_json(request)});
     });
     if (!discarded) return recorder.failed(std::move(discarded).error());
     return {};

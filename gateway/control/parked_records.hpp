@@ -2,6 +2,7 @@
 #include "audit/store.hpp"
 #include "base/result.hpp"
 #include "gateway/control/admin_recorder.hpp"
+#include "gateway/control/two_person.hpp"
 #include "usher/v1/audit.pb.h"
 
 /// The API's calls about records that the store refused. Blocking. Errors are the store's, invalid_argument names the
@@ -17,9 +18,9 @@ base::Result<void> retry_parked(audit::Store& store, AdminRecorder& recorder,
                                 const usher::v1::RetryParkedRecordsRequest& request,
                                 usher::v1::RetryParkedRecordsResponse& response);
 
-/// Whether there is such a record, and a reason that can go on record.
-base::Result<void> check_discard(audit::Store& store, const usher::v1::DiscardParkedRecordRequest& request);
-/// On record, with the reason, before it is gone. For a request that check_discard() has let through.
+/// What is to be discarded, and why; not_found, or invalid_argument for a reason that cannot go on record.
+base::Result<TwoPerson::Order> discard_order(audit::Store& store, const usher::v1::DiscardParkedRecordRequest& request);
+/// On record, with the reason, before it is gone. For a request that discard_order() has let through.
 base::Result<void> discard_parked(audit::Store& store, AdminRecorder& recorder,
                                   const usher::v1::DiscardParkedRecordRequest& request);
 

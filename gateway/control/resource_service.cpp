@@ -11,8 +11,8 @@
 #include "gateway/control/paging.hpp"
 #include "gateway/control/policy_change.hpp"
 #include "gateway/control/read_record.hpp"
+#include "gateway/control/retention_change.hpp"
 #include "gateway/control/services.hpp"
-#include "gateway/control/two_person.hpp"
 #include "usher/v1/resource.grpc.pb.h"
 
 namespace usher::gateway::control {
@@ -293,48 +293,28 @@ private:
         return {};
     }
 
-    /// The names of the classes, and of the holds that are there, which the resources would change; empty where they
-    /// only add to what is kept.
-    Result<std::string> changes_what_is_kept(const std::vector<audit::RetentionResource>& resources) const {
-        auto classes = context_.gateway.retention->store().classes();
-        if (!classes) return std::move(classes).error();
-        auto holds = context_.gateway.retention->store().holds();
-        if (!holds) return std::move(holds).error();
-        std::string names;
-        const auto add = [&](std::string name) { names.append(names.empty() ? "" : ", ").append(std::move(name)); };
-        for (const auto& resource : resources) {
-            if (const auto* wanted = std::get_if<audit::Hold>(&resource)) {
-                for (const auto& hold : *holds)
-                    if (hold.name == wanted->name && !hold.same_order(*wanted)) add("holds/" + hold.name);
-            } else {
-                const auto& setting = std::get<audit::RetentionSetting>(resource);
-                for (const auto& stored : *classes)
-                    if (stored.setting.retention_class == setting.retention_class && stored.setting != setting)
-                        add("retention_classes/" + std::string(audit::to_word(setting.retention_class)));
-            }
-        }
-        return names;
-    }
-
     /// They are the audit store's, and so another transaction than the directory's.
     Result<void> apply_retention(const Caller& caller, const v1::ApplyRequest& request, v1::ApplyResponse& response) {
         if (context_.gateway.retention == nullptr) return {Errc::failed_precondition, "there is no audit store"};
         auto resources = read_retention(request);
         if (!resources) return std::move(resources).error();
-        auto changes = changes_what_is_kept(*resources);
-        if (!changes) return std::move(changes).error();
-        if (!changes->empty()) {
-            if (auto ok = approve(context_.gateway.two_person, caller,
-                                  {"retention.apply", *changes, request.SerializeAsString()});
-                !ok)
-                return ok;
-        }
         AdminRecorder recorder(context_.gateway.journal, caller);
-        auto outcomes = context_.gateway.retention->store().apply(*resources, caller.actor,
-                                                                  context_.gateway.clock.utc(), recording(recorder));
-        if (!outcomes) return recorder.failed(std::move(outcomes).error());
+        std::vector<audit::RetentionOutcome> outcomes;
+        const auto applying = [&](std::vector<audit::RetentionResource> these) -> ChangeRetention {
+            return [&, these = std::move(these)](const audit::RecordRetention& record) -> Result<void> {
+                auto applied = context_.gateway.retention->store().apply(these, caller.actor,
+                                                                         context_.gateway.clock.utc(), record);
+                if (!applied) return std::move(applied).error();
+                outcomes = std::move(*applied);
+                return {};
+            };
+        };
+        std::vector<ChangeRetention> parts;
+        for (const auto& resource : *resources) parts.push_back(applying({resource}));
+        auto done = change_retention(context_.gateway.two_person, caller, recorder, parts, applying(*resources));
+        if (!done) return recorder.failed(std::move(done).error());
         for (std::size_t i = 0; i < resources->size(); ++i)
-            *response.add_items() = to_item((*resources)[i], (*outcomes)[i]);
+            *response.add_items() = to_item((*resources)[i], outcomes[i]);
         response.set_policy_version(directory().snapshot()->version());
         return {};
     }

@@ -1,12 +1,13 @@
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/convert_retention.hpp"
 #include "gateway/control/paging.hpp"
 #include "gateway/control/read_record.hpp"
+#include "gateway/control/retention_change.hpp"
 #include "gateway/control/services.hpp"
-#include "gateway/control/two_person.hpp"
 #include "usher/v1/retention.grpc.pb.h"
 
 namespace usher::gateway::control {
@@ -48,7 +49,7 @@ public:
                 if (request->dry_run() && request->confirm())
                     return {Errc::invalid_argument, "confirm: a dry run removes nothing that could be confirmed"};
                 if (request->confirm()) {
-                    if (auto ok = two_of_them(caller, "retention.run", "retention"); !ok) return ok;
+                    if (auto ok = confirmed_by_two(caller); !ok) return ok;
                 }
                 auto& runner = *context_.gateway.retention;
                 auto run = request->dry_run()
@@ -97,39 +98,37 @@ public:
 
     Reactor* DeleteRetentionClass(Call* call, const v1::DeleteRetentionClassRequest* request,
                                   google::protobuf::Empty*) override {
-        return unary(context_, call, {"retention_class.delete", Need::administrator}, request->name(),
-                     [this, request](const Caller& caller) -> Result<void> {
-                         auto name = read_name(request->name(), "retention_classes");
-                         if (!name) return std::move(name).error();
-                         const auto retention_class = audit::parse_retention_class(*name);
-                         if (!retention_class) return {Errc::not_found, "there is no such class of records"};
-                         const auto resource = "retention_classes/" + *name;
-                         if (auto ok = two_of_them(caller, "retention_class.delete", resource); !ok) return ok;
-                         AdminRecorder recorder(context_.gateway.journal, caller);
-                         auto reset = store().reset_class(*retention_class, recording(recorder));
-                         if (!reset) return recorder.failed(std::move(reset).error());
-                         return {};
-                     });
+        return unary(
+            context_, call, {"retention_class.delete", Need::administrator}, request->name(),
+            [this, request](const Caller& caller) -> Result<void> {
+                auto name = read_name(request->name(), "retention_classes");
+                if (!name) return std::move(name).error();
+                const auto retention_class = audit::parse_retention_class(*name);
+                if (!retention_class) return {Errc::not_found, "there is no such class of records"};
+                AdminRecorder recorder(context_.gateway.journal, caller);
+                const ChangeRetention whole = [&](const audit::RecordRetention& record) {
+                    return store().reset_class(*retention_class, record);
+                };
+                auto reset = change_retention(context_.gateway.two_person, caller, recorder, {&whole, 1}, whole);
+                if (!reset) return recorder.failed(std::move(reset).error());
+                return {};
+            });
     }
 
     Reactor* DeleteHold(Call* call, const v1::DeleteHoldRequest* request, google::protobuf::Empty*) override {
-        return unary(context_, call, {"hold.delete", Need::administrator}, request->name(),
-                     [this, request](const Caller& caller) -> Result<void> {
-                         auto name = read_name(request->name(), "holds");
-                         if (!name) return std::move(name).error();
-                         // What is not there needs nobody's word to stay so.
-                         auto holds = store().holds();
-                         if (!holds) return std::move(holds).error();
-                         const bool there = std::any_of(holds->begin(), holds->end(),
-                                                        [&](const audit::Hold& hold) { return hold.name == *name; });
-                         if (there) {
-                             if (auto ok = two_of_them(caller, "hold.delete", "holds/" + *name); !ok) return ok;
-                         }
-                         AdminRecorder recorder(context_.gateway.journal, caller);
-                         auto deleted = store().delete_hold(*name, recording(recorder));
-                         if (!deleted) return recorder.failed(std::move(deleted).error());
-                         return {};
-                     });
+        return unary(
+            context_, call, {"hold.delete", Need::administrator}, request->name(),
+            [this, request](const Caller& caller) -> Result<void> {
+                auto name = read_name(request->name(), "holds");
+                if (!name) return std::move(name).error();
+                AdminRecorder recorder(context_.gateway.journal, caller);
+                const ChangeRetention whole = [&](const audit::RecordRetention& record) {
+                    return store().delete_hold(*name, record);
+                };
+                auto deleted = change_retention(context_.gateway.two_person, caller, recorder, {&whole, 1}, whole);
+                if (!deleted) return recorder.failed(std::move(deleted).error());
+                return {};
+            });
     }
 
     Reactor* ListPendingOrders(Call* call, const v1::ListPendingOrdersRequest* request,
@@ -160,8 +159,25 @@ public:
     }
 
 private:
-    Result<void> two_of_them(const Caller& caller, std::string action, std::string resource) const {
-        return approve(context_.gateway.two_person, caller, {std::move(action), std::move(resource), {}});
+    /// Of a run that the guard has stopped, which both have to mean.
+    Result<void> confirmed_by_two(const Caller& caller) const {
+        if (context_.gateway.two_person == nullptr) return {};
+        auto runs = store().runs(1);
+        if (!runs) return std::move(runs).error();
+        if (runs->empty() || runs->front().state != audit::RetentionRun::State::stopped)
+            return {Errc::failed_precondition,
+                    "the last run was not stopped, so there is nothing to confirm; 'usherctl retention run' makes one"};
+        std::string counts;
+        for (const auto& count : runs->front().counts)
+            counts += (counts.empty() ? "" : ",") +
+                      base::json_quote(std::string(audit::to_word(count.plan.retention_class))) + ":" +
+                      std::to_string(count.plan.removable);
+        return approve(
+            context_.gateway.two_person, caller,
+            {"retention.run",
+             "retention",
+             "{\"stopped_run\":\"" + std::to_string(runs->front().run) + "\",\"removable\":{" + counts + "}}",
+             {}});
     }
 
     audit::RetentionStore& store() const { return context_.gateway.retention->store(); }

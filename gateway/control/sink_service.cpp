@@ -4,6 +4,7 @@
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
+#include "gateway/control/personal_fields.hpp"
 #include "gateway/control/services.hpp"
 #include "usher/v1/sink.grpc.pb.h"
 
@@ -47,6 +48,12 @@ v1::ParkedSinkRecord to_parked(const SinkStore::Parked& parked) {
     return out;
 }
 
+/// A receiver may quote the record that it does not take.
+template <class Message>
+void mask_error(const Caller& caller, Message& message) {
+    if (!sees_personal_fields(caller.role) && !message.error().empty()) message.set_error(std::string(masked_text));
+}
+
 Result<Cursor> read_record(const std::string& text) {
     const auto cursor = Cursor::parse(text);
     if (!cursor)
@@ -78,11 +85,14 @@ public:
 
     Reactor* ListSinks(Call* call, const v1::ListSinksRequest* request, v1::ListSinksResponse* response) override {
         return unary(context_, call, {"sink.list", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
+                     [this, request, response](const Caller& caller) -> Result<void> {
                          auto page = read_page(request->page_size(), request->page_token(), "sinks");
                          if (!page) return std::move(page).error();
-                         for (const auto& status : sinks().status())
-                             *response->add_sinks() = to_sink(status, context_.gateway.journal.gateway_id());
+                         for (const auto& status : sinks().status()) {
+                             auto& sink = *response->add_sinks();
+                             sink = to_sink(status, context_.gateway.journal.gateway_id());
+                             mask_error(caller, sink);
+                         }
                          return {};
                      });
     }
@@ -90,7 +100,7 @@ public:
     Reactor* ListParkedSinkRecords(Call* call, const v1::ListParkedSinkRecordsRequest* request,
                                    v1::ListParkedSinkRecordsResponse* response) override {
         return unary(context_, call, {"sink.list_parked", Need::auditor}, {},
-                     [this, request, response](const Caller&) -> Result<void> {
+                     [this, request, response](const Caller& caller) -> Result<void> {
                          const std::string kind = "parked_sink_records " + request->sink();
                          auto page = read_page(request->page_size(), request->page_token(), kind);
                          if (!page) return std::move(page).error();
@@ -98,8 +108,11 @@ public:
                          if (!after) return std::move(after).error();
                          auto parked = sinks().store().list_parked(request->sink(), *after, page->size + 1);
                          if (!parked) return std::move(parked).error();
-                         for (std::size_t i = 0; i < parked->size() && i < page->size; ++i)
-                             *response->add_parked_sink_records() = to_parked((*parked)[i]);
+                         for (std::size_t i = 0; i < parked->size() && i < page->size; ++i) {
+                             auto& record = *response->add_parked_sink_records();
+                             record = to_parked((*parked)[i]);
+                             mask_error(caller, record);
+                         }
                          if (parked->size() > page->size)
                              response->set_next_page_token(page_token(kind, place_of((*parked)[page->size - 1])));
                          return {};

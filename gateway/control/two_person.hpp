@@ -11,13 +11,13 @@
 
 namespace usher::gateway::control {
 
-/// What deletes something of the record, or lets it be deleted sooner, takes two administrators (decision 41): the
-/// first one's order waits, and is carried out when another one gives the same. Blocks on journal and database;
-/// thread-safe.
+/// What deletes something of the record, or lets it be deleted sooner, takes two administrators' accounts (decision
+/// 41): the first one's order waits, and is carried out when another one gives the same. Blocks on journal and
+/// database; thread-safe.
 class TwoPerson {
 public:
-    /// How long an order waits, and how long nobody may have changed an account that counts: who could set another
-    /// administrator's password, or make one, would be two persons at once.
+    /// How long an order waits, and how long nobody may have changed an account that counts: whoever sets another
+    /// administrator's password, or makes one, is not two persons at once, and those who watch the record have a day.
     static constexpr base::Microseconds lifetime{24LL * 3600 * 1'000'000};
 
     /// All of them outlive this object.
@@ -25,9 +25,10 @@ public:
               const base::Clock& clock)
         : orders_(orders), journal_(journal), directory_(directory), clock_(clock) {}
 
+    /// What is ordered, as it goes on record: what is there, and what is to be there. Two orders with other contents
+    /// are two orders.
     struct Order {
-        std::string action, resource;
-        std::string what;  ///< what else makes it this order and no other one
+        std::string action, resource, before_json, after_json;
     };
     /// Ok: the order has two now, which is on record (APPROVED), and is to be carried out at once; it stands for one
     /// time. failed_precondition: it waits for somebody else, on record as ASKED; or this caller's account does not

@@ -26,11 +26,12 @@ class Person:
 
 
 def of_yesterday(gateway):
-    """As if nobody had changed an account for a day."""
+    """As if nobody had changed an account for a day, and everything had been recorded long ago."""
     gateway.stop()
     connection = sqlite3.connect(gateway.data_dir / "usher.db")
     with connection:
         connection.execute(f"UPDATE accounts SET created_at = created_at - {DAY}, updated_at = updated_at - {DAY}")
+        connection.execute(f"UPDATE audit_events SET recorded_at = recorded_at - {300 * DAY}")
     connection.close()
     gateway.start()
 
@@ -42,22 +43,23 @@ def test_what_deletes_the_record_takes_two_administrators(gateway_factory):
     gateway.account("eve", role="auditor", groups=(), department="IT")
     gateway.apply(HOLD.format(more=""))  # keeps more: one is enough
     ann = Person(gateway, "ann")
-    ann.is_told("an account counts when nobody has changed it for a day", "delete", "hold", "case-17")
+    ann.is_told("your account does not count", "delete", "hold", "case-17")
     of_yesterday(gateway)
 
     ann, ben, eve = (Person(gateway, name) for name in ("ann", "ben", "eve"))
-    told = ann.is_told("takes two administrators: it waits as order ", "delete", "hold", "case-17")
+    told = ann.is_told("takes two administrators. It waits as order ", "delete", "hold", "case-17")
     ann.is_told("you have asked for this yourself", "delete", "hold", "case-17")
     eve.is_told("permission denied", "delete", "hold", "case-17")
     order = json.loads(eve("retention", "pending", "-o", "json").stdout)
     assert order["name"].split("/")[1] in told and (order["asked_by"], order["resource"]) == ("ann", "holds/case-17")
+    assert json.loads(order["before_json"])["account"] == "alice" and order["after_json"] == ""
     assert "case-17" in ben("get", "holds").stdout
     ben("delete", "hold", "case-17")
     assert "case-17" not in ben("get", "holds").stdout
     assert ben("retention", "pending", "-o", "json").stdout == ""
 
     # Changing what is kept, another content than was asked for, and taking it back.
-    ceiling = "kind: retention_class\nname: access\nmax_days: {days}\n"
+    ceiling = "kind: retention_class\nname: sign-in\nmax_days: {days}\n"
     ann.is_told("waits as order", "apply", "-f", "-", input=ceiling.format(days=200))
     ben.is_told("waits as order", "apply", "-f", "-", input=ceiling.format(days=190))
     assert len(ben("retention", "pending", "-o", "json").stdout.splitlines()) == 2
@@ -71,6 +73,8 @@ def test_what_deletes_the_record_takes_two_administrators(gateway_factory):
     # The machine's own administrator is one person; who was cut off is none.
     gateway.apply(HOLD.format(more=""))
     ann.is_told("waits as order", "apply", "-f", "-", input=HOLD.format(more="app: demo\n"))
+    ann.is_told("nothing to confirm", "retention", "run", "--confirm")
+    ann.is_told("nothing was removed", "retention", "run")
     ann.is_told("waits as order", "retention", "run", "--confirm")
     gateway.ctl("account", "disable", "ann")
     assert gateway.ctl("retention", "run", "--confirm", check=False).returncode == 1
@@ -80,7 +84,7 @@ def test_what_deletes_the_record_takes_two_administrators(gateway_factory):
     of_hold = [(a["actor"], a["outcome"]) for a in acts if a["action"] == "hold.delete" and a["outcome"] != "REFUSED"]
     assert of_hold == [("ann", "ASKED"), ("ben", "APPROVED"), ("ben", "DONE")]
     runs = [(a["actor"], a["outcome"]) for a in acts if a["action"] == "retention.run"]
-    assert runs[:3] == [("ann", "ASKED"), ("local", "ASKED"), ("ben", "APPROVED")]
+    assert [run for run in runs if run[1] in ("ASKED", "APPROVED")] == [("ann", "ASKED"), ("local", "ASKED"), ("ben", "APPROVED")]
 
 
 def test_one_administrator_is_enough_where_the_configuration_does_not_ask_for_two(gateway):

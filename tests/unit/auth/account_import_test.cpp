@@ -174,6 +174,43 @@ TEST_CASE("an outside id belongs to one account of its source, and goes with the
     });
 }
 
+TEST_CASE("to a program of before, a privacy officer is an auditor") {
+    for_each_backend([](TestDatabase& test) {
+        DirectoryFixture f(test);
+        const auto stored = [&] {
+            std::string role;
+            REQUIRE(f.database
+                        ->read([&](base::sql::Transaction& tx) -> base::Result<void> {
+                            role = tx.execute("SELECT role FROM accounts WHERE username = 'carol'")[0].text(0);
+                            return {};
+                        })
+                        .ok());
+            return role;
+        };
+        const auto read_again = [&] {
+            return must(auth::Directory::open(*f.database, f.clock))->snapshot()->account_by_username("carol")->role;
+        };
+        auto carol = named("carol");
+        carol.role = auth::Role::privacy_officer;
+        must(f.directory->create_account(carol, test_hash, no_record));
+        CHECK(stored() == "auditor");
+        CHECK(read_again() == auth::Role::privacy_officer);
+        must(f.directory->update_account("carol", {.display_name = "Carol"}, no_record));
+        CHECK(read_again() == auth::Role::privacy_officer);
+        must(f.directory->update_account("carol", {.role = auth::Role::auditor}, no_record));
+        CHECK(read_again() == auth::Role::auditor);
+        must(f.directory->update_account("carol", {.role = auth::Role::privacy_officer}, no_record));
+        // A program of before gives her another role, and knows nothing of the other table.
+        REQUIRE(f.database
+                    ->transaction([](base::sql::Transaction& tx) -> base::Result<void> {
+                        tx.execute("UPDATE accounts SET role = 'employee' WHERE username = 'carol'");
+                        return {};
+                    })
+                    .ok());
+        CHECK(read_again() == auth::Role::employee);
+    });
+}
+
 TEST_CASE("an employee number belongs to one account") {
     for_each_backend([](TestDatabase& test) {
         DirectoryFixture f(test);

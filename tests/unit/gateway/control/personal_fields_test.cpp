@@ -112,6 +112,12 @@ TEST_CASE("auditors read accounts and the record without personal fields; privac
         CHECK(contains(creation_as(channel, seeing.token).after_json(), "alice@corp.example"));
     }
 
+    // That a privacy officer looked is on record.
+    std::size_t looks = 0;
+    for (const auto& act : gateway.acts())
+        if (act.action() == "account.get" && act.resource() == "accounts/alice") ++looks;
+    CHECK(looks == 1);
+
     const auto masked = alice_as(channel, auditor.token);
     CHECK(masked.username() == "alice");
     CHECK(masked.department() == "Finance");
