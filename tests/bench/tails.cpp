@@ -5,10 +5,11 @@
 // read and `--stalled` that never do are in another one, over the control socket. `--rate` events a second are appended
 // for `--seconds`, each waited for by nobody, as PROGRESS is. Then it says how far the readers were behind (from an
 // event's recorded_at until it is in the subscriber's hands), whether each had every event once and in order, how long
-// a durable append took meanwhile (ten a second), how much memory the gateway took at most, and how many subscribers it
-// cut off. Exits with 1 where a reader missed an event or had one twice.
+// a durable append took meanwhile (ten a second), how much CPU a message took at both ends, how much memory the gateway
+// took at most, and how many subscribers it cut off. Exits with 1 where a reader missed an event or had one twice.
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,10 +26,12 @@
 #include <vector>
 
 #include "audit/audit.hpp"
+#include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/sessions.hpp"
 #include "base/text.hpp"
 #include "gateway/control/control_server.hpp"
+#include "gateway/control/revocations.hpp"
 #include "usher/v1/audit.grpc.pb.h"
 
 namespace {
@@ -178,6 +181,18 @@ double resident_mib() {
     return static_cast<double>(resident * ::sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
+/// User and system time.
+double cpu_s(const rusage& used) {
+    const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + time.tv_usec / 1e6; };
+    return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+double cpu_s() {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return cpu_s(used);
+}
+
 struct Gateway {
     Gateway(const std::string& folder, std::atomic<int>& cut)
         : database(must(base::sql::open_database("sqlite:" + folder + "/usher.db"))) {
@@ -199,17 +214,31 @@ struct Gateway {
         std::vector<base::Secret> keys;
         keys.emplace_back(std::string(32, 'k'));
         factors = std::make_unique<auth::SecondFactors>(*database, clock, must(auth::SealingKeys::of(std::move(keys))));
+        devices = must(auth::Devices::open(*database, clock, factors->keys(), {}));
+        revocations = must(gateway::control::Revocations::open({*directory,
+                                                                *sessions,
+                                                                *devices,
+                                                                *journal,
+                                                                clock,
+                                                                cut_off,
+                                                                [] { return std::uint64_t{0}; },
+                                                                [] { return std::uint64_t{0}; },
+                                                                {},
+                                                                folder + "/revocations"}));
+        revocations->start();
         gateway::control::TailLimits tails;
         tails.stall = base::Microseconds{3'000'000};
         tails.on_cut = [&cut] { ++cut; };
         server = must(gateway::control::ControlServer::start(
             folder + "/control.sock",
-            {*directory, *sessions, *hashing, *factors, *journal, *store, *shipper, clock,
+            {*directory, *sessions, *hashing, *factors, *journal, *store, *shipper, clock, *revocations,
              [](const std::string&) { return std::uint64_t{0}; }, [] { return std::uint64_t{0}; }, nullptr, nullptr,
              nullptr, nullptr, std::move(tails)}));
     }
     ~Gateway() {
+        revocations->stop();
         server.reset();
+        revocations.reset();
         shipper.reset();
         journal.reset();
     }
@@ -223,6 +252,9 @@ struct Gateway {
     std::unique_ptr<audit::Shipper> shipper;
     std::unique_ptr<auth::HashingWorker> hashing;
     std::unique_ptr<auth::SecondFactors> factors;
+    std::unique_ptr<auth::Devices> devices;
+    gateway::CutOff cut_off;
+    std::unique_ptr<gateway::control::Revocations> revocations;
     std::unique_ptr<gateway::control::ControlServer> server;
 };
 
@@ -281,34 +313,41 @@ int main(int count, char** arguments) {
     double resident_max = 0, resident_before = 0;
     std::vector<double> waits;
     std::string told;
-    double took_s = 0;
+    double took_s = 0, gateway_s = 0;
     {
         Gateway gateway(folder, cut);
         char byte = 0;
         if (::read(pipe_ends[0], &byte, 1) != 1) return 2;
         resident_before = resident_mib();
+        gateway_s = -cpu_s();
         const auto began = Steady::now();
         waits = append_all(gateway, options, resident_max);
         while (::read(pipe_ends[0], &byte, 1) == 1) told += byte;
         took_s = std::chrono::duration<double>(Steady::now() - began).count();
+        gateway_s += cpu_s();
         resident_max = std::max(resident_max, resident_mib());
     }
     int status = 0;
-    ::waitpid(child, &status, 0);
+    rusage readers_used{};
+    ::wait4(child, &status, 0, &readers_used);
     std::filesystem::remove_all(folder);
     double p50 = 0, p99 = 0, most = 0;
     int complete = 0, wrong = 0;
     if (std::sscanf(told.c_str(), "%lf %lf %lf %d %d", &p50, &p99, &most, &complete, &wrong) != 5) return 2;
     const double wait_p50 = at(waits, 0.5), wait_p99 = at(waits, 0.99);
+    const double messages = std::max(1.0, 1.0 * options.readers * options.rate * options.seconds);
     std::printf(
         options.json
             ? "{\"readers\":%d,\"stalled\":%d,\"rate\":%d,\"seconds\":%d,\"took_s\":%.2f,\"lag_ms_p50\":%.2f,"
               "\"lag_ms_p99\":%.2f,\"lag_ms_max\":%.2f,\"complete\":%d,\"wrong\":%d,\"append_ms_p50\":%.2f,"
-              "\"append_ms_p99\":%.2f,\"resident_mib_before\":%.1f,\"resident_mib_max\":%.1f,\"cut\":%d}\n"
+              "\"append_ms_p99\":%.2f,\"messages_per_s\":%.0f,\"gateway_cpu_us\":%.2f,\"readers_cpu_us\":%.2f,"
+              "\"resident_mib_before\":%.1f,\"resident_mib_max\":%.1f,\"cut\":%d}\n"
             : "%d readers, %d stalled, %d events/s for %d s: everything was read after %.2f s; behind by p50 %.2f "
               "ms, p99 %.2f ms, at most %.2f ms; %d had all, %d not; durable append p50 %.2f ms, p99 %.2f ms; "
-              "resident %.1f MiB, at most %.1f MiB; %d cut off\n",
+              "%.0f messages/s, CPU of each %.2f us in the gateway and %.2f us in the readers; resident %.1f MiB, at "
+              "most %.1f MiB; %d cut off\n",
         options.readers, options.stalled, options.rate, options.seconds, took_s, p50, p99, most, complete, wrong,
-        wait_p50, wait_p99, resident_before, resident_max, cut.load());
+        wait_p50, wait_p99, messages / took_s, gateway_s * 1e6 / messages, cpu_s(readers_used) * 1e6 / messages,
+        resident_before, resident_max, cut.load());
     return wrong == 0 && complete == options.readers ? 0 : 1;
 }
