@@ -4,8 +4,10 @@ import time
 
 import pytest
 from harness.apps import EchoApp, SourceApp
-from harness.build import SCALE
+from harness.build import SANITIZER, SCALE
+from harness.floods import resident_kib
 from harness.gateway import free_port
+from harness.half_open import EchoProcess, Peers
 from harness.namespace import Namespace
 from harness.prepared import prepared  # noqa: F401
 from harness.tls_client import TlsClient
@@ -13,6 +15,7 @@ from harness.tunnel import Tunnel
 from harness.wait import wait_for
 
 HALF_OPEN = 4
+TUNNELS, OTHERS, PEER_KIB = 40, 10, 96
 
 
 @pytest.fixture
@@ -107,3 +110,38 @@ def test_a_quiet_peer_that_is_there_is_left_alone(gateway, elsewhere):
     tunnel.send(b"still here")
     assert tunnel.recv_exactly(10) == b"still here"
     tunnel.close()
+
+
+def test_many_clients_that_vanish_at_once_are_all_found_and_leave_nothing(prepared, elsewhere):
+    """Ten of them ask for nothing, and nothing but the probes may find these either."""
+    gateway = prepared(config={
+        "listen": f"0.0.0.0:{free_port()}",
+        "timeouts": {"half_open": f"{HALF_OPEN}s", "header": "5m", "keep_alive": "5m"},
+    })  # fmt: skip
+    with EchoProcess() as app:
+        gateway.allow("held", app.address)
+        token = gateway.sign_in("alice")
+        with gateway.connect(gateway.app.address, token) as near:
+            wait_for(lambda: gateway.metric("usher_connections_open") == 1, "the other connections to be over")
+            descriptors, memory = gateway.descriptors(), resident_kib(gateway)
+            with Peers(elsewhere, gateway, token, app.address, TUNNELS, OTHERS) as peers:
+                assert int(peers.ready()) == TUNNELS + OTHERS
+                assert gateway.metric("usher_connections_open") == TUNNELS + OTHERS + 1
+                held = resident_kib(gateway)
+                elsewhere.vanish()
+                started = time.monotonic()
+                wait_for(lambda: gateway.metric("usher_connections_open") == 1, "all of them to be found", 3 * HALF_OPEN)
+                assert time.monotonic() - started <= (HALF_OPEN + 3) * SCALE
+                wait_for(lambda: gateway.descriptors() <= descriptors, "no descriptor to be left over")
+                wait_for(lambda: app.connections() == 0, "the app to be told of each")
+            if not SANITIZER:
+                assert held - memory <= PEER_KIB * (TUNNELS + OTHERS)
+            near.send(b"still here")
+            assert near.recv_exactly(10) == b"still here"
+
+            def closed():
+                return [r for r in gateway.records('app = "held"') if r["event"] == "CLOSED"]
+
+            wait_for(lambda: len(closed()) == TUNNELS, "a record of each")
+            assert {r["close_reason"] for r in closed()} == {"CLIENT_ERROR"}
+            assert {(r["client_ip"], int(r["bytes_up"])) for r in closed()} == {(elsewhere.there, 1)}
