@@ -3,6 +3,8 @@
 import json
 import sqlite3
 
+from harness.wait import wait_for
+
 PASSWORD = "correct horse battery"
 HOLD = "kind: hold\nname: case-17\naccount: alice\n{more}"
 DAY = 86_400_000_000  # microseconds
@@ -76,6 +78,8 @@ def test_what_deletes_the_record_takes_two_administrators(gateway_factory):
     # The machine's own administrator is one person; who was cut off is none.
     gateway.apply(HOLD.format(more=""))
     ann.is_told("waits as order", "apply", "-f", "-", input=HOLD.format(more="app: demo\n"))
+    # A minute after the start; it would be another stopped run than the one that was asked for.
+    wait_for(lambda: "gateway" in gateway.ctl("retention", "status").stdout, "the daily run", 120)
     ann.is_told("nothing was removed", "retention", "run")
     ann.is_told("waits as order", "retention", "run", "--confirm")
     gateway.ctl("account", "disable", "ann")
