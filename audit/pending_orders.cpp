@@ -36,10 +36,10 @@ Result<std::vector<PendingOrder>> PendingOrders::list(base::UtcTime now) {
     std::vector<PendingOrder> out;
     auto read = database_.read([&](Transaction& tx) -> Result<void> {
         out.clear();
-        for (const auto& row : tx.execute("SELECT id, action, resource, before_json, after_json, asked_by, account_id, "
-                                          "asked_at, expires_at FROM "
-                                          "pending_orders WHERE expires_at > $1 ORDER BY asked_at, id",
-                                          {base::to_micros(now)}))
+        for (const auto& row :
+             tx.execute("SELECT id, action, resource, before_json, after_json, asked_by, account_id, "
+                        "asked_at, expires_at FROM pending_orders WHERE expires_at > $1 ORDER BY asked_at, id",
+                        {base::to_micros(now)}))
             out.push_back(read_order(row));
         return {};
     });
@@ -56,8 +56,7 @@ Result<void> PendingOrders::ask(const PendingOrder& order) {
                                                   " orders that wait for a second administrator; withdraw some first"};
         tx.execute(
             "INSERT INTO pending_orders (id, action, resource, before_json, after_json, asked_by, account_id, "
-            "asked_at, "
-            "expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "asked_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             {order.id, order.action, order.resource, order.before_json, order.after_json, order.asked_by,
              order.account_id, base::to_micros(order.asked_at), base::to_micros(order.expires_at)});
         return {};

@@ -45,16 +45,15 @@ bool has_control(std::string_view text) noexcept {
 }
 
 /// Names of apps and policies: lower-case letters, digits, "-" and ".", 1 to 64, beginning with a letter or digit.
-Result<void> check_name(std::string_view name) {
-    if (name.empty()) return invalid("name", "is missing");
+Result<void> check_name(std::string_view name, std::string_view field = "name") {
+    if (name.empty()) return invalid(field, "is missing");
     const bool good =
         name.size() <= name_bytes_max && is_lower_or_digit(name.front()) &&
         std::all_of(name.begin(), name.end(), [](char c) { return is_lower_or_digit(c) || c == '-' || c == '.'; });
     if (good) return {};
-    return invalid("name",
-                   quoted(name) +
-                       " must be 1 to 64 lower-case letters, digits, \"-\" or \".\", and begin with a letter or "
-                       "digit");
+    return invalid(field, quoted(name) +
+                              " must be 1 to 64 lower-case letters, digits, \"-\" or \".\", and begin with a letter or "
+                              "digit");
 }
 
 Result<void> check_value(std::string_view field, std::string_view value) {
@@ -66,11 +65,7 @@ Result<void> check_origin(const Account& account) {
     if (account.source.empty() && account.outside_id.empty()) return {};
     if (account.source.empty()) return invalid("source", "is missing; it says whose the outside_id is");
     if (account.outside_id.empty()) return invalid("outside_id", "is missing; the source knows the account by it");
-    if (!check_name(account.source))
-        return invalid("source", quoted(account.source) +
-                                     " must be 1 to 64 lower-case letters, digits, \"-\" or \".\", and begin with a "
-                                     "letter or digit");
-    return {};
+    return check_name(account.source, "source");
 }
 
 Result<void> check_destination(std::string_view field, const DestinationPattern& pattern) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <optional>
 
 #include "auth/policy.hpp"
@@ -36,10 +35,8 @@ auth::Change change_of(const PendingOrder& order) {
     return {order.action, order.resource, order.before_json, order.after_json};
 }
 
-/// As far as a person needs it.
-std::string until(const PendingOrder& order) {
-    return base::format_rfc3339(std::chrono::floor<std::chrono::seconds>(order.expires_at));
-}
+/// To the second, as far as a person needs it: "2026-11-30T14:11:00Z".
+std::string until(const PendingOrder& order) { return base::format_rfc3339(order.expires_at).substr(0, 19) + "Z"; }
 
 }  // namespace
 

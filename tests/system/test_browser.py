@@ -33,12 +33,9 @@ class SecureWebApp(App):
     def serve(self, connection):
         with self.context.wrap_socket(connection.sock, server_side=True) as sock:
             connection.sock = sock
-            head = b""
-            while b"\r\n\r\n" not in head:
-                data = connection.recv()
-                if not data:
-                    return
-                head += data
+            head = connection.recv_head()
+            if head is None:
+                return
             text = head.partition(b"\r\n")[0]
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(text))
             connection.send(text)

@@ -36,12 +36,9 @@ class FileServer(App):
         super().__init__()
 
     def serve(self, connection):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            data = connection.recv()
-            if not data:
-                return
-            head += data
+        head = connection.recv_head()
+        if head is None:
+            return
         head, _, body = head.partition(b"\r\n\r\n")
         if head.startswith(b"PUT"):
             length = int(re.search(rb"(?i)content-length: (\d+)", head).group(1))

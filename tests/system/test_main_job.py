@@ -13,12 +13,9 @@ class Page(App):
     """A page of 11 bytes over HTTP."""
 
     def serve(self, connection):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            data = connection.recv()
-            if not data:
-                return
-            head += data
+        head = connection.recv_head()
+        if head is None:
+            return
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\nhello there")
 
 

@@ -3,9 +3,9 @@
 import json
 import sqlite3
 
+from harness.gateway import PASSWORD
 from harness.wait import wait_for
 
-PASSWORD = "correct horse battery"
 HOLD = "kind: hold\nname: case-17\naccount: alice\n{more}"
 DAY = 86_400_000_000  # microseconds
 

@@ -26,12 +26,9 @@ class WebApp(App):
     """Answers each request with its own head, as text, and closes."""
 
     def serve(self, connection):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            data = connection.recv()
-            if not data:
-                return
-            head += data
+        head = connection.recv_head()
+        if head is None:
+            return
         head, _, body = head.partition(b"\r\n\r\n")
         length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
         while length and len(body) < int(length.group(1)):

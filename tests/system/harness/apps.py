@@ -27,6 +27,16 @@ class Connection:
             self.end = "eof"
         return data
 
+    def recv_head(self):
+        """Until the blank line of an HTTP request is there, with what came behind it; None where the peer ended before."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = self.recv()
+            if not data:
+                return None
+            head += data
+        return head
+
     def send(self, data):
         view = memoryview(data)
         while view:
