@@ -5,6 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("USHER_BIN_DIR") or ROOT / "build" / "dev" / "bin").resolve()
+# The usherctl of the orders that only prepare a test: an instrumented one takes ten times as long to start.
+USHERCTL = Path(os.environ.get("USHER_USHERCTL") or BIN / "usherctl").resolve()
 SANITIZER = os.environ.get("USHER_SANITIZER", "")
 
 # Deadlines and small time-outs are multiplied by this: instrumented programs are several times slower.

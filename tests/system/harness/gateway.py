@@ -10,7 +10,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from .build import BIN, SCALE
+from .build import BIN, SCALE, USHERCTL
 from .tls_client import TlsClient
 from .tunnel import Tunnel
 from .wait import wait_for
@@ -169,7 +169,7 @@ class Gateway:
     def ctl(self, *arguments, input=None, check=True):
         """usherctl on the gateway's own socket."""
         result = subprocess.run(
-            [BIN / "usherctl", "--socket", self.data_dir / "control.sock", *arguments],
+            [USHERCTL, "--socket", self.data_dir / "control.sock", *arguments],
             input=input,
             capture_output=True,
             text=True,
