@@ -6,6 +6,10 @@ namespace usher::audit {
 namespace {
 constexpr std::size_t items_max = 256;
 constexpr std::size_t read_bytes = 256 * 1024;
+constexpr std::size_t shared_bytes = 256 * 1024;
+constexpr std::size_t scanned_max = 4096;
+/// What a message has beside its event and the text of its cursor.
+constexpr std::size_t message_extra = 16 + 20;
 
 bool is_away(const base::Error& error) {
     return error.code == base::Errc::unavailable || error.code == base::Errc::deadline_exceeded;
@@ -16,8 +20,12 @@ bool left_out(const FleetWatermarks& watermarks, const base::Uuid& gateway) {
 }
 }  // namespace
 
-FleetReader::FleetReader(Journal& journal, Store& store, const Filter& filter)
-    : journal_(journal), store_(store), filter_(filter), own_(journal, store, filter) {}
+FleetReader::FleetReader(Journal& journal, Store& store, NamedFilter filter, RecentEvents* recent)
+    : journal_(journal),
+      store_(store),
+      filter_(std::move(filter)),
+      recent_(recent),
+      own_(journal, store, filter_.filter) {}
 
 base::Result<std::optional<FleetWatermarks>> FleetReader::learn(bool patient) {
     std::optional<FleetWatermarks> none;
@@ -68,6 +76,7 @@ base::Result<void> FleetReader::start_since(base::UtcTime since) {
         if (*before) other.place.sequence = std::min(other.place.sequence, **before);
         other.place.since = since;
     }
+    since_ = since;
     return own_.start_since(since);
 }
 
@@ -93,18 +102,71 @@ void FleetReader::know(const FleetWatermarks& watermarks) {
     paused_ = false;
 }
 
-base::Result<TailReader::Batch> FleetReader::next_of(Other& other) {
-    TailReader::Batch batch;
+base::Result<bool> FleetReader::share(Batch& batch, TailPlace& place, std::uint64_t until) {
+    if (recent_ == nullptr) return false;
+    batch.frame = frame_of(place.gateway);
+    const std::size_t each = batch.frame.before.size() + batch.frame.behind.size() + message_extra;
+    std::size_t messages = 0, bytes = 0, scanned = 0;
+    while (place.sequence < until && scanned < scanned_max) {
+        auto found = recent_->behind(place.gateway, place.sequence, filter_);
+        // What came before an error is given first: it comes again.
+        if (!found && scanned == 0) return std::move(found).error();
+        if (!found || !found->block) {
+            batch.at_end = found && found->at_end;
+            return scanned > 0 || batch.at_end;
+        }
+        const auto& block = *found->block;
+        SharedEvents events{found->block, block.matching(filter_)};
+        const auto& picks = *events.picks;
+        events.begin = static_cast<std::size_t>(
+            std::lower_bound(picks.begin(), picks.end(), place.sequence + 1 - block.first()) - picks.begin());
+        while (events.begin < picks.size() && place.since && block.recorded_at(picks[events.begin]) < *place.since)
+            ++events.begin;
+        for (events.end = events.begin; events.end < picks.size(); ++events.end, ++messages) {
+            const auto size = block.body(picks[events.end]).size() + each;
+            if (messages == items_max || (messages > 0 && bytes + size > shared_bytes)) break;
+            bytes += size;
+        }
+        const bool full = events.end < picks.size();
+        const auto reached = full ? block.first() + picks[events.end] - 1 : block.last();
+        scanned += reached - place.sequence;
+        place.sequence = reached;
+        if (events.end > events.begin) batch.shared.push_back(std::move(events));
+        if (full) break;
+    }
+    return scanned > 0;
+}
+
+base::Result<FleetReader::Batch> FleetReader::next_own() {
+    Batch batch;
+    TailPlace place{journal_.gateway_id(), own_.position(), since_};
+    auto shared = share(batch, place, UINT64_MAX);
+    if (!shared) return std::move(shared).error();
+    if (*shared) {
+        own_.go_back(place.sequence);  // which is ahead here: it has been given what lies between
+        return batch;
+    }
+    auto alone = own_.next();
+    if (!alone) return std::move(alone).error();
+    static_cast<TailReader::Batch&>(batch) = std::move(*alone);
+    return batch;
+}
+
+base::Result<FleetReader::Batch> FleetReader::next_of(Other& other) {
+    Batch batch;
     auto& place = other.place;
+    auto shared = share(batch, place, other.watermark);
+    if (!shared) return std::move(shared).error();
+    if (*shared) return batch;
     // The watermark was known before the store is read: what is missing up to it is missing for good.
     auto records = store_.read_events(place.gateway, place.sequence, items_max / 2, read_bytes);
     if (!records) return records.error();
-    for (const auto& record : *records) add_record(batch.items, place, record, filter_);
+    for (const auto& record : *records) add_record(batch.items, place, record, filter_.filter);
     if (records->empty()) add_gap(batch.items, place, other.watermark);
     return batch;
 }
 
-base::Result<TailReader::Batch> FleetReader::next(bool patient) {
+base::Result<FleetReader::Batch> FleetReader::next(bool patient) {
     const auto self = journal_.gateway_id();
     const auto other_with_more = [this] {
         const auto has_more = [this](const auto& entry) {
@@ -117,11 +179,11 @@ base::Result<TailReader::Batch> FleetReader::next(bool patient) {
     auto other = other_with_more();
     // This gateway's and the others' in turns.
     if (other == others_.end() || !own_came_last_) {
-        auto batch = own_.next();
+        auto batch = next_own();
         if (!batch) return batch;
-        if (other == others_.end() || !batch->at_end || !batch->items.empty()) {
+        if (other == others_.end() || !batch->at_end || !batch->empty()) {
             own_came_last_ = true;
-            set_cursors(batch->items, self);
+            set_cursors(*batch, self);
             batch->at_end = batch->at_end && other == others_.end();
             return batch;
         }
@@ -132,25 +194,30 @@ base::Result<TailReader::Batch> FleetReader::next(bool patient) {
     if (!batch) {
         if (!patient || !is_away(batch.error())) return batch;
         paused_ = true;
-        return TailReader::Batch{};
+        return Batch{};
     }
-    set_cursors(batch->items, other->first);
+    set_cursors(*batch, other->first);
     return batch;
 }
 
-void FleetReader::set_cursors(TailItems& items, const base::Uuid& gateway) const {
-    if (!position_is_whole()) return;
-    // Only one number of the cursor changes from item to item.
+CursorFrame FleetReader::frame_of(const base::Uuid& gateway) const {
+    const std::string mark = gateway.to_string() + ":";
+    if (!position_is_whole()) return {mark, {}};
     auto cursor = position();
     cursor.positions[gateway] = 0;
-    const std::string text = cursor.to_string(), mark = gateway.to_string() + ":";
+    const std::string text = cursor.to_string();
     const auto at = text.find(mark) + mark.size();
-    const std::string before = text.substr(0, at), behind = text.substr(at + 1);
-    for (auto& item : items) {
+    return {text.substr(0, at), text.substr(at + 1)};
+}
+
+void FleetReader::set_cursors(Batch& batch, const base::Uuid& gateway) const {
+    if (batch.items.empty() || !position_is_whole()) return;
+    const auto frame = frame_of(gateway);
+    for (auto& item : batch.items) {
         if (item.has_event())
-            item.mutable_event()->set_cursor(before + std::to_string(item.event().sequence()) + behind);
+            item.mutable_event()->set_cursor(frame.around(item.event().sequence()));
         else if (item.has_gap())
-            item.mutable_gap()->set_cursor(before + std::to_string(item.gap().last_missing()) + behind);
+            item.mutable_gap()->set_cursor(frame.around(item.gap().last_missing()));
     }
 }
 

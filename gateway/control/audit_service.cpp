@@ -19,7 +19,7 @@ using base::Result;
 namespace v1 = usher::v1;
 using Call = grpc::CallbackServerContext;
 using Reactor = grpc::ServerUnaryReactor;
-using TailReactor = grpc::ServerWriteReactor<v1::TailResponse>;
+using TailReactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
 /// A stream that never was: it ends with its status and goes.
 class Refused final : public TailReactor {
@@ -42,22 +42,29 @@ Result<TailStart> read_start(const v1::TailRequest& request) {
     return start;
 }
 
-class AuditServiceImpl final : public v1::AuditService::CallbackService {
+/// Whose tails are bytes: what many subscribers are sent is made once.
+class AuditServiceImpl final : public v1::AuditService::WithRawCallbackMethod_Tail<v1::AuditService::CallbackService> {
 public:
     explicit AuditServiceImpl(const ServiceContext& context) : context_(context) {}
 
-    TailReactor* Tail(Call* call, const v1::TailRequest* request) override {
+    TailReactor* Tail(Call* call, const grpc::ByteBuffer* bytes) override {
         auto caller = context_.callers.identify(call->client_metadata(), call->peer());
         if (!caller) return new Refused(unauthenticated());
         if (!satisfies(caller->role, Need::auditor)) return new Refused(permission_denied());
-        auto start = read_start(*request);
+        v1::TailRequest request;
+        grpc::ByteBuffer copy(*bytes);  // which reading empties
+        if (!grpc::SerializationTraits<v1::TailRequest>::Deserialize(&copy, &request).ok())
+            return new Refused({grpc::StatusCode::INVALID_ARGUMENT, "the request is no usher.v1.TailRequest"});
+        auto start = read_start(request);
         if (!start) return new Refused(to_status(start.error(), "audit.tail"));
-        auto filter = audit::Filter::parse(request->filter());
+        auto filter = audit::Filter::parse(request.filter());
         if (!filter) return new Refused(to_status(filter.error(), "audit.tail"));
 
-        auto stream = std::make_shared<TailStream>(
-            context_.tails, context_.callers, call, std::move(*caller),
-            audit::FleetReader(context_.gateway.journal, context_.gateway.store, *filter), std::move(*start), *request);
+        auto stream =
+            std::make_shared<TailStream>(context_.tails, context_.callers, call, std::move(*caller),
+                                         audit::FleetReader(context_.gateway.journal, context_.gateway.store,
+                                                            {request.filter(), *filter}, &context_.tails.recent()),
+                                         std::move(*start), request);
         // The hub owns it until OnDone().
         if (!context_.tails.add(stream)) {
             return new Refused(

@@ -12,10 +12,13 @@
 #include <vector>
 
 #include "audit/fleet_reader.hpp"
+#include "audit/recent_events.hpp"
 #include "gateway/control/caller.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/executor.hpp"
+#include "gateway/control/tail_batch.hpp"
 #include "gateway/control/tail_limits.hpp"
+#include "gateway/control/tail_view.hpp"
 
 namespace usher::gateway::control {
 
@@ -26,6 +29,8 @@ inline constexpr base::Microseconds tail_heartbeat{10'000'000};
 inline constexpr base::Microseconds tail_others{1'000'000};
 /// How often a stream's caller is looked at again, besides at each batch.
 inline constexpr base::Microseconds tail_recheck{3'000'000};
+/// How long the newest events are kept for those who follow.
+inline constexpr base::Microseconds tail_recent = audit::recent_age_max;
 
 /// Where a stream starts.
 struct TailStart {
@@ -38,13 +43,14 @@ class TailHub;
 /// Up to where the store has the events of each gateway; another one whenever there is something to learn from it.
 using Watermarks = std::shared_ptr<const audit::FleetWatermarks>;
 
-/// One subscriber. It pulls a batch from the journal or the store, writes it one message at a time, and pulls the next
-/// one when the last was taken: a subscriber that stops reading holds its batch and nothing else, and is cut off after
-/// a while (TailLimits). Between batches it waits in the hub.
+/// One subscriber. It pulls a batch, from what others have read too or from the journal or the store, writes it one
+/// message at a time, and pulls the next one when the last was taken: a subscriber that stops reading holds its batch
+/// and nothing else, and is cut off after a while (TailLimits). Between batches it waits in the hub. Its messages are
+/// bytes, so that gRPC sends those that are shared as they are.
 ///
 /// Threads: pull() on the tail executor, tick() on the hub's, the reactions on gRPC's. Lives until OnDone() and until
 /// the last task that knows it is gone.
-class TailStream final : public grpc::ServerWriteReactor<usher::v1::TailResponse>,
+class TailStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                          public std::enable_shared_from_this<TailStream> {
 public:
     TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
@@ -68,11 +74,14 @@ private:
     void post_pull();
     void pull();
     base::Result<void> start();
-    /// nullopt: it may no longer read.
-    std::optional<Caller> caller_now() const;
-    void keep_within_bytes(std::vector<usher::v1::TailResponse>& items);
-    void write(std::vector<usher::v1::TailResponse> items);
+    /// nullopt: its caller may no longer read.
+    std::optional<TailView> view_now() const;
+    /// False: the last ones have been put back.
+    bool keep_within_bytes(audit::TailItems& items);
+    /// `at_end`: behind it there was nothing to be sent.
+    void write(TailBatch batch, bool at_end);
     void write_next();
+    void wait();
     void cut(base::MonoTime now);
 
     TailHub& hub_;
@@ -89,13 +98,12 @@ private:
     std::mutex mutex_;
     grpc::CallbackServerContext* call_;  ///< nullptr after OnDone()
     State state_ = State::pulling;
-    std::vector<usher::v1::TailResponse> items_;
-    std::size_t next_item_ = 0;
-    std::uint64_t position_ = 0;
+    TailBatch batch_;
+    bool at_end_ = false;         ///< behind the batch there was nothing
+    std::uint64_t position_ = 0;  ///< in this gateway's events, behind the batch
     std::optional<base::MonoTime> last_sent_;
     base::MonoTime checked_;
     base::MonoTime write_began_;
-    std::string cursor_;  ///< behind all that was given to gRPC
     std::optional<base::MonoTime> cut_at_;
     bool distrusted_ = false;   ///< its caller was found gone while a message was under way
     bool recorded_ = false;     ///< its start is on record
@@ -117,8 +125,8 @@ public:
     /// The stream has been cut off: it takes nobody's place any more. gRPC keeps it for as long as its connection takes
     /// nothing, the reset neither.
     void leave(const std::shared_ptr<TailStream>& stream);
-    /// A stream has begun to wait: look at it.
-    void wake();
+    /// A stream has begun to wait: look at it. False: not before the journal has grown beyond those that waited before.
+    bool wake();
     bool post(Executor::Task task) { return executor_.post(std::move(task)); }
     /// Ends every stream and takes no more. Does not wait.
     void stop();
@@ -126,6 +134,7 @@ public:
     audit::Journal& journal() const noexcept { return journal_; }
     const base::Clock& clock() const noexcept { return clock_; }
     const TailLimits& limits() const noexcept { return limits_; }
+    audit::RecentEvents& recent() noexcept { return recent_; }
     /// nullptr: not known now, or there are no others.
     Watermarks watermarks() const;
     /// A reader leaves the other gateways alone, since the store failed: it is told anew once the store answers, were
@@ -141,6 +150,7 @@ private:
     audit::Store& store_;
     const base::Clock& clock_;
     const TailLimits& limits_;
+    audit::RecentEvents recent_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::unordered_set<std::shared_ptr<TailStream>> streams_;
@@ -153,6 +163,8 @@ private:
     bool said_more_ = false;
     bool said_failing_ = false;
     bool wake_ = false;
+    bool listens_ = false;  ///< the thread waits for a wake()
+    bool sleeps_ = false;   ///< the thread waits for the journal
     bool stopping_ = false;
     bool closed_ = false;
     Executor executor_;

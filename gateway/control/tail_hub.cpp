@@ -22,6 +22,7 @@ TailHub::TailHub(audit::Journal& journal, audit::Store& store, const base::Clock
       store_(store),
       clock_(clock),
       limits_(limits),
+      recent_(journal, store, clock),
       executor_(tail_threads, tail_subscribers_max * 2),
       thread_([this] { run(); }) {}
 
@@ -61,12 +62,16 @@ void TailHub::leave(const std::shared_ptr<TailStream>& stream) {
     if (limits_.on_subscribers) limits_.on_subscribers(streams_.size());
 }
 
-void TailHub::wake() {
+bool TailHub::wake() {
+    bool listens = false, sleeps = false;
     {
         std::lock_guard lock(mutex_);
         wake_ = true;
+        listens = listens_;
+        sleeps = sleeps_;
     }
-    changed_.notify_all();
+    if (listens) changed_.notify_all();
+    return !sleeps;
 }
 
 void TailHub::stop() {
@@ -153,15 +158,26 @@ void TailHub::run() {
         }
         const bool any = !streams.empty();
         streams.clear();
-        if (waits_behind) journal_.wait_beyond(*waits_behind, look_interval);
+        recent_.forget(any ? now - tail_recent : base::MonoTime::max());
         lock.lock();
+        if (waits_behind && !wake_) {
+            sleeps_ = true;
+            lock.unlock();
+            journal_.wait_beyond(*waits_behind, look_interval);
+            lock.lock();
+            sleeps_ = false;
+        }
         if (closed_) break;
         if (!any) {
-            changed_.wait(lock, [this] { return closed_ || !streams_.empty() || !leaving_.empty(); });
-        } else if (waits_behind) {
+            // A task that was reading for the last one may have kept something since.
+            const std::chrono::microseconds again(tail_recent);
+            changed_.wait_for(lock, again, [this] { return closed_ || !streams_.empty() || !leaving_.empty(); });
+        } else if (waits_behind || wake_) {
             changed_.wait_for(lock, wake_interval, [this] { return closed_; });
         } else {
+            listens_ = true;
             changed_.wait_for(lock, look_interval, [this] { return closed_ || wake_; });
+            listens_ = false;
         }
     }
 }

@@ -3,29 +3,11 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "gateway/control/personal_fields.hpp"
 #include "gateway/control/read_record.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
 
 namespace usher::gateway::control {
-namespace {
-
-using usher::v1::TailResponse;
-
-/// Behind an item of the stream.
-const std::string& cursor_of(const TailResponse& item) {
-    switch (item.item_case()) {
-        case TailResponse::kEvent:
-            return item.event().cursor();
-        case TailResponse::kGap:
-            return item.gap().cursor();
-        default:
-            return item.heartbeat_cursor();
-    }
-}
-
-}  // namespace
 
 TailStream::TailStream(TailHub& hub, const CallerPolicy& callers, grpc::CallbackServerContext* call, Caller caller,
                        audit::FleetReader reader, TailStart start, usher::v1::TailRequest request)
@@ -75,15 +57,20 @@ base::Result<void> TailStream::start() {
     return {};
 }
 
-std::optional<Caller> TailStream::caller_now() const {
-    auto now = callers_.again(caller_);
-    if (now && !satisfies(now->role, Need::auditor)) now.reset();
-    return now;
+std::optional<TailView> TailStream::view_now() const {
+    const auto now = callers_.again(caller_);
+    if (!now || !satisfies(now->role, Need::auditor)) return std::nullopt;
+    return view_of(now->role);
 }
 
 void TailStream::pull() {
-    const auto caller = caller_now();
-    if (!caller) return end(unauthenticated());
+    {
+        // Nobody waits for what would be read.
+        std::lock_guard lock(mutex_);
+        if (state_ == State::ended) return;
+    }
+    const auto view = view_now();
+    if (!view) return end(unauthenticated());
     if (!started_) {
         if (auto ok = start(); !ok) return end(to_status(ok.error(), "audit.tail"));
     }
@@ -95,12 +82,9 @@ void TailStream::pull() {
     auto batch = reader_.next(request_.follow());
     if (reader_.paused()) hub_.tell_anew();
     if (!batch) return end(to_status(batch.error(), "audit.tail"));
-    if (!batch->items.empty()) {
-        keep_within_bytes(batch->items);
-        if (!sees_personal_fields(caller->role))
-            for (auto& item : batch->items)
-                if (item.has_event()) mask_personal_fields(*item.mutable_event());
-        return write(std::move(batch->items));
+    if (!batch->empty()) {
+        const bool at_end = keep_within_bytes(batch->items) && batch->at_end;
+        return write(TailBatch(std::move(*batch), *view), at_end && request_.follow());
     }
     if (!batch->at_end) return post_pull();
     if (!request_.follow()) return end(grpc::Status::OK);
@@ -116,59 +100,75 @@ void TailStream::pull() {
         waits = last_sent_ && now - *last_sent_ < tail_heartbeat;
         if (waits) state_ = State::waiting;
     }
-    if (waits) return hub_.wake();
-    std::vector<TailResponse> heartbeat(1);
-    heartbeat[0].set_heartbeat_cursor(reader_.position().to_string());
+    if (waits) return wait();
+    audit::FleetReader::Batch heartbeat;
+    auto& item = heartbeat.items.emplace_back();
+    item.set_heartbeat_cursor(reader_.position().to_string());
     for (const auto& [gateway, sequence] : reader_.watermarks()) {
-        auto* watermark = heartbeat[0].add_watermarks();
+        auto* watermark = item.add_watermarks();
         watermark->set_gateway_id(gateway.to_string());
         watermark->set_sequence(sequence);
     }
-    heartbeat[0].set_incomplete(reader_.incomplete());
-    write(std::move(heartbeat));
+    item.set_incomplete(reader_.incomplete());
+    write(TailBatch(std::move(heartbeat), *view), true);
 }
 
-void TailStream::keep_within_bytes(std::vector<TailResponse>& items) {
-    std::size_t bytes = items.front().ByteSizeLong();
-    std::size_t kept = 1;
-    while (kept < items.size() && (bytes += items[kept].ByteSizeLong()) <= tail_batch_bytes_max) ++kept;
-    if (kept == items.size()) return;
+void TailStream::wait() {
+    if (hub_.wake()) return;
+    {
+        // The hub waits for what comes behind those that it has seen: what came before is not what it wakes for.
+        std::lock_guard lock(mutex_);
+        if (state_ != State::waiting || hub_.journal().durable_sequence() <= position_) return;
+        state_ = State::pulling;
+    }
+    post_pull();
+}
+
+bool TailStream::keep_within_bytes(audit::TailItems& items) {
+    std::size_t bytes = 0, kept = 0;
+    while (kept < items.size() && ((bytes += items[kept].ByteSizeLong()) <= tail_batch_bytes_max || kept == 0)) ++kept;
+    if (kept == items.size()) return true;
     // The rest is read again when it can be sent.
     reader_.unread(items, kept);
     items.resize(kept);
+    return false;
 }
 
-void TailStream::write(std::vector<TailResponse> items) {
+void TailStream::write(TailBatch batch, bool at_end) {
     std::lock_guard lock(mutex_);
     if (state_ == State::ended) return;
     state_ = State::writing;
-    items_ = std::move(items);
-    next_item_ = 0;
+    batch_ = std::move(batch);
+    at_end_ = at_end;
+    position_ = reader_.own_position();
     last_sent_ = checked_ = hub_.clock().mono();
     write_next();
 }
 
 void TailStream::write_next() {
-    const auto& item = items_[next_item_++];
-    if (item.has_event()) ++events_;
-    cursor_ = cursor_of(item);
+    const auto& message = batch_.take();
+    if (batch_.is_event()) ++events_;
     write_began_ = hub_.clock().mono();
-    StartWrite(&item);
+    grpc::WriteOptions options;
+    // gRPC keeps the message until more than 64 KiB of them wait, or until one comes without the hint: the last one.
+    if (!batch_.done()) options.set_buffer_hint();
+    StartWrite(&message, options);
 }
 
 void TailStream::OnWriteDone(bool ok) {
     if (!ok) return end({grpc::StatusCode::CANCELLED, "the subscriber went away"});
-    bool distrusted = false;
+    bool distrusted = false, waits = false;
     {
         std::lock_guard lock(mutex_);
         if (state_ == State::ended) return;
         distrusted = distrusted_;
-        if (!distrusted && next_item_ < items_.size()) return write_next();
-        items_.clear();
-        items_.shrink_to_fit();
-        state_ = State::pulling;
+        if (!distrusted && !batch_.done()) return write_next();
+        batch_ = {};
+        waits = at_end_;
+        state_ = waits ? State::waiting : State::pulling;
     }
     if (distrusted) return end(unauthenticated());
+    if (waits) return wait();
     post_pull();
 }
 
@@ -195,7 +195,7 @@ void TailStream::cut(base::MonoTime now) {
     cut_at_ = now;
     state_ = State::ended;
     why_ended_ = "the subscriber took nothing for " + base::format_duration(hub_.limits().stall);
-    call_->AddTrailingMetadata(tail_cursor_key, cursor_);
+    call_->AddTrailingMetadata(tail_cursor_key, batch_.cursor());
     // Not in the message as well: a long one is more than the 8 KiB that clients take of both.
     Finish({grpc::StatusCode::RESOURCE_EXHAUSTED,
             why_ended_ + "; the cursor to go on from is the trailing metadata " + tail_cursor_key});
@@ -224,7 +224,7 @@ std::optional<std::uint64_t> TailStream::tick(std::uint64_t durable, const Water
             // to take it; then the call is reset, and what it held with it.
             checked_ = now;
             if (distrusted_ && call_ != nullptr) call_->TryCancel();
-            distrusted_ = distrusted_ || !caller_now();
+            distrusted_ = distrusted_ || !view_now();
         }
     }
     if (pull_now) post_pull();

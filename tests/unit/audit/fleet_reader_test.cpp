@@ -19,7 +19,8 @@ namespace {
 
 /// A gateway of the fleet.
 struct Gateway {
-    explicit Gateway(audit::Store& audit_store) : shipment(*journal.journal, audit_store) {}
+    explicit Gateway(audit::Store& audit_store)
+        : shipment(*journal.journal, audit_store), recent(*journal.journal, audit_store, journal.clock) {}
     base::Uuid id() const { return journal.journal->gateway_id(); }
     std::uint64_t append(const std::string& username = "alice") {
         journal.clock.advance(base::Microseconds{1'000'000});
@@ -39,16 +40,18 @@ struct Gateway {
     }
     TestJournal journal;
     audit::Shipment shipment;
+    audit::RecentEvents recent;
 };
 
 struct Fleet {
-    explicit Fleet(TestDatabase& test)
-        : database(open_store_database(test)), store(*database), own(store), other(store) {}
+    /// `sharing`: the readers of a gateway share what they read.
+    explicit Fleet(TestDatabase& test, bool sharing = false)
+        : shares(sharing), database(open_store_database(test)), store(*database), own(store), other(store) {}
     FleetReader reader(const std::string& filter = {}) { return reader_at(own, filter); }
     FleetReader reader_at(Gateway& gateway, const std::string& filter = {}) {
         auto parsed = audit::Filter::parse(filter);
         if (!parsed) FAIL(parsed.error().message);
-        return FleetReader(*gateway.journal.journal, store, *parsed);
+        return FleetReader(*gateway.journal.journal, store, {filter, *parsed}, shares ? &gateway.recent : nullptr);
     }
     void know(FleetReader& reader) {
         const auto watermarks = store.watermarks();
@@ -56,6 +59,7 @@ struct Fleet {
         reader.know(*watermarks);
     }
 
+    const bool shares;
     std::unique_ptr<base::sql::Database> database;
     audit::Store store;
     Gateway own, other;
@@ -79,13 +83,29 @@ void take(Seen& seen, const v1::TailResponse& item) {
     }
 }
 
+/// What a subscriber is sent of it.
+audit::TailItems items_of(const FleetReader::Batch& batch) {
+    auto items = batch.items;
+    for (const auto& events : batch.shared)
+        for (auto i = events.begin; i < events.end; ++i) {
+            const auto place = (*events.picks)[i];
+            auto& event = *items.emplace_back().mutable_event();
+            if (!event.ParseFromString(std::string(events.block->body(place)))) FAIL("an event cannot be read");
+            CHECK(event.cursor().empty());
+            CHECK(event.sequence() == events.block->first() + place);
+            event.set_cursor(batch.frame.around(event.sequence()));
+        }
+    return items;
+}
+
 Seen to_end(FleetReader& reader) {
     Seen seen;
     for (;;) {
         const auto batch = reader.next(true);
         if (!batch) FAIL(batch.error().message);
-        CHECK(batch->items.size() <= 256);
-        for (const auto& item : batch->items) take(seen, item);
+        const auto items = items_of(*batch);
+        CHECK(items.size() <= 256);
+        for (const auto& item : items) take(seen, item);
         if (batch->at_end) return seen;
     }
 }
@@ -102,19 +122,21 @@ FleetCursor cursor_of(const std::string& text) {
     return *cursor;
 }
 
-/// The fleet needs a database that can be shared.
+/// The fleet needs a database that can be shared. What its readers see is the same whether they share what they read.
 template <class Body>
 void for_shared(Body body) {
+    const bool sharing = GENERATE(false, true);
+    CAPTURE(sharing);
     for_each_backend([&](TestDatabase& test) {
-        if (test.dialect() == base::sql::Dialect::postgresql) body(test);
+        if (test.dialect() == base::sql::Dialect::postgresql) body(test, sharing);
     });
 }
 
 }  // namespace
 
 TEST_CASE("everything since a time comes from all gateways, each in its order and once") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.own.append(700);
         fleet.other.append(600);
         fleet.other.ship();
@@ -140,8 +162,8 @@ TEST_CASE("everything since a time comes from all gateways, each in its order an
 }
 
 TEST_CASE("from any item's cursor on the rest comes, and nothing twice") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.own.append(300);
         fleet.other.append(300);
         fleet.other.ship();
@@ -151,7 +173,7 @@ TEST_CASE("from any item's cursor on the rest comes, and nothing twice") {
         for (bool at_end = false; !at_end;) {
             auto batch = reader.next(true);
             REQUIRE(batch.ok());
-            for (auto& item : batch->items) items.push_back(std::move(item));
+            for (auto& item : items_of(*batch)) items.push_back(std::move(item));
             at_end = batch->at_end;
         }
         REQUIRE(items.size() == 600);
@@ -170,8 +192,8 @@ TEST_CASE("from any item's cursor on the rest comes, and nothing twice") {
 }
 
 TEST_CASE("a tail goes on at any gateway from the cursor of any other, and has everything of all of them once") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         Gateway third(fleet.store);
         const std::array<Gateway*, 3> all{&fleet.own, &fleet.other, &third};
         Seen seen;
@@ -187,7 +209,7 @@ TEST_CASE("a tail goes on at any gateway from the cursor of any other, and has e
             for (std::size_t left = 50 + 61 * round; left > 0;) {
                 const auto batch = reader.next(true);
                 REQUIRE(batch.ok());
-                for (const auto& item : batch->items) {
+                for (const auto& item : items_of(*batch)) {
                     if (left == 0) break;
                     take(seen, item);
                     --left;
@@ -207,8 +229,8 @@ TEST_CASE("a tail goes on at any gateway from the cursor of any other, and has e
 }
 
 TEST_CASE("up to where everything was is known of each gateway: of this one on its disk, of others in the store") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.own.append(5);
         fleet.other.append(7);
         fleet.other.ship();
@@ -224,8 +246,8 @@ TEST_CASE("up to where everything was is known of each gateway: of this one on i
 }
 
 TEST_CASE("what is told of the others may be older than what is known: nothing comes twice") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.own.append(1);
         fleet.own.ship();
         const auto early = fleet.store.watermarks();
@@ -244,8 +266,8 @@ TEST_CASE("what is told of the others may be older than what is known: nothing c
 }
 
 TEST_CASE("of more gateways than a tail shows the newest are shown, and it says so") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.own.append(1);
         fleet.own.ship();
         fleet.other.append(2);
@@ -291,8 +313,8 @@ TEST_CASE("of more gateways than a tail shows the newest are shown, and it says 
 }
 
 TEST_CASE("a gateway that comes after the cursor is read from its first event on") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.own.append(2);
         auto reader = fleet.reader();
         REQUIRE(reader.start_now(false).ok());
@@ -308,8 +330,8 @@ TEST_CASE("a gateway that comes after the cursor is read from its first event on
 }
 
 TEST_CASE("an older cursor goes on in its gateway, and in the others from now on") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.own.append(10);
         fleet.other.append(10);
         fleet.other.ship();
@@ -353,8 +375,8 @@ TEST_CASE("a cursor of a gateway that the database does not know is refused, on 
 }
 
 TEST_CASE("what retention has removed of another gateway is a gap, up to what is there or to the watermark") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         fleet.other.append(6);
         fleet.other.ship();
         const auto remove = [&](const std::string& which) {
@@ -380,8 +402,8 @@ TEST_CASE("what retention has removed of another gateway is a gap, up to what is
 }
 
 TEST_CASE("a filter leaves out and moves on, and what was not sent is read again") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         for (int i = 0; i < 20; ++i) fleet.other.append(i % 2 == 0 ? "even" : "odd");
         fleet.own.append("odd");
         fleet.other.ship();
@@ -392,10 +414,11 @@ TEST_CASE("a filter leaves out and moves on, and what was not sent is read again
             auto batch = reader.next(true);
             REQUIRE(batch.ok());
             // No more than three are sent at a time.
-            const auto kept = std::min<std::size_t>(batch->items.size(), 3);
-            for (std::size_t i = 0; i < kept; ++i) take(seen, batch->items[i]);
-            reader.unread(batch->items, kept);
-            at_end = batch->at_end && batch->items.size() == kept;
+            const auto items = items_of(*batch);
+            const auto kept = std::min<std::size_t>(items.size(), 3);
+            for (std::size_t i = 0; i < kept; ++i) take(seen, items[i]);
+            reader.unread(items, kept);
+            at_end = batch->at_end && items.size() == kept;
         }
         CHECK(seen.of.at(fleet.own.id()) == numbers(1, 1));
         CHECK(seen.of.at(fleet.other.id()) == std::vector<std::int64_t>{2, 4, 6, 8, 10, 12, 14, 16, 18, 20});
@@ -404,8 +427,8 @@ TEST_CASE("a filter leaves out and moves on, and what was not sent is read again
 }
 
 TEST_CASE("no gateway keeps the others waiting") {
-    for_shared([](TestDatabase& test) {
-        Fleet fleet(test);
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
         Gateway third(fleet.store);
         fleet.own.append(1000);
         for (auto* gateway : {&fleet.other, &third}) {
@@ -418,7 +441,7 @@ TEST_CASE("no gateway keeps the others waiting") {
         for (int i = 0; i < 4; ++i) {
             const auto batch = reader.next(true);
             REQUIRE(batch.ok());
-            for (const auto& item : batch->items) take(seen, item);
+            for (const auto& item : items_of(*batch)) take(seen, item);
         }
         CHECK(seen.of.size() == 3);
     });

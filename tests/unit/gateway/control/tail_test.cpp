@@ -146,6 +146,71 @@ TEST_CASE("a subscriber that stops reading holds up nobody, and reads everything
     stalled_call.TryCancel();
 }
 
+TEST_CASE("subscribers with filters of their own, at the head, behind it and stalled, each have theirs once") {
+    TestGateway gateway;
+    append_denials(gateway, 1000);
+    const auto none = audit::Cursor{gateway.journal->gateway_id(), 0}.to_string();
+    struct Subscriber {
+        std::string filter;
+        bool from_the_first;
+        std::uint64_t first, step;  ///< of what it must see
+    };
+    // Behind the first thousand of them come the starts of the subscribers, which no filter lets through.
+    const std::vector<Subscriber> wanted{{"type = access", false, 0, 1},
+                                         {"type = access", true, 1, 1},
+                                         {"username = \"even\"", false, 0, 2},
+                                         {"username = \"even\"", true, 1, 2},
+                                         {"username = \"odd\"", true, 2, 2}};
+    std::vector<std::thread> threads;
+    std::atomic<int> begun{0}, right{0};
+    for (const auto& each : wanted)
+        threads.emplace_back([&] {
+            const auto stub = v1::AuditService::NewStub(gateway.local());
+            v1::TailRequest request;
+            request.set_follow(true);
+            request.set_filter(each.filter);
+            if (each.from_the_first) request.set_after(none);
+            ClientCall call;
+            auto reader = stub->Tail(&call, request);
+            reader->WaitForInitialMetadata();
+            ++begun;
+            const std::size_t count = (each.from_the_first ? 3000 : 2000) / each.step;
+            const auto events = read_events(*reader, count);
+            bool good = events.size() == count;
+            std::uint64_t at = each.first, last = 0;
+            for (const auto& event : events) {
+                // The first thousand are 1, 2 and so on; what comes later has others before it.
+                if (each.from_the_first && at <= 1000) good = good && event.sequence() == at;
+                at += each.step;
+                good = good && event.sequence() > last;
+                last = event.sequence();
+                good = good && event.cursor() == audit::Cursor{gateway.journal->gateway_id(), last}.to_string();
+                if (each.step == 2)
+                    good = good && event.access().username() ==
+                                       (each.filter.find("even") == std::string::npos ? "odd" : "even");
+            }
+            right += good;
+            call.TryCancel();
+        });
+    v1::TailRequest request;
+    request.set_follow(true);
+    request.set_filter("type = access");
+    ClientCall call;
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    auto stalled = stub->Tail(&call, request);
+    stalled->WaitForInitialMetadata();
+    for (int tries = 0; begun < 5 && tries < 20'000; ++tries) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    REQUIRE(begun == 5);
+    for (int i = 0; i < 20; ++i) append_denials(gateway, 100, 1000);
+    for (auto& thread : threads) thread.join();
+    CHECK(right == 5);
+    // It has read nothing while 2 MB went by.
+    const auto late = read_events(*stalled, 2000);
+    REQUIRE(late.size() == 2000);
+    for (std::size_t i = 1; i < late.size(); ++i) REQUIRE(late[i].sequence() > late[i - 1].sequence());
+    call.TryCancel();
+}
+
 namespace {
 
 constexpr base::Microseconds hour{3'600'000'000}, for_ever = 1'000'000 * hour;

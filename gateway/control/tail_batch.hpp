@@ -1,0 +1,47 @@
+#pragma once
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "audit/fleet_reader.hpp"
+#include "gateway/control/tail_edition.hpp"
+#include "gateway/control/tail_view.hpp"
+
+namespace usher::gateway::control {
+
+/// Messages that one subscriber is to be sent, one after the other: its own, or those that it shares with others.
+class TailBatch {
+public:
+    TailBatch() = default;
+    TailBatch(audit::FleetReader::Batch batch, TailView view);
+    TailBatch(TailBatch&&) = default;
+    TailBatch& operator=(TailBatch&&) = default;
+
+    bool done() const noexcept { return next_ == messages_.size(); }
+    /// The next one; it stays where it is until the batch goes. Not when it is done().
+    const grpc::ByteBuffer& take() noexcept { return *messages_[next_++].bytes; }
+    /// Of the one that was taken last.
+    bool is_event() const noexcept { return messages_[next_ - 1].is_event; }
+    std::string cursor() const;
+
+private:
+    struct Message {
+        const grpc::ByteBuffer* bytes;
+        std::uint64_t sequence;
+        bool is_event;
+    };
+    void add(usher::v1::TailResponse& item, TailView view);
+    void add(const audit::SharedEvents& events, TailView view);
+
+    std::vector<Message> messages_;
+    std::size_t next_ = 0;
+    std::vector<std::shared_ptr<const TailEdition>> editions_;
+    std::vector<grpc::ByteBuffer> own_;
+    audit::CursorFrame frame_;
+    std::vector<std::string> cursors_;  ///< of its own messages; else they are in frame_
+};
+
+}  // namespace usher::gateway::control

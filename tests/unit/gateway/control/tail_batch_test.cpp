@@ -1,0 +1,175 @@
+// What a subscriber is sent, as bytes: its own messages, and those that it shares with others.
+#include "gateway/control/tail_batch.hpp"
+
+#include <grpcpp/impl/codegen/proto_utils.h>
+
+#include <thread>
+
+#include "audit/audit.hpp"
+#include "catch.hpp"
+
+using namespace usher;
+using gateway::control::TailBatch;
+using gateway::control::TailEdition;
+using gateway::control::TailView;
+namespace v1 = usher::v1;
+
+namespace {
+
+const base::Uuid own_gateway = *base::Uuid::parse("01a00000-0000-7000-8000-000000000001");
+const std::string own_mark = own_gateway.to_string() + ":";
+
+std::shared_ptr<const audit::EventBlock> block(std::uint64_t first, int count) {
+    std::vector<audit::JournalRecord> records;
+    for (int i = 0; i < count; ++i) {
+        v1::AdminRecord admin;
+        admin.set_actor("admin-" + std::to_string(i));
+        // Sizes around those at which the length of a message takes a byte more.
+        admin.set_after_json(std::string(static_cast<std::size_t>(i) * 13, 'j'));
+        auto append = audit::encode(admin);
+        records.push_back({first + static_cast<std::uint64_t>(i), base::from_micros(1'750'000'000'000'000 + i),
+                           append.type, append.access_id, std::move(append.payload)});
+    }
+    return audit::EventBlock::make(own_gateway, first - 1, records, {});
+}
+
+audit::SharedEvents all_of(const std::shared_ptr<const audit::EventBlock>& events) {
+    return {events, events->matching({}), 0, events->size()};
+}
+
+v1::TailResponse parsed(const grpc::ByteBuffer& bytes) {
+    grpc::ByteBuffer copy(bytes);
+    v1::TailResponse out;
+    if (!grpc::SerializationTraits<v1::TailResponse>::Deserialize(&copy, &out).ok()) FAIL("is no TailResponse");
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("a shared event is sent as it is, with the subscriber's cursor") {
+    const auto events = block(900, 200);
+    REQUIRE(events);
+    audit::FleetReader::Batch batch;
+    batch.frame = {"2:" + own_mark, ",01900000-0000-7000-8000-00000000000a:7."};
+    batch.shared.push_back(all_of(events));
+    TailBatch sent(std::move(batch), TailView::full);
+    for (std::uint64_t sequence = 900; sequence < 1100; ++sequence) {
+        REQUIRE_FALSE(sent.done());
+        const auto item = parsed(sent.take());
+        CHECK(sent.is_event());
+        CHECK(item.event().sequence() == sequence);
+        CHECK(item.event().gateway_id() == own_gateway.to_string());
+        CHECK(item.event().admin().actor() == "admin-" + std::to_string(sequence - 900));
+        CHECK(item.event().admin().after_json().size() == (sequence - 900) * 13);
+        CHECK(item.event().cursor() ==
+              "2:" + own_mark + std::to_string(sequence) + ",01900000-0000-7000-8000-00000000000a:7.");
+        CHECK(sent.cursor() == item.event().cursor());
+        // The same as gRPC would have written.
+        v1::TailResponse again;
+        *again.mutable_event() = item.event();
+        CHECK(again.ByteSizeLong() == item.ByteSizeLong());
+    }
+    CHECK(sent.done());
+}
+
+TEST_CASE("subscribers with the same cursors and view are sent the same bytes, others their own") {
+    const auto events = block(1, 5);
+    REQUIRE(events);
+    const auto shared = all_of(events);
+    const audit::CursorFrame here{own_mark, {}}, elsewhere{"2:" + own_mark, "."};
+    const auto first = TailEdition::of(shared, here, TailView::full);
+    CHECK(TailEdition::of(shared, here, TailView::full) == first);
+    const auto masked = TailEdition::of(shared, here, TailView::masked);
+    CHECK(masked != first);
+    const auto other = TailEdition::of(shared, elsewhere, TailView::full);
+    CHECK(other != first);
+    CHECK(parsed(first->message(3)).event().cursor() == own_mark + "4");
+    CHECK(parsed(masked->message(3)).event().cursor() == own_mark + "4");
+    CHECK(parsed(masked->message(3)).event().admin().actor() == "admin-3");
+    CHECK(parsed(other->message(3)).event().cursor() == "2:" + own_mark + "4.");
+}
+
+TEST_CASE("a batch of a few of a block's messages does not hold the others") {
+    const auto events = block(1, 200);
+    REQUIRE(events);
+    audit::FleetReader::Batch batch;
+    batch.frame = {own_mark, {}};
+    batch.shared.push_back(all_of(events));
+    std::weak_ptr<const TailEdition> edition = TailEdition::of(batch.shared[0], batch.frame, TailView::full);
+    batch.shared[0].begin = 199;
+    TailBatch sent(std::move(batch), TailView::full);
+    events->forget_made();
+    CHECK(edition.expired());
+    CHECK(parsed(sent.take()).event().sequence() == 200);
+    CHECK(sent.done());
+}
+
+TEST_CASE("personal fields are masked in what is shared and in what is not") {
+    v1::AdminRecord admin;
+    admin.set_action("account.update");
+    admin.set_after_json(R"({"username":"alice","office_mail":"alice@example.com"})");
+    auto append = audit::encode(admin);
+    const std::vector<audit::JournalRecord> records{
+        {1, base::from_micros(1'750'000'000'000'000), append.type, append.access_id, std::move(append.payload)}};
+    const auto events = audit::EventBlock::make(own_gateway, 0, records, {});
+    REQUIRE(events);
+    for (const auto view : {TailView::full, TailView::masked}) {
+        audit::FleetReader::Batch batch;
+        batch.frame = {own_mark, {}};
+        *batch.items.emplace_back().mutable_event() = *audit::decode(own_gateway, records[0]);
+        batch.shared.push_back(all_of(events));
+        TailBatch sent(std::move(batch), view);
+        for (int i = 0; i < 2; ++i) {
+            const auto json = parsed(sent.take()).event().admin().after_json();
+            CHECK((json.find("alice@example.com") != std::string::npos) == (view == TailView::full));
+            CHECK(json.find("alice") != std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("of a block those events are made into messages that somebody is sent, by whoever comes first") {
+    const auto events = block(1, 200);
+    REQUIRE(events);
+    const audit::CursorFrame frame{own_mark, {}};
+    std::vector<std::thread> threads;
+    std::atomic<int> right{0};
+    for (std::size_t i = 0; i < 4; ++i)
+        threads.emplace_back([&, i] {
+            auto part = all_of(events);
+            part.begin = 20 * i;
+            part.end = 20 * i + 100;
+            const auto edition = TailEdition::of(part, frame, TailView::full);
+            bool good = true;
+            for (auto place = part.begin; place < part.end; ++place) {
+                grpc::ByteBuffer copy(edition->message(place));
+                v1::TailResponse item;
+                good = good && grpc::SerializationTraits<v1::TailResponse>::Deserialize(&copy, &item).ok() &&
+                       item.event().sequence() == place + 1;
+            }
+            right += good;
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK(right == 4);
+    const auto edition = TailEdition::of({events, events->matching({}), 0, 0}, frame, TailView::full);
+    CHECK(edition->message(0).Valid());
+    CHECK_FALSE(edition->message(199).Valid());
+}
+
+TEST_CASE("a subscriber's own messages carry their cursors, heartbeats and gaps among them") {
+    audit::FleetReader::Batch batch;
+    batch.items.emplace_back().mutable_event()->set_cursor("a");
+    batch.items.emplace_back().mutable_gap()->set_cursor("b");
+    batch.items.emplace_back().set_heartbeat_cursor("c");
+    const auto items = batch.items;
+    TailBatch sent(std::move(batch), TailView::full);
+    TailBatch moved;
+    CHECK(moved.done());
+    moved = std::move(sent);
+    const std::vector<std::string> cursors{"a", "b", "c"};
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        CHECK(parsed(moved.take()).SerializeAsString() == items[i].SerializeAsString());
+        CHECK(moved.cursor() == cursors[i]);
+        CHECK(moved.is_event() == (i == 0));
+    }
+    CHECK(moved.done());
+}
