@@ -362,7 +362,9 @@ void read_rest(const Reader& r, const YAML::Node& root, Config& c) {
                    {"tunnels_per_device", count(l.tunnels_per_device)},
                    {"sign_ins_per_minute", count(l.sign_ins_per_minute)},
                    {"sign_ins_burst", count(l.sign_ins_burst)},
-                   {"devices_per_account", count(l.devices_per_account)}});
+                   {"devices_per_account", count(l.devices_per_account)},
+                   {"app_lists_per_minute", count(l.app_lists_per_minute)},
+                   {"app_lists_burst", count(l.app_lists_burst)}});
     };
     const auto hashing = [&](const YAML::Node& n, const std::string&) {
         r.mapping(n, "'hashing'",

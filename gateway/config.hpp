@@ -71,6 +71,8 @@ struct Config {
         unsigned sign_ins_per_minute = 30;  ///< that fail, by the same sources
         unsigned sign_ins_burst = 30;
         std::size_t devices_per_account = 20;  ///< enrolled
+        unsigned app_lists_per_minute = 30;    ///< of one session; an account has eight times as many
+        unsigned app_lists_burst = 20;         ///< so many at once
     } limits;
 
     auth::HashCost hashing;

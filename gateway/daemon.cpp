@@ -214,6 +214,7 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
                  cut_off_,
                  connection_limits_,
                  tunnel_limits_,
+                 app_list_rates_,
                  descriptors_,
                  tls_,
                  phase_,

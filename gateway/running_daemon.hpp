@@ -46,6 +46,7 @@ public:
           started_at_(clock.utc()),
           connection_limits_(config_.limits),
           tunnel_limits_(config_.limits),
+          app_list_rates_(config_.limits),
           throttle_({config_.limits.sign_ins_burst, base::Microseconds{60'000'000} / config_.limits.sign_ins_per_minute,
                      65536, base::Microseconds{0}}) {}
 
@@ -151,6 +152,7 @@ private:
     Metrics metrics_;
     limits::ConnectionLimits connection_limits_;
     limits::TunnelLimits tunnel_limits_;
+    limits::AppListRates app_list_rates_;
     const limits::Descriptors descriptors_ = limits::Descriptors::of_process();
     CurrentContext tls_;
     auth::SignInThrottle throttle_;

@@ -16,6 +16,7 @@
 #include "gateway/config.hpp"
 #include "gateway/control/tunnel_origin.hpp"
 #include "gateway/gatekeeper.hpp"
+#include "gateway/limits/app_list_rates.hpp"
 #include "gateway/limits/connection_limits.hpp"
 #include "gateway/limits/descriptors.hpp"
 #include "gateway/limits/tunnel_limits.hpp"
@@ -65,6 +66,7 @@ struct Services {
     const CutOff& cut_off;
     limits::ConnectionLimits& connection_limits;
     limits::TunnelLimits& tunnel_limits;
+    limits::AppListRates& app_list_rates;
     const limits::Descriptors descriptors;
     CurrentContext& tls;
     const std::atomic<Phase>& phase;

@@ -6,6 +6,7 @@
 #include "gateway/api_answer.hpp"
 #include "gateway/device_api.hpp"
 #include "gateway/posture_api.hpp"
+#include "gateway/record.hpp"
 #include "gateway/second_factor_api.hpp"
 #include "gateway/sign_in.hpp"
 #include "wire/http1/authorization.hpp"
@@ -105,8 +106,16 @@ Response not_signed_in(Services& services, const wire::http1::Request& request) 
 }
 
 asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
-    std::string json = "{\"apps\":[";
     const auto& services = exchange.worker().services();
+    const auto wait = services.app_list_rates.take(*subject.session, services.clock.mono());
+    if (wait > base::Microseconds{0}) {
+        auto record = new_record(exchange.peer(), services.clock.utc());
+        set_subject(record, *subject.account, *subject.session);
+        set_device(record, subject.device);
+        exchange.worker().record_limit(std::move(record), "app_lists_per_minute");
+        co_return co_await fail_throttled(exchange, (wait.count() + 999'999) / 1'000'000, keep, "too-many-app-lists");
+    }
+    std::string json = "{\"apps\":[";
     const auto context =
         services.gatekeeper.context(*subject.session, exchange.peer().ip, subject.device, services.clock.utc());
     auto add = [&json, first = true](const std::string& name, const auto& destinations) mutable {

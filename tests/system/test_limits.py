@@ -1,5 +1,6 @@
 """What one account, device, source or connection may have, and what whoever wants more is told."""
 
+import json
 import time
 
 import pytest
@@ -118,6 +119,52 @@ def test_sign_ins_beyond_a_sources_rate_are_refused_with_the_time_to_wait(prepar
     assert attempt("n9", "127.0.0.9") == 401
     assert reached(gateway, "sign_ins_per_minute") == 3
     wait_for(lambda: denials(gateway, "sign_ins_per_minute") == 3, "each refusal to be counted on record")
+
+
+def test_lists_of_apps_have_a_rate_by_session_and_by_account(prepared):
+    gateway = prepared(config={"limits": {"app_lists_burst": 3, "app_lists_per_minute": 1}})
+    token = gateway.sign_in("alice")
+    started = time.monotonic()
+
+    def ask(sock):
+        sock.sendall(f"GET /.usher/v1/apps HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += sock.recv(1)
+        status, *fields = head.decode().lower().splitlines()
+        fields = dict(field.split(": ", 1) for field in fields if field)
+        body = b""
+        while len(body) < int(fields["content-length"]):
+            body += sock.recv(65536)
+        return int(status.split(" ")[1]), fields, json.loads(body)
+
+    with gateway.open_raw() as sock:
+        answers = [ask(sock) for _ in range(6)]  # the connection is not what is refused
+    assert [status for status, _, _ in answers] == [200] * 3 + [429] * 3
+    assert answers[0][2]["apps"][0]["name"] == "demo"
+    for _, fields, body in answers[3:]:
+        assert body == {"error": "too-many-app-lists"}
+        assert 1 <= int(fields["retry-after"]) <= 60
+    # The session goes on, and so do others of the account, up to what all of them have together.
+    assert gateway.request("GET", "/.usher/v1/sessions/current", token=token)[0] == 200
+    sessions = [gateway.sign_in("alice") for _ in range(10)]
+    statuses = [gateway.request("GET", "/.usher/v1/apps", token=t)[0] for t in sessions for _ in range(3)]
+    assert set(statuses) == {200, 429}
+    assert 21 <= statuses.count(200) <= 22 + (time.monotonic() - started) / 7.5  # eight more a minute
+    gateway.account("bob")
+    assert gateway.request("GET", "/.usher/v1/apps", token=gateway.sign_in("bob"))[0] == 200
+    refused = 3 + statuses.count(429)
+    assert reached(gateway, "app_lists_per_minute") == refused
+    wait_for(lambda: denials(gateway, "app_lists_per_minute") == refused, "each refusal to be counted on record")
+    refusals = [r for r in gateway.records() if r.get("reasons") == ["limit-app_lists_per_minute"]]
+    assert {(r["event"], r["username"]) for r in refusals} == {("DENIED", "alice")}
+    # What a person reads.
+    home = gateway.directory / "alice"
+    gateway.client("usher", "login", "--gateway", f"127.0.0.1:{gateway.port}", "--ca", gateway.ca, "--username", "alice",
+                   "--password-stdin", home=home, input=PASSWORD + "\n")  # fmt: skip
+    asked = (gateway.client("usher", "apps", home=home, check=False) for _ in range(5))
+    refused = next(result for result in asked if result.returncode != 0)
+    assert refused.returncode == 1 and "too-many-app-lists; try again in " in refused.stderr
 
 
 def test_streams_of_one_connection_are_bounded(prepared):

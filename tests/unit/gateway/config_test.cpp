@@ -36,7 +36,7 @@ TEST_CASE("every key of the documentation is read") {
         "journal: {segment_size: 1MiB}\nlimits: {connections: 10, connections_per_address: 5, handshakes_per_second: "
         "6, handshakes_burst: 7, "
         "streams_per_connection: 8, tunnels_per_account: 9, tunnels_per_device: 11, sign_ins_per_minute: 12, "
-        "sign_ins_burst: 13}\nhashing: {memory: "
+        "sign_ins_burst: 13, app_lists_per_minute: 14, app_lists_burst: 15}\nhashing: {memory: "
         "19MiB, operations: 2}\n",
         "usher.yaml");
     if (!config) FAIL(config.error().message);
@@ -59,6 +59,8 @@ TEST_CASE("every key of the documentation is read") {
     CHECK(config->limits.tunnels_per_device == 11);
     CHECK(config->limits.sign_ins_per_minute == 12);
     CHECK(config->limits.sign_ins_burst == 13);
+    CHECK(config->limits.app_lists_per_minute == 14);
+    CHECK(config->limits.app_lists_burst == 15);
 }
 
 TEST_CASE("an unknown key is named with file, line and column, and the nearest known one is suggested") {
