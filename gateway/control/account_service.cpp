@@ -188,7 +188,15 @@ public:
                           context_.gateway.revocations.delete_account(
                               *username, caller,
                               [finish](grpc::Status status, const Revocations::Done*) { finish(std::move(status)); });
-                      });
+                      },
+                      {[this, request] {
+                           const auto username = read_account_name(request->name());
+                           return !username || directory().snapshot()->account_by_username(*username) != nullptr;
+                       },
+                       [this]() -> Result<void> {
+                           if (auto found = directory().refresh(); !found) return found.error();
+                           return {};
+                       }});
     }
 
     Reactor* SetPassword(Call* call, const v1::SetPasswordRequest* request, v1::Account* response) override {

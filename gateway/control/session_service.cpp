@@ -36,7 +36,8 @@ public:
                       [this, request, response](const Caller& caller, const Finish& finish) {
                           if (auto ok = revoke(caller, *request, *response, finish); !ok)
                               finish(to_status(ok.error(), "session.revoke"));
-                      });
+                      },
+                      {[this, request] { return known(*request); }, [this, request] { return look(*request); }});
     }
 
 private:
@@ -72,6 +73,26 @@ private:
                 to_proto(*session, account != nullptr ? account->username : std::string{},
                          sessions().expires_at(*session), context_.gateway.open_accesses(session->id));
         }
+        return {};
+    }
+
+    /// Whether this gateway knows what is to end; or nobody does, since it is no name.
+    bool known(const v1::RevokeSessionsRequest& request) const {
+        if (request.which_case() == v1::RevokeSessionsRequest::kSessionId) {
+            const auto id = read_name(request.session_id(), "sessions");
+            return !id || sessions().find(*id) != nullptr;
+        }
+        const auto username = read_account_name(request.account());
+        return !username || context_.gateway.directory.snapshot()->account_by_username(*username) != nullptr;
+    }
+
+    Result<void> look(const v1::RevokeSessionsRequest& request) {
+        // Whose session it is may be news as well.
+        if (auto accounts = context_.gateway.directory.refresh(); !accounts) return accounts.error();
+        if (request.which_case() != v1::RevokeSessionsRequest::kSessionId) return {};
+        const auto id = read_name(request.session_id(), "sessions");
+        if (!id) return id.error();
+        if (auto found = sessions().refresh({{auth::ChangeKind::session_begun, *id}}); !found) return found.error();
         return {};
     }
 

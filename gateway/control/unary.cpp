@@ -67,17 +67,34 @@ grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackSer
 }
 
 grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
-                                 std::string resource, std::function<void(const Caller&, Finish)> work) {
-    return run(
-        context, context.urgent, call, method, std::move(resource),
-        [method, work = std::move(work)](const Caller& caller, const Finish& finish) {
-            try {
-                work(caller, finish);
-            } catch (const std::exception& e) {
-                base::log_error("a control call failed unexpectedly", {{"call", method.action}, {"error", e.what()}});
-                finish(internal_error());
-            }
-        });
+                                 std::string resource, std::function<void(const Caller&, Finish)> work,
+                                 Newcomer newcomer) {
+    const auto guarded = [method](const Finish& finish, const std::function<void()>& step) {
+        try {
+            step();
+        } catch (const std::exception& e) {
+            base::log_error("a control call failed unexpectedly", {{"call", method.action}, {"error", e.what()}});
+            finish(internal_error());
+        }
+    };
+    return run(context, context.urgent, call, method, std::move(resource),
+               [&context, method, guarded, work = std::move(work), newcomer = std::move(newcomer)](
+                   const Caller& caller, const Finish& finish) {
+                   guarded(finish, [&] {
+                       if (!newcomer.known || !context.gateway.store.shared() || newcomer.known())
+                           return work(caller, finish);
+                       const bool queued = context.executor.post(
+                           [method, guarded, caller, finish, work, look = newcomer.look](bool stopped) {
+                               if (stopped) return finish(stopping());
+                               guarded(finish, [&] {
+                                   if (auto found = look(); !found)
+                                       return finish(to_status(found.error(), method.action));
+                                   work(caller, finish);
+                               });
+                           });
+                       if (!queued) finish(overloaded());
+                   });
+               });
 }
 
 }  // namespace usher::gateway::control

@@ -39,9 +39,17 @@ grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackSer
 
 /// Ends a call, once; any thread.
 using Finish = std::function<void(grpc::Status)>;
+/// How to find what an order is about where this gateway has not heard of it: it may have come by another one that
+/// shares the database, a moment ago.
+struct Newcomer {
+    std::function<bool()> known;
+    std::function<base::Result<void>()> look;  ///< reads the database
+};
 /// As unary(), on the urgent executor, for what takes access away: `work` must not wait for the database, and calls
-/// `finish` when there is something to say. `response` is there until then.
+/// `finish` when there is something to say. `response` is there until then. What is not known here is looked for first,
+/// on the other executor, where several gateways share a database; where that fails the call does.
 grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
-                                 std::string resource, std::function<void(const Caller&, Finish)> work);
+                                 std::string resource, std::function<void(const Caller&, Finish)> work,
+                                 Newcomer newcomer = {});
 
 }  // namespace usher::gateway::control
