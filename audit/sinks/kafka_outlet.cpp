@@ -92,9 +92,6 @@ public:
     Result<void> deliver(std::span<const usher::v1::AuditEvent> events) override {
         if (stopping_) return stopped();
         if (auto started = start(); !started) return started;
-        while (rd_kafka_poll(producer_.get(), 0) > 0) {
-        }
-        progress_ = {};  // what a broker did while there was nothing to send
         const auto until = Clock::now() + options_.batch;
         std::size_t queued = 0;
         for (const auto& event : events) {
@@ -125,8 +122,17 @@ public:
 private:
     /// Makes the producer, unless there is one that may be used still. It connects by itself.
     Result<void> start() {
-        if (producer_ && Clock::now() - started_at_ < producer_age_max) return {};
+        if (producer_ && Clock::now() - started_at_ < producer_age_max) {
+            while (rd_kafka_poll(producer_.get(), 0) > 0) {
+            }
+            // That no broker can be reached is said once. One that has said it while there was nothing to send says
+            // nothing when it is still so, nor when it is no longer.
+            const bool said = progress_.down_since || progress_.unwanted;
+            progress_ = {};
+            if (!said) return {};
+        }
         producer_.reset();
+        progress_ = {};  // after the end, which reports; a new one may speak at any time
         Conf conf(rd_kafka_conf_new(), rd_kafka_conf_destroy);
         if (auto set = configure(conf.get()); !set) return set;
         std::array<char, 512> why{};

@@ -216,6 +216,14 @@ TEST_CASE("a broker that is away is said at once, and is used when it is back") 
     int tries = 0;
     while (!outlet->deliver(events(1, 3))) REQUIRE(++tries < 20);
     CHECK(cluster.messages(3).size() >= 3);
+    // The same of one that has been used.
+    rd_kafka_mock_broker_set_down(cluster.mock, -1);
+    const auto again = Clock::now();
+    REQUIRE_FALSE(outlet->deliver(events(4, 6)));
+    CHECK(Clock::now() - again < std::chrono::seconds(20));
+    rd_kafka_mock_broker_set_up(cluster.mock, -1);
+    tries = 0;
+    while (!outlet->deliver(events(4, 6))) REQUIRE(++tries < 20);
 }
 
 TEST_CASE("a broker that does not acknowledge costs the batch's time, and a stop ends that") {
