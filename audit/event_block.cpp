@@ -37,6 +37,12 @@ std::string_view EventBlock::body(std::size_t place) const {
     return std::string_view(bytes_).substr(begin, events_[place].end - begin);
 }
 
+void EventBlock::read(std::size_t place, usher::v1::AuditEvent& event) const {
+    const auto bytes = body(place);
+    if (!event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+        throw std::runtime_error("an event that was written into a block cannot be read from it");
+}
+
 EventBlock::Picks EventBlock::find(const std::string& text) const {
     for (const auto& answer : answers_)
         if (answer.filter == text) return answer.picks;
@@ -61,9 +67,7 @@ EventBlock::Picks EventBlock::matching(const NamedFilter& filter) const {
     auto picks = std::make_shared<std::vector<std::uint32_t>>();
     usher::v1::AuditEvent event;
     for (std::size_t place = 0; place < size(); ++place) {
-        const auto bytes = body(place);
-        if (!event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-            throw std::runtime_error("an event that was written into a block cannot be read from it");
+        read(place, event);
         if (filter.filter.matches(event)) picks->push_back(static_cast<std::uint32_t>(place));
     }
     const std::lock_guard lock(mutex_);

@@ -68,6 +68,8 @@ public:
 
     /// The serialized AuditEvent without its cursor.
     std::string_view body(std::size_t place) const;
+    /// The event without its cursor, read from its body.
+    void read(std::size_t place, usher::v1::AuditEvent& event) const;
     base::UtcTime recorded_at(std::size_t place) const { return events_[place].recorded_at; }
 
     /// The events that match. The answers of 32 texts are kept, the oldest goes first.

@@ -4,15 +4,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <deque>
 #include <future>
+#include <iterator>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/ids.hpp"
 #include "base/log.hpp"
@@ -37,6 +43,48 @@ using Job = std::variant<VerifyJob, HashJob>;
 
 /// So many known ones before it is anybody's turn, where both wait.
 constexpr unsigned known_turns = 4;
+/// Of so many turns of those who are not known one is the oldest's, whatever its rank.
+constexpr unsigned oldest_turns = 4;
+
+/// Those who are not known, by rank and, where that is the same, as they came. Bounded by its owner, and short.
+class RankedQueue {
+public:
+    std::size_t size() const noexcept { return waiting_.size(); }
+    bool empty() const noexcept { return waiting_.empty(); }
+    void push(unsigned rank, Job job) { waiting_.emplace(rank, Waiting{++pushed_, std::move(job)}); }
+    /// Takes out the last one of the highest rank, where that is higher than `rank`.
+    std::optional<Job> give_way(unsigned rank) {
+        if (waiting_.empty() || waiting_.rbegin()->first <= rank) return std::nullopt;
+        return take(std::prev(waiting_.end()));
+    }
+    Job pop() {
+        if (++popped_ % oldest_turns != 0) return take(waiting_.begin());
+        return take(std::min_element(waiting_.begin(), waiting_.end(),
+                                     [](const auto& a, const auto& b) { return a.second.number < b.second.number; }));
+    }
+    /// All that wait; none of them does then.
+    std::vector<Job> clear() {
+        std::vector<Job> out;
+        for (auto& [rank, waiting] : waiting_) out.push_back(std::move(waiting.job));
+        waiting_.clear();
+        return out;
+    }
+
+private:
+    struct Waiting {
+        std::uint64_t number;
+        Job job;
+    };
+    using Map = std::multimap<unsigned, Waiting>;  // equal ranks stay in the order of insertion
+    Job take(Map::iterator place) {
+        Job job = std::move(place->second.job);
+        waiting_.erase(place);
+        return job;
+    }
+
+    Map waiting_;
+    std::uint64_t pushed_ = 0, popped_ = 0;
+};
 
 void refuse(Job& job, Errc code, const char* why) {
     std::visit([&](auto& j) { j.done(base::Error{code, why}); }, job);
@@ -63,61 +111,74 @@ struct HashingWorker::Impl {
     }
 
     ~Impl() {
-        std::array<std::deque<Job>, 2> left;
+        std::vector<Job> left;
         {
             std::lock_guard lock(mutex);
             stopping = true;
-            left.swap(queues);
+            left = anybody.clear();
+            for (auto& job : known) left.push_back(std::move(job));
+            known.clear();
         }
         wake.notify_all();
-        for (auto& queue : left)
-            for (auto& job : queue) refuse(job, Errc::unavailable, "the gateway is stopping");
+        for (auto& job : left) refuse(job, Errc::unavailable, "the gateway is stopping");
         thread.join();
     }
 
-    void push(Job job, HashingWorker::Turn turn) {
+    void push(Job job, HashingTurn turn) {
+        std::optional<Job> refused;  // without the lock
         bool stopped = false;
         {
             std::lock_guard lock(mutex);
             stopped = stopping;
-            auto& queue = queues[turn == HashingWorker::Turn::known];
-            if (!stopping && queue.size() < queue_limit) {
-                queue.push_back(std::move(job));
-                wake.notify_one();
-                return;
+            if (stopping) {
+                refused = std::move(job);
+            } else if (turn.known) {
+                if (known.size() < queue_limit)
+                    known.push_back(std::move(job));
+                else
+                    refused = std::move(job);
+            } else {
+                if (anybody.size() >= queue_limit) refused = anybody.give_way(turn.rank);
+                if (anybody.size() < queue_limit)
+                    anybody.push(turn.rank, std::move(job));
+                else
+                    refused = std::move(job);
             }
         }
-        if (stopped) return refuse(job, Errc::unavailable, "the gateway is stopping");
-        refuse(job, Errc::resource_exhausted, "too many sign-ins are waiting; try again in a few seconds");
+        wake.notify_one();
+        if (!refused) return;
+        if (stopped) return refuse(*refused, Errc::unavailable, "the gateway is stopping");
+        refuse(*refused, Errc::resource_exhausted, "too many sign-ins are waiting; try again in a few seconds");
     }
 
     void run() {
         lower_priority();
         for (;;) {
             std::unique_lock lock(mutex);
-            wake.wait(lock, [this] { return stopping || !queues[0].empty() || !queues[1].empty(); });
+            wake.wait(lock, [this] { return stopping || !known.empty() || !anybody.empty(); });
             if (stopping) return;
-            auto& queue = next_queue();
-            Job job = std::move(queue.front());
-            queue.pop_front();
+            Job job = next();
             lock.unlock();
             std::visit([this](auto& j) { work(j); }, job);
         }
     }
 
-    /// The one whose turn it is, of those that hold something.
-    std::deque<Job>& next_queue() {
-        const bool known = queues[0].empty() || (!queues[1].empty() && known_in_a_row < known_turns);
-        known_in_a_row = known ? known_in_a_row + 1 : 0;
-        return queues[known];
+    /// Of those that wait the one whose turn it is.
+    Job next() {
+        const bool is_known = anybody.empty() || (!known.empty() && known_in_a_row < known_turns);
+        known_in_a_row = is_known ? known_in_a_row + 1 : 0;
+        if (!is_known) return anybody.pop();
+        Job job = std::move(known.front());
+        known.pop_front();
+        return job;
     }
 
     void work(VerifyJob& job) {
-        const bool known = is_password_hash(job.hash);
-        const bool equal = verify_password(known ? job.hash : dummy_hash, job.password);
+        const bool usable = is_password_hash(job.hash);
+        const bool equal = verify_password(usable ? job.hash : dummy_hash, job.password);
         // Before anybody hears of it: this thread may not run again for a while.
         job.password = base::Secret();
-        job.done(known && equal);
+        job.done(usable && equal);
     }
     void work(HashJob& job) {
         auto hashed = hash_password(job.password, cost);
@@ -130,7 +191,8 @@ struct HashingWorker::Impl {
     std::string dummy_hash;  ///< of a random password that nobody knows
     mutable std::mutex mutex;
     std::condition_variable wake;
-    std::array<std::deque<Job>, 2> queues;  ///< of anybody, and of who is known
+    std::deque<Job> known;
+    RankedQueue anybody;
     unsigned known_in_a_row = 0;
     bool stopping = false;
     std::thread thread;
@@ -141,11 +203,11 @@ HashingWorker::HashingWorker(std::size_t queue_limit, HashCost cost)
 
 HashingWorker::~HashingWorker() = default;
 
-void HashingWorker::verify(std::string hash, base::Secret password, VerifyDone done, Turn turn) {
+void HashingWorker::verify(std::string hash, base::Secret password, VerifyDone done, HashingTurn turn) {
     impl_->push(VerifyJob{std::move(hash), std::move(password), std::move(done)}, turn);
 }
 
-void HashingWorker::hash(base::Secret password, HashDone done, Turn turn) {
+void HashingWorker::hash(base::Secret password, HashDone done, HashingTurn turn) {
     impl_->push(HashJob{std::move(password), std::move(done)}, turn);
 }
 
@@ -155,7 +217,7 @@ Result<std::string> HashingWorker::hash_and_wait(base::Secret password) {
     auto arrived = answer->get_future();
     hash(
         std::move(password), [answer](Result<std::string> hashed) { answer->set_value(std::move(hashed)); },
-        Turn::known);
+        HashingTurn{true, 0});
     return arrived.get();
 }
 
@@ -163,7 +225,7 @@ bool HashingWorker::is_outdated(std::string_view hash) const noexcept { return i
 
 std::size_t HashingWorker::queued() const noexcept {
     std::lock_guard lock(impl_->mutex);
-    return impl_->queues[0].size() + impl_->queues[1].size();
+    return impl_->known.size() + impl_->anybody.size();
 }
 
 }  // namespace usher::auth

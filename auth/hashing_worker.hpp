@@ -10,15 +10,19 @@
 
 namespace usher::auth {
 
+/// Who waits for a hash.
+struct HashingTurn {
+    bool known = false;  ///< an administrator's call, or a sign-in on an enrolled device of the account
+    unsigned rank = 0;   ///< of those who are not known the least comes first: SignInThrottle::Verdict::rank
+};
+
 /// One thread of low priority (nice 10) that hashes, behind bounded queues: a flood of sign-ins can neither take the
 /// workers' CPU nor memory. Whom a stranger cannot pass for has a queue of their own, whose turn comes four times as
-/// often: a flood of strangers keeps them waiting for one hash, and is kept out by none of them either. Thread-safe.
+/// often: a flood of strangers keeps them waiting for one hash, and is kept out by none of them either. In the queue of
+/// all others the least rank comes first, and takes the place of the highest where the queue is full; every fourth turn
+/// is that of whoever waits for longest, so that nobody waits for ever. Thread-safe.
 class HashingWorker {
 public:
-    enum class Turn {
-        anybody,  ///< a sign-in
-        known,    ///< an administrator's call, or a sign-in on an enrolled device of the account
-    };
     /// Computes the hash that unknown accounts are checked against, which takes one hash's time. Throws
     /// std::runtime_error when the machine cannot hash at this cost: the daemon must not start then.
     explicit HashingWorker(std::size_t queue_limit = 64, HashCost cost = {});
@@ -30,11 +34,12 @@ public:
     using VerifyDone = std::function<void(base::Result<bool>)>;
     /// Verifies `password` against `hash`; an empty or malformed hash costs the same time and is false (an unknown
     /// account must not be told from a wrong password by the clock). `done` runs on the hashing thread and must neither
-    /// block nor throw. resource_exhausted, at once and on the calling thread, when the queue is full.
-    void verify(std::string hash, base::Secret password, VerifyDone done, Turn turn = Turn::anybody);
+    /// block nor throw. resource_exhausted when the queue is full: at once and on the calling thread, or later and on
+    /// that of whoever has a lesser rank and comes into its place.
+    void verify(std::string hash, base::Secret password, VerifyDone done, HashingTurn turn = {});
     using HashDone = std::function<void(base::Result<std::string>)>;
     /// As verify(), for hash_password().
-    void hash(base::Secret password, HashDone done, Turn turn = Turn::anybody);
+    void hash(base::Secret password, HashDone done, HashingTurn turn = {});
     /// As known. Blocks until the hash is there. Never call it from a `done`.
     base::Result<std::string> hash_and_wait(base::Secret password);
     /// Whether the hash was made at less than today's cost.

@@ -21,6 +21,8 @@ constexpr std::size_t key_bytes_max = 128;
 /// Waits that have grown are remembered for so long after the last try.
 constexpr Microseconds growth_memory = std::chrono::hours{24};
 constexpr unsigned doublings_max = 20;
+/// More tries than these in vain make no worse.
+constexpr unsigned in_vain_max = 10'000;
 
 /// How many times the rate of one source a /48 of IPv6 has, whose /64s one attacker may hold by the thousand.
 constexpr unsigned wide_factor = 16;
@@ -65,8 +67,14 @@ public:
         return std::max(Microseconds{0}, std::max(found->second.full_at, now) - now + limits_.refill - depth);
     }
 
-    /// Takes the token that wait() found.
-    void take(const std::string& key, MonoTime now) {
+    /// What has come of the tries before.
+    struct Standing {
+        unsigned in_vain = 0;    ///< since the last success, those under way among them
+        bool succeeded = false;  ///< there was one, within the memory of growth
+    };
+
+    /// Takes the token that wait() found. Returns how the key stood before.
+    Standing take(const std::string& key, MonoTime now) {
         auto found = buckets_.find(key);
         if (found == buckets_.end()) {
             if (buckets_.size() >= limits_.entries && !by_time_.empty()) {
@@ -74,16 +82,22 @@ public:
                 by_time_.erase(by_time_.begin());
                 buckets_.erase(buckets_.find(*oldest.second));
             }
-            found = buckets_.emplace(key, Bucket{now, now, 0}).first;
+            found = buckets_.emplace(key, Bucket{now, now, 0, {}}).first;
         } else {
             by_time_.erase({found->second.full_at, &found->first});
         }
         auto& bucket = found->second;
-        if (now - bucket.last >= growth_memory) bucket.unreturned = 0;
+        if (now - bucket.last >= growth_memory) {
+            bucket.unreturned = 0;
+            bucket.standing = {};
+        }
+        const Standing before = bucket.standing;
+        if (bucket.standing.in_vain < in_vain_max) ++bucket.standing.in_vain;
         bucket.full_at = std::max(bucket.full_at, now) + cost(bucket.unreturned);
         bucket.last = now;
         if (bucket.unreturned < limits_.burst + doublings_max) ++bucket.unreturned;
         by_time_.insert({bucket.full_at, &found->first});
+        return before;
     }
 
     void give_back(const std::string& key) {
@@ -92,6 +106,7 @@ public:
         auto& bucket = found->second;
         by_time_.erase({bucket.full_at, &found->first});
         if (bucket.unreturned > 0) --bucket.unreturned;
+        if (bucket.standing.in_vain > 0) --bucket.standing.in_vain;
         bucket.full_at -= cost(bucket.unreturned);
         by_time_.insert({bucket.full_at, &found->first});
     }
@@ -100,10 +115,16 @@ public:
         if (const auto found = buckets_.find(key); found != buckets_.end()) found->second.unreturned = 0;
     }
 
+    /// Its waits stay what they are.
+    void has_succeeded(const std::string& key) {
+        if (const auto found = buckets_.find(key); found != buckets_.end()) found->second.standing = {0, true};
+    }
+
 private:
     struct Bucket {
         MonoTime full_at, last;
         unsigned unreturned;  ///< tokens that were taken since the last success, up to where waits are longest
+        Standing standing;
     };
 
     /// What a token costs in time: beyond the burst each one twice as much as the one before.
@@ -155,8 +176,14 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
     impl_->each(attempt,
                 [&](Buckets& buckets, const std::string& key) { wait = std::max(wait, buckets.wait(key, now)); });
     if (wait > Microseconds{0}) return {false, wait};
-    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.take(key, now); });
-    return {true, Microseconds{0}};
+    unsigned rank = 0;
+    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) {
+        const auto standing = buckets.take(key, now);
+        if (&buckets == &impl_->sources) rank = std::max(rank, 2 * standing.in_vain + (standing.succeeded ? 0 : 1));
+        // A new /64 for each try is no new source.
+        if (&buckets == &impl_->wide_sources) rank = std::max(rank, 2 * (standing.in_vain / wide_factor));
+    });
+    return {true, Microseconds{0}, rank};
 }
 
 void SignInThrottle::give_back(const Try& attempt, MonoTime) {
@@ -168,7 +195,10 @@ void SignInThrottle::succeeded(const Try& attempt, MonoTime) {
     std::lock_guard lock(impl_->mutex);
     impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
     const auto account = cut(attempt.canonical_username);
-    impl_->accounts_at_source.begin_anew(account + ' ' + source_keys(attempt.source).narrow);
+    const auto source = source_keys(attempt.source);
+    impl_->sources.has_succeeded(source.narrow);
+    if (!source.wide.empty()) impl_->wide_sources.has_succeeded(source.wide);
+    impl_->accounts_at_source.begin_anew(account + ' ' + source.narrow);
     impl_->codes.give_back(account);
     impl_->codes.begin_anew(account);
 }

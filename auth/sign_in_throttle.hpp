@@ -45,6 +45,11 @@ public:
     struct Verdict {
         bool allowed;
         base::Microseconds retry_after;
+        /// Of a try that is allowed: twice the tries of its source that nothing has come of since the last success
+        /// there, those under way among them, and one more where there was no success within a day of tries. Who has
+        /// less goes first where there is no room for all: a flood has many behind it, and those whom it would keep
+        /// out have few.
+        unsigned rank = 0;
     };
     /// Who tries. The texts must outlive the call.
     struct Try {
@@ -54,8 +59,8 @@ public:
     Verdict take(const Try& attempt, base::MonoTime now);
     /// The attempt was not looked at: as if it had not been.
     void give_back(const Try& attempt, base::MonoTime now);
-    /// The attempt succeeded: its token comes back, and the waits of the account at the source and of its codes begin
-    /// anew.
+    /// The attempt succeeded: its token comes back, the waits of the account at the source and of its codes begin anew,
+    /// and so does what nothing has come of at the source.
     void succeeded(const Try& attempt, base::MonoTime now);
     /// As take(), for a code of the account's second factor.
     bool take_code(std::string_view canonical_username, base::MonoTime now);

@@ -30,10 +30,11 @@ asio::awaitable<bool> fail(Exchange& exchange, int status, std::string_view code
     return answer(exchange, failure(status, code), keep);
 }
 
-asio::awaitable<bool> fail_throttled(Exchange& exchange, std::int64_t retry_after_seconds, bool keep,
+asio::awaitable<bool> fail_throttled(Exchange& exchange, base::Microseconds retry_after, bool keep,
                                      std::string_view code) {
     Response response = failure(429, code);
-    response.field("retry-after", std::to_string(retry_after_seconds));
+    // In whole seconds (RFC 9110 section 10.2.3), and not before there is something to be had.
+    response.field("retry-after", std::to_string((retry_after.count() + 999'999) / 1'000'000));
     return answer(exchange, std::move(response), keep);
 }
 

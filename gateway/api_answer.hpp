@@ -21,7 +21,7 @@ boost::asio::awaitable<bool> answer(Exchange& exchange, wire::http1::Response re
 wire::http1::Response failure(int status, std::string_view code);
 boost::asio::awaitable<bool> fail(Exchange& exchange, int status, std::string_view code, bool keep);
 /// 429 with Retry-After.
-boost::asio::awaitable<bool> fail_throttled(Exchange& exchange, std::int64_t retry_after_seconds, bool keep,
+boost::asio::awaitable<bool> fail_throttled(Exchange& exchange, base::Microseconds retry_after, bool keep,
                                             std::string_view code = "too-many-sign-ins");
 
 /// 200 or 201. `json` may hold a secret; the response wipes its own copy.

@@ -114,8 +114,7 @@ asio::awaitable<bool> serve_device(Exchange& exchange, wire::http1::Request& req
                                                             services.clock.mono());
     if (!allowed.allowed) {
         exchange.worker().refuse_by_limit(exchange.peer(), "device_certificates");
-        co_return co_await fail_throttled(exchange, (allowed.retry_after.count() + 999'999) / 1'000'000, false,
-                                          "too-many-certificates");
+        co_return co_await fail_throttled(exchange, allowed.retry_after, false, "too-many-certificates");
     }
     if (what == DeviceRequest::renew) {
         if (request.content_length != 0) co_return co_await fail(exchange, 400, "unexpected-body", false);

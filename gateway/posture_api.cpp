@@ -101,8 +101,7 @@ asio::awaitable<bool> serve_posture(Exchange& exchange, wire::http1::Request& re
         response.no_store();
         co_return co_await answer(exchange, std::move(response), keep);
     }
-    if (*wait > base::Microseconds{0})
-        co_return co_await fail_throttled(exchange, (wait->count() + 999'999) / 1'000'000, keep, "too-many-reports");
+    if (*wait > base::Microseconds{0}) co_return co_await fail_throttled(exchange, *wait, keep, "too-many-reports");
     // A session that ended meanwhile says nothing any more.
     if (stored.error().code == base::Errc::not_found) co_return co_await fail(exchange, 401, "not-signed-in", keep);
     base::log_error("what a device says of itself could not be kept", {{"error", stored.error().message}});

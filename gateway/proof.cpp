@@ -49,8 +49,6 @@ const char* standing_reason(auth::Standing standing) {
     return nullptr;
 }
 
-std::int64_t seconds_rounded_up(base::Microseconds d) { return (d.count() + 999'999) / 1'000'000; }
-
 /// What a factor that is stored says of a code; nullptr when it is good, or nobody asked for one.
 const char* factor_reason(const auth::Credentials& stored, const Claim& claim, const Proof& proof) {
     if (!stored.second_factor) return claim.password ? nullptr : "second-factor-missing";
@@ -95,10 +93,11 @@ bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim&
     proof.source = proof.own_device ? "device " + device : peer.ip;
     proof.known_here = proof.own_device || is_signed_in_from(services, peer.ip, claim);
     const auto verdict = services.throttle.take(try_of(claim, proof), services.clock.mono());
+    proof.rank = proof.known_here ? 0 : verdict.rank;
     if (verdict.allowed) return true;
     worker.refuse_by_limit(peer, "sign_ins_per_minute");
     proof.status = 429;
-    proof.retry_after_seconds = seconds_rounded_up(verdict.retry_after);
+    proof.retry_after = verdict.retry_after;
     return false;
 }
 
@@ -130,7 +129,7 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
     const auth::Credentials stored = found ? std::move(*found) : auth::Credentials{};
     bool password_matches = !claim.password;
     if (claim.password) {
-        const auto turn = proof.own_device ? auth::HashingWorker::Turn::known : auth::HashingWorker::Turn::anybody;
+        const auth::HashingTurn turn{proof.own_device, proof.rank};
         auto verify = [&services, turn, text = stored.password_hash,
                        password = base::Secret(claim.password->reveal())](auto done) mutable {
             services.hashing.verify(std::move(text), std::move(password), done, turn);

@@ -25,11 +25,12 @@ struct Proof {
     int status = 401;              ///< 200: proved so far; 401: not; 429, 503: it was not looked at
     const char* reason = nullptr;  ///< of a 401, for the record only
     std::optional<auth::SecondFactorProof> second_factor{};
-    std::int64_t retry_after_seconds = 0;
-    std::string source{};         ///< whose tries it is among: the address, or an enrolled device of the account
-    bool known_here = false;      ///< the account is signed in from there, and its tries count here only
-    bool own_device = false;      ///< the connection is that of an enrolled device of the account
-    std::string password_hash{};  ///< that the claimed password was compared with
+    base::Microseconds retry_after{0};  ///< of a 429
+    std::string source{};               ///< whose tries it is among: the address, or an enrolled device of the account
+    bool known_here = false;            ///< the account is signed in from there, and its tries count here only
+    bool own_device = false;            ///< the connection is that of an enrolled device of the account
+    unsigned rank = 0;                  ///< whose password is looked at before others': auth::HashingTurn
+    std::string password_hash{};        ///< that the claimed password was compared with
 };
 
 /// Takes a try of the claim's source and account. False, and the proof says 429, when there is none left.

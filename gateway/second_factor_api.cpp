@@ -42,7 +42,7 @@ std::optional<Form> read(wire::http1::JsonObject object, SecondFactorRequest wha
 /// Answers a claim that was not proved, which is on record before.
 asio::awaitable<bool> refuse(Exchange& exchange, const Subject& subject, Proof proof, bool keep) {
     auto& services = exchange.worker().services();
-    if (proof.status == 429) co_return co_await fail_throttled(exchange, proof.retry_after_seconds, keep);
+    if (proof.status == 429) co_return co_await fail_throttled(exchange, proof.retry_after, keep);
     if (proof.status == 503) co_return co_await fail(exchange, 503, "unavailable", keep);
     services.metrics.sign_ins_failed.Increment();
     auto record = session_record(SessionRecord::Event::SECOND_FACTOR_FAILED, exchange.peer(), subject);

@@ -37,7 +37,7 @@ asio::awaitable<bool> sign_in(Exchange& exchange, wire::http1::Request& request,
             co_return co_await answer(exchange, std::move(response), keep);
         }
         case 429:
-            co_return co_await fail_throttled(exchange, outcome.retry_after_seconds, keep);
+            co_return co_await fail_throttled(exchange, outcome.retry_after, keep);
         case 403:
             if (!outcome.device_refused.empty()) co_return co_await fail(exchange, 403, outcome.device_refused, keep);
             co_return co_await fail(exchange, 403, "password-change-required", keep);
@@ -113,7 +113,7 @@ asio::awaitable<bool> list_apps(Exchange& exchange, const Gatekeeper::Subject& s
         set_subject(record, *subject.account, *subject.session);
         set_device(record, subject.device);
         exchange.worker().record_limit(std::move(record), "app_lists_per_minute");
-        co_return co_await fail_throttled(exchange, (wait.count() + 999'999) / 1'000'000, keep, "too-many-app-lists");
+        co_return co_await fail_throttled(exchange, wait, keep, "too-many-app-lists");
     }
     std::string json = "{\"apps\":[";
     const auto context =

@@ -154,7 +154,7 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     }
     if (proof.status == 200) co_await use_proof(services, claim, proof);
     outcome.status = proof.status;
-    outcome.retry_after_seconds = proof.retry_after_seconds;
+    outcome.retry_after = proof.retry_after;
     if (proof.reason != nullptr) {
         services.metrics.sign_ins_failed.Increment();
         SessionRecord record =

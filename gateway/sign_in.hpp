@@ -32,7 +32,7 @@ struct SignInOutcome {
     base::Secret token;
     auth::SessionPtr session;
     std::string username;
-    std::int64_t retry_after_seconds = 0;
+    base::Microseconds retry_after{0};
 };
 
 /// One sign-in: throttled, checked on the hashing worker in the same time for every reason to fail, on record before

@@ -17,6 +17,15 @@ using base::Result;
 
 namespace {
 
+void show(const v1::AuditEvent& event, const std::string& format) {
+    if (format == "json")
+        print(to_json_line(event));
+    else if (format == "ocsf")
+        print(audit::ocsf::to_ocsf(event) + "\n");
+    else
+        print(line_of(event));
+}
+
 void show(const v1::TailResponse& response, const std::string& format) {
     if (response.has_gap()) {
         const auto& gap = response.gap();
@@ -25,14 +34,17 @@ void show(const v1::TailResponse& response, const std::string& format) {
         complain("usherctl", "gap: events " + std::to_string(gap.first_missing()) + " to " +
                                  std::to_string(gap.last_missing()) + " of gateway " +
                                  base::escape_for_terminal(gap.gateway_id(), 100) + " are no longer kept");
-    } else if (response.has_event()) {
-        if (format == "json")
-            print(to_json_line(response.event()));
-        else if (format == "ocsf")
-            print(audit::ocsf::to_ocsf(response.event()) + "\n");
-        else
-            print(line_of(response.event()));
     }
+    // One by one from a gateway of before.
+    if (response.has_event()) show(response.event(), format);
+    for (const auto& event : response.events()) show(event, format);
+}
+
+/// Behind all that the message holds; "": it has no place in the stream.
+const std::string& cursor_behind(const v1::TailResponse& response) {
+    if (response.events_size() > 0) return response.events().rbegin()->cursor();
+    if (response.has_event()) return response.event().cursor();
+    return response.has_gap() ? response.gap().cursor() : response.heartbeat_cursor();
 }
 
 /// Whether another try could end otherwise.
@@ -67,6 +79,7 @@ void tail(const Settings& settings, const TailOptions& options) {
     const Settings resolved = resolve_settings(settings);
     v1::TailRequest request;
     request.set_follow(options.follow);
+    request.set_batches(true);
     request.set_filter(options.filter);
     request.set_after(options.after);
     const auto now = base::SystemClock{}.utc();
@@ -99,9 +112,7 @@ void tail(const Settings& settings, const TailOptions& options) {
                     (void)reader->Finish();
                     throw;
                 }
-                if (response.has_event()) request.set_after(response.event().cursor());
-                if (response.has_gap()) request.set_after(response.gap().cursor());
-                if (!response.heartbeat_cursor().empty()) request.set_after(response.heartbeat_cursor());
+                if (const auto& cursor = cursor_behind(response); !cursor.empty()) request.set_after(cursor);
                 if (response.incomplete() && !std::exchange(said_incomplete, true))
                     complain("usherctl", "the database has more gateways than the " +
                                              std::to_string(audit::fleet_gateways_max) +

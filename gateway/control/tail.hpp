@@ -29,8 +29,6 @@ inline constexpr base::Microseconds tail_heartbeat{10'000'000};
 inline constexpr base::Microseconds tail_others{1'000'000};
 /// How often a stream's caller is looked at again, besides at each batch.
 inline constexpr base::Microseconds tail_recheck{3'000'000};
-/// How long the newest events are kept for those who follow.
-inline constexpr base::Microseconds tail_recent = audit::recent_age_max;
 
 /// Where a stream starts.
 struct TailStart {
@@ -76,6 +74,7 @@ private:
     base::Result<void> start();
     /// nullopt: its caller may no longer read.
     std::optional<TailView> view_now() const;
+    TailForm form() const noexcept { return request_.batches() ? TailForm::batched : TailForm::single; }
     /// False: the last ones have been put back.
     bool keep_within_bytes(audit::TailItems& items);
     /// `at_end`: behind it there was nothing to be sent.

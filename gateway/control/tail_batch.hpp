@@ -12,11 +12,14 @@
 
 namespace usher::gateway::control {
 
+/// One event a message, or all those that are there together.
+enum class TailForm { single, batched };
+
 /// Messages that one subscriber is to be sent, one after the other: its own, or those that it shares with others.
 class TailBatch {
 public:
     TailBatch() = default;
-    TailBatch(audit::FleetReader::Batch batch, TailView view);
+    TailBatch(audit::FleetReader::Batch batch, TailView view, TailForm form);
     TailBatch(TailBatch&&) = default;
     TailBatch& operator=(TailBatch&&) = default;
 
@@ -24,21 +27,22 @@ public:
     /// The next one; it stays where it is until the batch goes. Not when it is done().
     const grpc::ByteBuffer& take() noexcept { return *messages_[next_++].bytes; }
     /// Of the one that was taken last.
-    bool is_event() const noexcept { return messages_[next_ - 1].is_event; }
+    std::size_t events() const noexcept { return messages_[next_ - 1].events; }
     std::string cursor() const;
 
 private:
     struct Message {
         const grpc::ByteBuffer* bytes;
-        std::uint64_t sequence;
-        bool is_event;
+        std::uint64_t sequence;  ///< of its last event, where that is shared
+        std::size_t events;      ///< how many are in it
     };
-    void add(usher::v1::TailResponse& item, TailView view);
-    void add(const audit::SharedEvents& events, TailView view);
+    void add_own(const usher::v1::TailResponse& item);
+    void add_each(const audit::SharedEvents& events, TailView view);
+    void add_together(const std::vector<audit::SharedEvents>& shared, TailView view);
 
     std::vector<Message> messages_;
     std::size_t next_ = 0;
-    std::vector<std::shared_ptr<const TailEdition>> editions_;
+    std::vector<std::shared_ptr<const audit::EventBlock::Made>> kept_;  ///< where those lie that it shares
     std::vector<grpc::ByteBuffer> own_;
     audit::CursorFrame frame_;
     std::vector<std::string> cursors_;  ///< of its own messages; else they are in frame_

@@ -1,8 +1,10 @@
 #pragma once
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "audit/event_block.hpp"
@@ -31,6 +33,29 @@ private:
     const TailView view_;
     mutable std::mutex mutex_;  ///< of those that are not made yet
     mutable std::vector<grpc::ByteBuffer> messages_;
+};
+
+/// Events of a block as one message of a tail, made once for all who are sent just these with the same cursors and
+/// view. Thread-safe.
+class TailBundle final : public audit::EventBlock::Made {
+public:
+    /// That of `events`, of which there is at least one.
+    static std::shared_ptr<const TailBundle> of(const audit::SharedEvents& events, const audit::CursorFrame& frame,
+                                                TailView view);
+    /// Kept by `key`; empty until make().
+    TailBundle(audit::MadeBytes all, const std::string& key, audit::EventBlock::Picks picks);
+
+    const grpc::ByteBuffer& message() const noexcept { return message_; }
+    /// Its bytes: those of several bundles, one behind the other, are a message too.
+    const grpc::Slice& bytes() const noexcept { return bytes_; }
+
+private:
+    void make(const audit::SharedEvents& events, const audit::CursorFrame& frame, TailView view) const;
+
+    const audit::EventBlock::Picks picks_;  ///< whose address is in the key
+    mutable std::mutex mutex_;              ///< until it is made
+    mutable grpc::Slice bytes_;
+    mutable grpc::ByteBuffer message_;
 };
 
 }  // namespace usher::gateway::control

@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t tail_threads = 4;
 /// Under load the journal grows thousands of times a second; the streams are woken at most this often.
 constexpr std::chrono::milliseconds wake_interval{5};
+/// What there is for many is looked at less often, so that they are woken for more of it at a time.
+constexpr std::size_t many_streams = 16, wake_intervals_max = 4;
 /// How long the hub waits for the journal before it looks at heartbeats, callers and its own end again.
 constexpr std::chrono::milliseconds look_interval{100};
 
@@ -156,9 +158,10 @@ void TailHub::run() {
             const auto position = stream->tick(durable, others, now);
             if (position) waits_behind = std::min(*position, waits_behind.value_or(*position));
         }
-        const bool any = !streams.empty();
+        const std::size_t count = streams.size();
+        const bool any = count > 0;
         streams.clear();
-        recent_.forget(any ? now - tail_recent : base::MonoTime::max());
+        recent_.forget(any ? now - audit::recent_age_max : base::MonoTime::max());
         lock.lock();
         if (waits_behind && !wake_) {
             sleeps_ = true;
@@ -170,10 +173,12 @@ void TailHub::run() {
         if (closed_) break;
         if (!any) {
             // A task that was reading for the last one may have kept something since.
-            const std::chrono::microseconds again(tail_recent);
+            const std::chrono::microseconds again(audit::recent_age_max);
             changed_.wait_for(lock, again, [this] { return closed_ || !streams_.empty() || !leaving_.empty(); });
         } else if (waits_behind || wake_) {
-            changed_.wait_for(lock, wake_interval, [this] { return closed_; });
+            changed_.wait_for(lock,
+                              wake_interval * std::clamp<std::size_t>(count / many_streams, 1, wake_intervals_max),
+                              [this] { return closed_; });
         } else {
             listens_ = true;
             changed_.wait_for(lock, look_interval, [this] { return closed_ || wake_; });

@@ -84,7 +84,7 @@ void TailStream::pull() {
     if (!batch) return end(to_status(batch.error(), "audit.tail"));
     if (!batch->empty()) {
         const bool at_end = keep_within_bytes(batch->items) && batch->at_end;
-        return write(TailBatch(std::move(*batch), *view), at_end && request_.follow());
+        return write(TailBatch(std::move(*batch), *view, form()), at_end && request_.follow());
     }
     if (!batch->at_end) return post_pull();
     if (!request_.follow()) return end(grpc::Status::OK);
@@ -110,7 +110,7 @@ void TailStream::pull() {
         watermark->set_sequence(sequence);
     }
     item.set_incomplete(reader_.incomplete());
-    write(TailBatch(std::move(heartbeat), *view), true);
+    write(TailBatch(std::move(heartbeat), *view, form()), true);
 }
 
 void TailStream::wait() {
@@ -147,7 +147,7 @@ void TailStream::write(TailBatch batch, bool at_end) {
 
 void TailStream::write_next() {
     const auto& message = batch_.take();
-    if (batch_.is_event()) ++events_;
+    events_ += batch_.events();
     write_began_ = hub_.clock().mono();
     grpc::WriteOptions options;
     // gRPC keeps the message until more than 64 KiB of them wait, or until one comes without the hint: the last one.

@@ -126,9 +126,10 @@ class Usher(Proxy):
         if done.returncode != 0:
             raise BenchError(f"usherctl {arguments[0]}: {done.stderr.strip()}")
 
-    def sign_in(self):
+    def sign_in(self, source="127.0.0.1"):
         context = ssl.create_default_context(cafile=str(self.certificates / "cert.pem"))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=20)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=20,
+                                                 source_address=(source, 0))
         connection.request("POST", "/.usher/v1/sessions", json.dumps({"username": "bench", "password": PASSWORD}),
                            {"Content-Type": "application/json"})
         answer = connection.getresponse()

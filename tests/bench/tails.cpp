@@ -1,5 +1,5 @@
 // What tails of the audit cost, and how far they are behind: usher_bench_tails [--readers N] [--stalled N] [--rate N]
-// [--seconds N] [--json].
+// [--seconds N] [--batches] [--json].
 //
 // A gateway's journal, store and control server are in one process, on files of their own; `--readers` subscribers that
 // read and `--stalled` that never do are in another one, over the control socket. `--rate` events a second are appended
@@ -43,7 +43,7 @@ using Steady = std::chrono::steady_clock;
 
 struct Options {
     int readers = 100, stalled = 0, rate = 5000, seconds = 10;
-    bool json = false;
+    bool json = false, batches = false;
 };
 
 template <class T>
@@ -57,8 +57,8 @@ Options read_options(int count, char** arguments) {
     Options out;
     for (int i = 1; i < count; ++i) {
         const std::string name = arguments[i];
-        if (name == "--json") {
-            out.json = true;
+        if (name == "--json" || name == "--batches") {
+            (name == "--json" ? out.json : out.batches) = true;
             continue;
         }
         int* number = name == "--readers"   ? &out.readers
@@ -70,7 +70,8 @@ Options read_options(int count, char** arguments) {
             number != nullptr && i + 1 < count ? base::parse_unsigned(arguments[++i], 100'000) : std::nullopt;
         if (!value) {
             std::fprintf(stderr,
-                         "usage: usher_bench_tails [--readers N] [--stalled N] [--rate N] [--seconds N] [--json]\n");
+                         "usage: usher_bench_tails [--readers N] [--stalled N] [--rate N] [--seconds N] "
+                         "[--batches] [--json]\n");
             std::exit(2);
         }
         *number = static_cast<int>(*value);
@@ -101,32 +102,37 @@ std::unique_ptr<v1::AuditService::Stub> connect(const std::string& socket, bool 
         grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), arguments));
 }
 
-v1::TailRequest request() {
+v1::TailRequest request(bool batches) {
     v1::TailRequest out;
     out.set_follow(true);
     out.set_filter("type = access");
+    out.set_batches(batches);
     return out;
 }
 
-void read_all(const std::string& socket, int events, Subscribers& out, std::atomic<int>& ready) {
+void read_all(const std::string& socket, const Options& options, Subscribers& out, std::atomic<int>& ready) {
     const auto stub = connect(socket, true);
     grpc::ClientContext call;
-    const auto reader = stub->Tail(&call, request());
+    const auto reader = stub->Tail(&call, request(options.batches));
     v1::TailResponse item;
     std::vector<double> lags;
     int seen = 0;
     std::uint64_t last = 0;
     bool wrong = false;
-    while (seen < events && reader->Read(&item)) {
-        if (!item.heartbeat_cursor().empty() && seen == 0) ++ready;
-        if (!item.has_event()) continue;
-        const auto& time = item.event().recorded_at();
+    const int events = options.rate * options.seconds;
+    const auto take = [&](const v1::AuditEvent& event) {
+        const auto& time = event.recorded_at();
         const double recorded_s = static_cast<double>(time.seconds()) + time.nanos() / 1e9;
         const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
         lags.push_back((now.count() - recorded_s) * 1e3);
-        wrong = wrong || item.event().sequence() <= last;
-        last = item.event().sequence();
+        wrong = wrong || event.sequence() <= last;
+        last = event.sequence();
         ++seen;
+    };
+    while (seen < events && reader->Read(&item)) {
+        if (!item.heartbeat_cursor().empty() && seen == 0) ++ready;
+        if (item.has_event()) take(item.event());
+        for (const auto& event : item.events()) take(event);
     }
     call.TryCancel();
     (void)reader->Finish();
@@ -141,9 +147,8 @@ int subscribe(const Options& options, const std::string& socket, int to_parent) 
     for (int i = 0; i < 1000 && !std::filesystem::exists(socket); ++i) std::this_thread::sleep_for(10ms);
     Subscribers all;
     std::atomic<int> ready{0};
-    const int events = options.rate * options.seconds;
     std::vector<std::thread> threads;
-    for (int i = 0; i < options.readers; ++i) threads.emplace_back([&] { read_all(socket, events, all, ready); });
+    for (int i = 0; i < options.readers; ++i) threads.emplace_back([&] { read_all(socket, options, all, ready); });
     struct Stalled {
         std::unique_ptr<v1::AuditService::Stub> stub;
         grpc::ClientContext call;
@@ -153,7 +158,7 @@ int subscribe(const Options& options, const std::string& socket, int to_parent) 
     for (int i = 0; i < options.stalled; ++i) {
         auto& one = *stalled.emplace_back(std::make_unique<Stalled>());
         one.stub = connect(socket, false);
-        one.reader = one.stub->Tail(&one.call, request());
+        one.reader = one.stub->Tail(&one.call, request(options.batches));
         one.reader->WaitForInitialMetadata();
     }
     while (ready < options.readers) std::this_thread::sleep_for(10ms);

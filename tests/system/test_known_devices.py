@@ -68,6 +68,45 @@ def test_a_flood_of_passwords_keeps_neither_a_device_nor_an_administrator_waitin
             thread.join(60 * SCALE)
 
 
+def test_a_flood_of_passwords_keeps_nobody_out_who_comes_from_elsewhere(gateway_factory):
+    gateway = gateway_factory(
+        config={"limits": {"sign_ins_burst": 100_000, "sign_ins_per_minute": 100_000}, "hashing": {"memory": "64MiB", "operations": 3}}
+    ).start()
+    gateway.account("alice")
+    over = threading.Event()
+    sources = [f"127.0.1.{n}" for n in range(1, 81)]
+    judged, refused = set(), []
+
+    def flood(source):
+        for i in range(1_000_000):
+            if over.is_set():
+                return
+            try:
+                status = guess(gateway, f"nobody{i}", source)
+            except OSError:
+                continue  # it waited too long for its turn, as a flood does
+            if status == 401:
+                judged.add(source)
+            else:
+                refused.append(status)
+
+    threads = [threading.Thread(target=flood, args=(source,), daemon=True) for source in sources]
+    for thread in threads:
+        thread.start()
+    try:
+        from harness.wait import wait_for
+
+        # From each of them something has come to nothing: until then they are new themselves.
+        wait_for(lambda: len(judged) == len(sources) and 503 in refused, "a try of each address to be judged", timeout=60)
+        for n in range(1, 4):
+            form = {"username": "alice", "password": PASSWORD}
+            assert gateway.request("POST", "/.usher/v1/sessions", form, source=f"127.0.2.{n}")[0] == 201
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(60 * SCALE)
+
+
 def test_requests_for_certificates_have_a_rate(gateway, tmp_path):
     token = gateway.sign_in("alice")
     device = Device(tmp_path / "devices")

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
 
 #include "auth/directory.hpp"
@@ -148,7 +149,6 @@ TEST_CASE("a full queue refuses at once, and what is queued at the end is answer
 }
 
 TEST_CASE("who is known has a queue of their own, and neither queue keeps the other from its turn") {
-    using Turn = auth::HashingWorker::Turn;
     std::promise<void> entered, leave, over;
     auto may_leave = leave.get_future();
     auth::HashingWorker worker(8, cheap);
@@ -159,7 +159,7 @@ TEST_CASE("who is known has a queue of their own, and neither queue keeps the ot
     entered.get_future().wait();
     std::string order;  // of the hashing thread, until `over`
     int full = 0;
-    const auto push = [&](char who, Turn turn) {
+    const auto push = [&](char who, auth::HashingTurn turn) {
         worker.verify(
             "", Secret(std::string("password")),
             [&, who](base::Result<bool> result) {
@@ -172,14 +172,112 @@ TEST_CASE("who is known has a queue of their own, and neither queue keeps the ot
             },
             turn);
     };
-    for (int i = 0; i < 20; ++i) push('a', Turn::anybody);  // a flood
+    for (int i = 0; i < 20; ++i) push('a', {});  // a flood
     CHECK(full == 12);
-    for (int i = 0; i < 8; ++i) push('k', Turn::known);
+    for (int i = 0; i < 8; ++i) push('k', {true, 0});
     CHECK(full == 12);
     CHECK(worker.queued() == 16);
     leave.set_value();
     over.get_future().wait();
     CHECK(order == "kkkkakkkkaaaaaaa");
+}
+
+TEST_CASE("of those who are not known the least rank comes first, and takes the place of the highest") {
+    std::promise<void> entered, leave, over;
+    auto may_leave = leave.get_future();
+    auth::HashingWorker worker(6, cheap);
+    worker.verify("", Secret(std::string("password")), [&](base::Result<bool>) {
+        entered.set_value();
+        may_leave.wait();
+    });
+    entered.get_future().wait();
+    std::string order;  // of the hashing thread, until `over`
+    std::string full;
+    const auto push = [&](char who, unsigned rank) {
+        worker.verify("", Secret(std::string("password")),
+                      [&, who](base::Result<bool> result) {
+                          if (!result) {
+                              full += result.error().code == base::Errc::resource_exhausted ? who : '?';
+                              return;
+                          }
+                          order += who;
+                          if (order.size() == 6) over.set_value();
+                      },
+                      {false, rank});
+    };
+    for (const char who : {'a', 'b', 'c', 'd', 'e', 'f', 'g'}) push(who, 4);
+    CHECK(full == "g");  // no better than those who wait
+    push('h', 5);
+    CHECK(full == "gh");
+    push('i', 1);
+    push('j', 2);
+    CHECK(full == "ghfe");
+    push('k', 1);
+    CHECK(full == "ghfed");
+    leave.set_value();
+    over.get_future().wait();
+    // The hash under way was the first turn, so the third one here is that of who waits for longest.
+    CHECK(order == "ikajbc");
+}
+
+TEST_CASE("whoever waits in vain for a turn of their rank has one at last") {
+    std::promise<void> entered, leave, over;
+    auto may_leave = leave.get_future();
+    auth::HashingWorker worker(64, cheap);
+    std::atomic<int> better{0};
+    std::function<void(base::Result<bool>)> again;
+    again = [&](base::Result<bool> result) {
+        if (!result) return;
+        if (++better < 1000) worker.verify("", Secret(std::string("password")), again, {false, 0});
+    };
+    worker.verify("", Secret(std::string("password")), [&](base::Result<bool>) {
+        entered.set_value();
+        may_leave.wait();
+    });
+    entered.get_future().wait();
+    worker.verify("", Secret(std::string("password")),
+                  [&](base::Result<bool>) {
+                      better = 1000;
+                      over.set_value();
+                  },
+                  {false, 100});
+    for (int i = 0; i < 20; ++i) worker.verify("", Secret(std::string("password")), again, {false, 0});
+    leave.set_value();
+    over.get_future().wait();
+    CHECK(better >= 1000);  // it was set by who waited, and not counted up to
+}
+
+TEST_CASE("a source's rank counts what nothing has come of since its last success") {
+    auth::SignInThrottle throttle({100, 2s, 1000, 0s});
+    const auto rank = [&](const char* source, const char* name = "alice", base::MonoTime now = at(0s)) {
+        const auto verdict = throttle.take({source, name}, now);
+        REQUIRE(verdict.allowed);
+        return verdict.rank;
+    };
+    CHECK(rank("10.0.0.1") == 1);  // nobody has come from there yet
+    CHECK(rank("10.0.0.1", "bob") == 3);
+    CHECK(rank("10.0.0.2") == 1);
+    // One that was not looked at does not count.
+    throttle.give_back({"10.0.0.1", "bob"}, at(0s));
+    CHECK(rank("10.0.0.1", "bob") == 3);
+    throttle.succeeded({"10.0.0.1", "bob"}, at(0s));
+    CHECK(rank("10.0.0.1", "carol") == 0);
+    CHECK(rank("10.0.0.1", "carol") == 2);
+    // Nor does a success of long ago.
+    CHECK(rank("10.0.0.1", "carol", at(25h)) == 1);
+}
+
+TEST_CASE("a new IPv6 /64 for each try has the rank of those before, once they are many") {
+    auth::SignInThrottle throttle({1000, 2s, 10'000, 0s});
+    unsigned last = 0;
+    for (int i = 0; i < 160; ++i) {
+        const auto name = std::to_string(i);
+        last = throttle.take({"2001:db8:7:" + name + "::1", "n" + name}, at(0s)).rank;
+    }
+    CHECK(last == 2 * (159 / 16));
+    CHECK(throttle.take({"2001:db8:8:1::1", "alice"}, at(0s)).rank == 1);
+    throttle.succeeded({"2001:db8:7:1::1", "n1"}, at(0s));
+    CHECK(throttle.take({"2001:db8:7:2::1", "bob"}, at(0s)).rank < 4);
 }
 
 TEST_CASE("certificates of an account or device are ten at once, then one a minute") {

@@ -10,7 +10,9 @@
 
 using namespace usher;
 using gateway::control::TailBatch;
+using gateway::control::TailBundle;
 using gateway::control::TailEdition;
+using gateway::control::TailForm;
 using gateway::control::TailView;
 namespace v1 = usher::v1;
 
@@ -52,11 +54,11 @@ TEST_CASE("a shared event is sent as it is, with the subscriber's cursor") {
     audit::FleetReader::Batch batch;
     batch.frame = {"2:" + own_mark, ",01900000-0000-7000-8000-00000000000a:7."};
     batch.shared.push_back(all_of(events));
-    TailBatch sent(std::move(batch), TailView::full);
+    TailBatch sent(std::move(batch), TailView::full, TailForm::single);
     for (std::uint64_t sequence = 900; sequence < 1100; ++sequence) {
         REQUIRE_FALSE(sent.done());
         const auto item = parsed(sent.take());
-        CHECK(sent.is_event());
+        CHECK(sent.events() == 1);
         CHECK(item.event().sequence() == sequence);
         CHECK(item.event().gateway_id() == own_gateway.to_string());
         CHECK(item.event().admin().actor() == "admin-" + std::to_string(sequence - 900));
@@ -97,7 +99,7 @@ TEST_CASE("a batch of a few of a block's messages does not hold the others") {
     batch.shared.push_back(all_of(events));
     std::weak_ptr<const TailEdition> edition = TailEdition::of(batch.shared[0], batch.frame, TailView::full);
     batch.shared[0].begin = 199;
-    TailBatch sent(std::move(batch), TailView::full);
+    TailBatch sent(std::move(batch), TailView::full, TailForm::single);
     events->forget_made();
     CHECK(edition.expired());
     CHECK(parsed(sent.take()).event().sequence() == 200);
@@ -118,7 +120,7 @@ TEST_CASE("personal fields are masked in what is shared and in what is not") {
         batch.frame = {own_mark, {}};
         *batch.items.emplace_back().mutable_event() = *audit::decode(own_gateway, records[0]);
         batch.shared.push_back(all_of(events));
-        TailBatch sent(std::move(batch), view);
+        TailBatch sent(std::move(batch), view, TailForm::single);
         for (int i = 0; i < 2; ++i) {
             const auto json = parsed(sent.take()).event().admin().after_json();
             CHECK((json.find("alice@example.com") != std::string::npos) == (view == TailView::full));
@@ -161,7 +163,7 @@ TEST_CASE("a subscriber's own messages carry their cursors, heartbeats and gaps 
     batch.items.emplace_back().mutable_gap()->set_cursor("b");
     batch.items.emplace_back().set_heartbeat_cursor("c");
     const auto items = batch.items;
-    TailBatch sent(std::move(batch), TailView::full);
+    TailBatch sent(std::move(batch), TailView::full, TailForm::single);
     TailBatch moved;
     CHECK(moved.done());
     moved = std::move(sent);
@@ -169,7 +171,129 @@ TEST_CASE("a subscriber's own messages carry their cursors, heartbeats and gaps 
     for (std::size_t i = 0; i < items.size(); ++i) {
         CHECK(parsed(moved.take()).SerializeAsString() == items[i].SerializeAsString());
         CHECK(moved.cursor() == cursors[i]);
-        CHECK(moved.is_event() == (i == 0));
+        CHECK(moved.events() == (i == 0 ? 1u : 0u));
     }
     CHECK(moved.done());
+}
+
+TEST_CASE("who asks for batches is sent what is shared in one message, made once for all who are sent the same") {
+    const auto events = block(900, 200);
+    REQUIRE(events);
+    audit::FleetReader::Batch batch;
+    batch.frame = {"2:" + own_mark, "."};
+    const auto shared = all_of(events);
+    batch.shared.push_back(shared);
+    const auto bundle = TailBundle::of(shared, batch.frame, TailView::full);
+    CHECK(TailBundle::of(shared, batch.frame, TailView::full) == bundle);
+    CHECK(TailBundle::of(shared, batch.frame, TailView::masked) != bundle);
+    CHECK(TailBundle::of(shared, {own_mark, {}}, TailView::full) != bundle);
+    auto part = shared;
+    part.begin = 199;
+    CHECK(parsed(TailBundle::of(part, batch.frame, TailView::full)->message()).events_size() == 1);
+
+    TailBatch sent(std::move(batch), TailView::full, TailForm::batched);
+    const auto& message = sent.take();
+    CHECK(&message == &bundle->message());
+    CHECK(sent.events() == 200);
+    CHECK(sent.cursor() == "2:" + own_mark + "1099.");
+    CHECK(sent.done());
+    const auto item = parsed(message);
+    CHECK(item.item_case() == v1::TailResponse::ITEM_NOT_SET);
+    REQUIRE(item.events_size() == 200);
+    for (int i = 0; i < 200; ++i) {
+        CHECK(item.events(i).sequence() == 900u + static_cast<unsigned>(i));
+        CHECK(item.events(i).admin().actor() == "admin-" + std::to_string(i));
+        CHECK(item.events(i).admin().after_json().size() == static_cast<std::size_t>(i) * 13);
+        CHECK(item.events(i).cursor() == "2:" + own_mark + std::to_string(900 + i) + ".");
+    }
+    CHECK(item.ByteSizeLong() == message.Length());
+}
+
+TEST_CASE("what somebody filters comes in a message of its own, and of nothing there is none") {
+    const auto events = block(1, 10);
+    REQUIRE(events);
+    auto picks = std::make_shared<const std::vector<std::uint32_t>>(std::vector<std::uint32_t>{1, 4, 9});
+    audit::FleetReader::Batch batch;
+    batch.frame = {own_mark, {}};
+    batch.shared.push_back({events, picks, 0, 0});
+    CHECK(TailBatch(std::move(batch), TailView::full, TailForm::batched).done());
+    batch = {};
+    batch.frame = {own_mark, {}};
+    batch.shared.push_back({events, picks, 1, 3});
+    // What lies in several blocks comes in one message as well.
+    const auto next = block(11, 3);
+    REQUIRE(next);
+    batch.shared.push_back(all_of(next));
+    TailBatch sent(std::move(batch), TailView::full, TailForm::batched);
+    const auto item = parsed(sent.take());
+    CHECK(sent.events() == 5);
+    CHECK(sent.cursor() == own_mark + "13");
+    CHECK(sent.done());
+    REQUIRE(item.events_size() == 5);
+    const std::vector<std::uint64_t> sequences{5, 10, 11, 12, 13};
+    for (int i = 0; i < 5; ++i) {
+        CHECK(item.events(i).sequence() == sequences[static_cast<std::size_t>(i)]);
+        CHECK(item.events(i).cursor() == own_mark + std::to_string(sequences[static_cast<std::size_t>(i)]));
+    }
+}
+
+TEST_CASE("a subscriber's own events come together, up to what is no event") {
+    audit::FleetReader::Batch batch;
+    for (const char* cursor : {"a", "b"}) batch.items.emplace_back().mutable_event()->set_cursor(cursor);
+    batch.items.emplace_back().mutable_gap()->set_cursor("c");
+    batch.items.emplace_back().mutable_event()->set_cursor("d");
+    batch.items.emplace_back().set_heartbeat_cursor("e");
+    TailBatch sent(std::move(batch), TailView::full, TailForm::batched);
+    const auto next = [&](std::size_t events, const std::string& cursor) {
+        const auto item = parsed(sent.take());
+        CHECK(sent.events() == events);
+        CHECK(sent.cursor() == cursor);
+        CHECK(item.events_size() == static_cast<int>(events));
+        return item;
+    };
+    CHECK(next(2, "b").events(0).cursor() == "a");
+    CHECK(next(0, "c").has_gap());
+    next(1, "d");
+    CHECK(next(0, "e").heartbeat_cursor() == "e");
+    CHECK(sent.done());
+}
+
+TEST_CASE("personal fields are masked in batches too, shared and own") {
+    v1::AdminRecord admin;
+    admin.set_action("account.update");
+    admin.set_after_json(R"({"username":"alice","office_mail":"alice@example.com"})");
+    auto append = audit::encode(admin);
+    const std::vector<audit::JournalRecord> records{
+        {1, base::from_micros(1'750'000'000'000'000), append.type, append.access_id, std::move(append.payload)}};
+    const auto events = audit::EventBlock::make(own_gateway, 0, records, {});
+    REQUIRE(events);
+    for (const auto view : {TailView::full, TailView::masked}) {
+        audit::FleetReader::Batch batch;
+        batch.frame = {own_mark, {}};
+        *batch.items.emplace_back().mutable_event() = *audit::decode(own_gateway, records[0]);
+        batch.shared.push_back(all_of(events));
+        TailBatch sent(std::move(batch), view, TailForm::batched);
+        for (int i = 0; i < 2; ++i) {
+            const auto json = parsed(sent.take()).events(0).admin().after_json();
+            CHECK((json.find("alice@example.com") != std::string::npos) == (view == TailView::full));
+            CHECK(json.find("alice") != std::string::npos);
+        }
+        CHECK(sent.done());
+    }
+}
+
+TEST_CASE("what is made of a block for batches is counted, and gone when the block forgets it") {
+    const auto made = std::make_shared<std::atomic<std::size_t>>(0);
+    v1::AdminRecord admin;
+    admin.set_after_json(std::string(50'000, 'j'));
+    auto append = audit::encode(admin);
+    const std::vector<audit::JournalRecord> records{
+        {1, base::from_micros(1'750'000'000'000'000), append.type, append.access_id, std::move(append.payload)}};
+    const auto events = audit::EventBlock::make(own_gateway, 0, records, {}, made);
+    REQUIRE(events);
+    const auto before = made->load();
+    (void)TailBundle::of(all_of(events), {own_mark, {}}, TailView::full);
+    CHECK(*made > before + 50'000);
+    events->forget_made();
+    CHECK(*made == 0);
 }

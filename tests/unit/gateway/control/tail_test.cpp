@@ -71,6 +71,45 @@ TEST_CASE("a tail sends what is durable and ends, or follows, in sequence order"
     CHECK(follower->Finish().error_code() == grpc::StatusCode::CANCELLED);
 }
 
+TEST_CASE("a tail in batches sends the same in fewer messages, to who is behind and to who follows") {
+    TestGateway gateway;
+    append_denials(gateway, 600);
+    const auto stub = v1::AuditService::NewStub(gateway.local());
+    v1::TailRequest request;
+    request.set_batches(true);
+    request.set_filter("type = access");
+    request.set_after(audit::Cursor{gateway.journal->gateway_id(), 100}.to_string());
+    std::vector<v1::AuditEvent> events;
+    int messages = 0;
+    const auto read = [&](grpc::ClientReader<v1::TailResponse>& reader, std::size_t count) {
+        v1::TailResponse item;
+        while (events.size() < count && reader.Read(&item)) {
+            CHECK_FALSE(item.has_event());
+            CHECK(item.events_size() <= 256);
+            messages += item.events_size() > 0;
+            for (const auto& event : item.events()) events.push_back(event);
+        }
+    };
+    ClientCall call;
+    auto reader = stub->Tail(&call, request);
+    read(*reader, 1000);
+    CHECK(reader->Finish().ok());
+    REQUIRE(events.size() == 500);
+    CHECK(messages <= 10);
+
+    request.set_follow(true);
+    request.set_after(events.back().cursor());
+    ClientCall follow_call;
+    auto follower = stub->Tail(&follow_call, request);
+    follower->WaitForInitialMetadata();
+    append_denials(gateway, 300);
+    read(*follower, 800);
+    REQUIRE(events.size() == 800);
+    for (std::size_t i = 1; i < events.size(); ++i) REQUIRE(events[i].sequence() > events[i - 1].sequence());
+    follow_call.TryCancel();
+    CHECK(follower->Finish().error_code() == grpc::StatusCode::CANCELLED);
+}
+
 TEST_CASE("a tail from now on says where it is, and sends what comes after") {
     TestGateway gateway;
     append_denials(gateway, 5);
