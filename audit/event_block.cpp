@@ -1,5 +1,6 @@
 #include "audit/event_block.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "audit/audit.hpp"
@@ -7,7 +8,7 @@
 namespace usher::audit {
 namespace {
 constexpr std::size_t answers_max = 32;
-constexpr std::size_t kept_max = 8;
+constexpr std::size_t kept_max = 32;
 }  // namespace
 
 std::shared_ptr<const EventBlock> EventBlock::make(const base::Uuid& gateway, std::uint64_t after,
@@ -80,8 +81,11 @@ std::shared_ptr<const EventBlock::Made> EventBlock::made(
     const std::string& key, const std::function<std::shared_ptr<const Made>(MadeBytes)>& make) const {
     std::shared_ptr<const Made> gone;  // after the lock
     const std::lock_guard lock(mutex_);
-    for (const auto& kept : kept_)
-        if (kept.key == key) return kept.made;
+    const auto found = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) { return kept.key == key; });
+    if (found != kept_.end()) {
+        std::rotate(found, found + 1, kept_.end());  // the last one used goes last
+        return kept_.back().made;
+    }
     auto made = make(made_bytes_);
     if (kept_.size() == kept_max) {
         gone = std::move(kept_.front().made);

@@ -75,8 +75,8 @@ public:
     /// The events that match. The answers of 32 texts are kept, the oldest goes first.
     Picks matching(const NamedFilter& filter) const;
 
-    /// What `make` makes of the counter that is to know of it, or has made for `key` before: what was made for 8 keys
-    /// is kept with the block, the oldest goes first. `make` is called under a lock.
+    /// What `make` makes of the counter that is to know of it, or has made for `key` before: what was made for 32 keys
+    /// is kept with the block, the one that was used least lately goes first. `make` is called under a lock.
     std::shared_ptr<const Made> made(const std::string& key,
                                      const std::function<std::shared_ptr<const Made>(MadeBytes)>& make) const;
 

@@ -13,7 +13,9 @@ namespace usher::auth {
 /// Who waits for a hash.
 struct HashingTurn {
     bool known = false;  ///< an administrator's call, or a sign-in on an enrolled device of the account
-    unsigned rank = 0;   ///< of those who are not known the least comes first: SignInThrottle::Verdict::rank
+    /// Of those who are not known the least comes first: SignInThrottle::Verdict::rank. 0, the best, for whoever has
+    /// just proved who they are.
+    unsigned rank = 0;
 };
 
 /// One thread of low priority (nice 10) that hashes, behind bounded queues: a flood of sign-ins can neither take the

@@ -21,8 +21,11 @@ constexpr std::size_t key_bytes_max = 128;
 /// Waits that have grown are remembered for so long after the last try.
 constexpr Microseconds growth_memory = std::chrono::hours{24};
 constexpr unsigned doublings_max = 20;
-/// More tries than these in vain make no worse.
-constexpr unsigned in_vain_max = 10'000;
+/// A try that was not looked at counts a quarter of one that was in vain: whoever comes again and again while there is
+/// no room stands behind whoever comes for the first time.
+constexpr unsigned in_vain_parts = 4;
+/// More tries in vain than these make no worse.
+constexpr unsigned in_vain_max = 10'000 * in_vain_parts;
 
 /// How many times the rate of one source a /48 of IPv6 has, whose /64s one attacker may hold by the thousand.
 constexpr unsigned wide_factor = 16;
@@ -56,6 +59,8 @@ class Buckets {
 public:
     explicit Buckets(SignInThrottle::Limits limits) : limits_(limits) {}
 
+    unsigned burst() const noexcept { return limits_.burst; }
+
     /// How long until a token is there; zero: now.
     Microseconds wait(const std::string& key, MonoTime now) const {
         const auto found = buckets_.find(key);
@@ -67,14 +72,8 @@ public:
         return std::max(Microseconds{0}, std::max(found->second.full_at, now) - now + limits_.refill - depth);
     }
 
-    /// What has come of the tries before.
-    struct Standing {
-        unsigned in_vain = 0;    ///< since the last success, those under way among them
-        bool succeeded = false;  ///< there was one, within the memory of growth
-    };
-
-    /// Takes the token that wait() found. Returns how the key stood before.
-    Standing take(const std::string& key, MonoTime now) {
+    /// Takes the token that wait() found. Returns how many tries were in vain before, those under way among them.
+    unsigned take(const std::string& key, MonoTime now) {
         auto found = buckets_.find(key);
         if (found == buckets_.end()) {
             if (buckets_.size() >= limits_.entries && !by_time_.empty()) {
@@ -82,17 +81,17 @@ public:
                 by_time_.erase(by_time_.begin());
                 buckets_.erase(buckets_.find(*oldest.second));
             }
-            found = buckets_.emplace(key, Bucket{now, now, 0, {}}).first;
+            found = buckets_.emplace(key, Bucket{now, now, 0, 0}).first;
         } else {
             by_time_.erase({found->second.full_at, &found->first});
         }
         auto& bucket = found->second;
         if (now - bucket.last >= growth_memory) {
             bucket.unreturned = 0;
-            bucket.standing = {};
+            bucket.in_vain = 0;
         }
-        const Standing before = bucket.standing;
-        if (bucket.standing.in_vain < in_vain_max) ++bucket.standing.in_vain;
+        const auto before = bucket.in_vain / in_vain_parts;
+        if (bucket.in_vain < in_vain_max) bucket.in_vain += in_vain_parts;
         bucket.full_at = std::max(bucket.full_at, now) + cost(bucket.unreturned);
         bucket.last = now;
         if (bucket.unreturned < limits_.burst + doublings_max) ++bucket.unreturned;
@@ -106,7 +105,7 @@ public:
         auto& bucket = found->second;
         by_time_.erase({bucket.full_at, &found->first});
         if (bucket.unreturned > 0) --bucket.unreturned;
-        if (bucket.standing.in_vain > 0) --bucket.standing.in_vain;
+        if (bucket.in_vain >= in_vain_parts) bucket.in_vain -= in_vain_parts - 1;
         bucket.full_at -= cost(bucket.unreturned);
         by_time_.insert({bucket.full_at, &found->first});
     }
@@ -115,16 +114,17 @@ public:
         if (const auto found = buckets_.find(key); found != buckets_.end()) found->second.unreturned = 0;
     }
 
-    /// Its waits stay what they are.
-    void has_succeeded(const std::string& key) {
-        if (const auto found = buckets_.find(key); found != buckets_.end()) found->second.standing = {0, true};
+    /// Of what was in vain a `part` is forgotten; the waits stay what they are.
+    void forgive(const std::string& key, unsigned part) {
+        if (const auto found = buckets_.find(key); found != buckets_.end())
+            found->second.in_vain -= found->second.in_vain / part;
     }
 
 private:
     struct Bucket {
         MonoTime full_at, last;
         unsigned unreturned;  ///< tokens that were taken since the last success, up to where waits are longest
-        Standing standing;
+        unsigned in_vain;     ///< tries since the last success, in parts, for the rank
     };
 
     /// What a token costs in time: beyond the burst each one twice as much as the one before.
@@ -139,6 +139,33 @@ private:
     std::set<std::pair<MonoTime, const std::string*>> by_time_;  ///< first: full for longest
 };
 
+/// Where somebody has signed in. Apart from the buckets, which a flood of other sources makes forget whatever is full.
+class Successes {
+public:
+    bool at(const std::string& source, MonoTime now) const {
+        const auto found = last_.find(source);
+        return found != last_.end() && now - found->second < memory;
+    }
+    void add(const std::string& source, MonoTime now) {
+        const auto [found, added] = last_.try_emplace(source, now);
+        if (!added) {
+            by_time_.erase({found->second, &found->first});
+            found->second = now;
+        }
+        by_time_.insert({now, &found->first});
+        if (last_.size() <= entries_max) return;
+        const auto oldest = *by_time_.begin();
+        by_time_.erase(by_time_.begin());
+        last_.erase(last_.find(*oldest.second));
+    }
+
+private:
+    static constexpr Microseconds memory = std::chrono::hours{30 * 24};
+    static constexpr std::size_t entries_max = 65536;
+    std::unordered_map<std::string, MonoTime> last_;             ///< its keys stay where they are
+    std::set<std::pair<MonoTime, const std::string*>> by_time_;  ///< first: the oldest
+};
+
 std::string cut(std::string_view text) { return std::string(text.substr(0, key_bytes_max)); }
 
 }  // namespace
@@ -151,6 +178,7 @@ struct SignInThrottle::Impl {
           accounts_at_source(per_account_at_source),
           codes(per_code) {}
     std::mutex mutex;
+    Successes successes;
     Buckets sources, wide_sources, accounts, accounts_at_source, codes, certificates{SignInThrottle::certificates};
 
     /// Calls `visit` with each bucket that a try counts in.
@@ -176,14 +204,18 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
     impl_->each(attempt,
                 [&](Buckets& buckets, const std::string& key) { wait = std::max(wait, buckets.wait(key, now)); });
     if (wait > Microseconds{0}) return {false, wait};
-    unsigned rank = 0;
+    unsigned in_vain_here = 0, around_it = 0;
     impl_->each(attempt, [&](Buckets& buckets, const std::string& key) {
-        const auto standing = buckets.take(key, now);
-        if (&buckets == &impl_->sources) rank = std::max(rank, 2 * standing.in_vain + (standing.succeeded ? 0 : 1));
-        // A new /64 for each try is no new source.
-        if (&buckets == &impl_->wide_sources) rank = std::max(rank, 2 * (standing.in_vain / wide_factor));
+        const auto in_vain = buckets.take(key, now);
+        if (&buckets == &impl_->sources) in_vain_here = in_vain;
+        if (&buckets == &impl_->wide_sources) around_it = in_vain / wide_factor;
     });
-    return {true, Microseconds{0}, rank};
+    if (impl_->successes.at(source_keys(attempt.source).narrow, now)) {
+        const auto free = impl_->sources.burst();
+        return {true, Microseconds{0}, in_vain_here > free ? in_vain_here - free : 0};
+    }
+    // A new /64 for each try is no new source.
+    return {true, Microseconds{0}, 1 + std::max(in_vain_here, around_it)};
 }
 
 void SignInThrottle::give_back(const Try& attempt, MonoTime) {
@@ -191,13 +223,15 @@ void SignInThrottle::give_back(const Try& attempt, MonoTime) {
     impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
 }
 
-void SignInThrottle::succeeded(const Try& attempt, MonoTime) {
+void SignInThrottle::succeeded(const Try& attempt, MonoTime now) {
     std::lock_guard lock(impl_->mutex);
     impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
     const auto account = cut(attempt.canonical_username);
     const auto source = source_keys(attempt.source);
-    impl_->sources.has_succeeded(source.narrow);
-    if (!source.wide.empty()) impl_->wide_sources.has_succeeded(source.wide);
+    impl_->successes.add(source.narrow, now);
+    impl_->sources.forgive(source.narrow, 1);
+    // Who has one account does not make thousands of addresses good.
+    if (!source.wide.empty()) impl_->wide_sources.forgive(source.wide, 2);
     impl_->accounts_at_source.begin_anew(account + ' ' + source.narrow);
     impl_->codes.give_back(account);
     impl_->codes.begin_anew(account);

@@ -45,10 +45,11 @@ public:
     struct Verdict {
         bool allowed;
         base::Microseconds retry_after;
-        /// Of a try that is allowed: twice the tries of its source that nothing has come of since the last success
-        /// there, those under way among them, and one more where there was no success within a day of tries. Who has
-        /// less goes first where there is no room for all: a flood has many behind it, and those whom it would keep
-        /// out have few.
+        /// Of a try that is allowed: whoever has less goes first where there is no room for all, since a flood has many
+        /// tries in vain behind it, and those whom it would keep out have few. 0 for a source where somebody has
+        /// signed in within 30 days (the last 65,536 such sources), up to `burst` tries in vain since then, those under
+        /// way among them; then one for each more. For any other source one, and one for each try in vain, or for
+        /// sixteen of its /48; four that were not looked at count for one. It says nothing of the account.
         unsigned rank = 0;
     };
     /// Who tries. The texts must outlive the call.
@@ -57,10 +58,10 @@ public:
         bool known_here = false;
     };
     Verdict take(const Try& attempt, base::MonoTime now);
-    /// The attempt was not looked at: as if it had not been.
+    /// The attempt was not looked at: as if it had not been, but for the rank of those to come.
     void give_back(const Try& attempt, base::MonoTime now);
     /// The attempt succeeded: its token comes back, the waits of the account at the source and of its codes begin anew,
-    /// and so does what nothing has come of at the source.
+    /// and so does what was in vain at the source; of what was in its /48 half is forgotten.
     void succeeded(const Try& attempt, base::MonoTime now);
     /// As take(), for a code of the account's second factor.
     bool take_code(std::string_view canonical_username, base::MonoTime now);

@@ -93,7 +93,8 @@ bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim&
     proof.source = proof.own_device ? "device " + device : peer.ip;
     proof.known_here = proof.own_device || is_signed_in_from(services, peer.ip, claim);
     const auto verdict = services.throttle.take(try_of(claim, proof), services.clock.mono());
-    proof.rank = proof.known_here ? 0 : verdict.rank;
+    // Whether the account is signed in from there has no part in it: the answer's time would tell (decision 23).
+    proof.rank = verdict.rank;
     if (verdict.allowed) return true;
     worker.refuse_by_limit(peer, "sign_ins_per_minute");
     proof.status = 429;

@@ -17,16 +17,17 @@ using base::Result;
 
 namespace {
 
-void show(const v1::AuditEvent& event, const std::string& format) {
+void show(const v1::AuditEvent& event, const std::string& format, v1::TailRequest& next) {
     if (format == "json")
         print(to_json_line(event));
     else if (format == "ocsf")
         print(audit::ocsf::to_ocsf(event) + "\n");
     else
         print(line_of(event));
+    next.set_after(event.cursor());
 }
 
-void show(const v1::TailResponse& response, const std::string& format) {
+void show_gap(const v1::TailResponse& response, const std::string& format) {
     if (response.has_gap()) {
         const auto& gap = response.gap();
         // A program must see it too: the one line that is no event.
@@ -35,16 +36,6 @@ void show(const v1::TailResponse& response, const std::string& format) {
                                  std::to_string(gap.last_missing()) + " of gateway " +
                                  base::escape_for_terminal(gap.gateway_id(), 100) + " are no longer kept");
     }
-    // One by one from a gateway of before.
-    if (response.has_event()) show(response.event(), format);
-    for (const auto& event : response.events()) show(event, format);
-}
-
-/// Behind all that the message holds; "": it has no place in the stream.
-const std::string& cursor_behind(const v1::TailResponse& response) {
-    if (response.events_size() > 0) return response.events().rbegin()->cursor();
-    if (response.has_event()) return response.event().cursor();
-    return response.has_gap() ? response.gap().cursor() : response.heartbeat_cursor();
 }
 
 /// Whether another try could end otherwise.
@@ -106,13 +97,17 @@ void tail(const Settings& settings, const TailOptions& options) {
                 connected_once = true;
                 backoff.reset();
                 try {
-                    show(response, options.format);
+                    show_gap(response, options.format);
+                    // One by one from a gateway of before. What has been shown is not asked for again.
+                    if (response.has_event()) show(response.event(), options.format, request);
+                    for (const auto& event : response.events()) show(event, options.format, request);
                 } catch (...) {
                     context.TryCancel();  // else destroying the reader would wait for the stream
                     (void)reader->Finish();
                     throw;
                 }
-                if (const auto& cursor = cursor_behind(response); !cursor.empty()) request.set_after(cursor);
+                if (response.has_gap()) request.set_after(response.gap().cursor());
+                if (!response.heartbeat_cursor().empty()) request.set_after(response.heartbeat_cursor());
                 if (response.incomplete() && !std::exchange(said_incomplete, true))
                     complain("usherctl", "the database has more gateways than the " +
                                              std::to_string(audit::fleet_gateways_max) +

@@ -9,6 +9,9 @@ namespace {
 
 using usher::v1::TailResponse;
 
+/// Of an event in a message beside its bytes, about: cursor, tag, length.
+constexpr std::size_t each_bytes = 80;
+
 /// Behind an item of the stream.
 const std::string& cursor_of(const TailResponse& item) {
     if (item.events_size() > 0) return item.events().rbegin()->cursor();
@@ -36,26 +39,35 @@ bool refers(const audit::SharedEvents& events) { return (events.end - events.beg
 
 TailBatch::TailBatch(audit::FleetReader::Batch batch, TailView view, TailForm form) : frame_(std::move(batch.frame)) {
     const bool single = form == TailForm::single;
-    std::size_t own = batch.items.size() + 1;
-    for (const auto& events : batch.shared) own += single && !refers(events) ? events.end - events.begin : 0;
+    std::size_t own = batch.items.size();
+    // As many messages as there are events, at most.
+    for (const auto& events : batch.shared) own += single && refers(events) ? 0 : events.end - events.begin;
     own_.reserve(own);  // whose places are pointed to
     TailResponse together;
+    std::size_t bytes = 0;
     const auto add_collected = [&] {
         if (together.events_size() > 0) add_own(together);
         together.clear_events();
+        bytes = 0;
     };
     for (auto& item : batch.items) {
         if (item.has_event()) transform(view, *item.mutable_event());
-        if (item.has_event() && !single) {
-            *together.add_events() = std::move(*item.mutable_event());
+        if (!item.has_event() || single) {
+            add_collected();
+            add_own(item);
             continue;
         }
-        add_collected();
-        add_own(item);
+        const auto size = item.event().ByteSizeLong();
+        if (bytes + size > tail_message_bytes) add_collected();
+        bytes += size;
+        *together.add_events() = std::move(*item.mutable_event());
     }
     add_collected();
-    if (!single) return add_together(batch.shared, view);
-    for (const auto& events : batch.shared) add_each(events, view);
+    if (single) {
+        for (const auto& events : batch.shared) add_each(events, view);
+    } else {
+        add_together(batch.shared, view);
+    }
 }
 
 void TailBatch::add_own(const TailResponse& item) {
@@ -68,7 +80,7 @@ void TailBatch::add_own(const TailResponse& item) {
 void TailBatch::add_each(const audit::SharedEvents& events, TailView view) {
     const auto edition = TailEdition::of(events, frame_, view);
     const bool refer = refers(events);
-    if (refer) kept_.push_back(edition);
+    if (refer) editions_.push_back(edition);
     for (std::size_t i = events.begin; i < events.end; ++i) {
         const auto place = (*events.picks)[i];
         const auto* message = &edition->message(place);
@@ -78,25 +90,38 @@ void TailBatch::add_each(const audit::SharedEvents& events, TailView view) {
 }
 
 void TailBatch::add_together(const std::vector<audit::SharedEvents>& shared, TailView view) {
-    std::vector<std::shared_ptr<const TailBundle>> bundles;
+    std::vector<grpc::Slice> slices;
     Message message{nullptr, 0, 0};
+    std::size_t bytes = 0;
+    const auto finish = [&] {
+        // Repeated fields that follow each other in the bytes are one field. The slices are referred to, and what they
+        // were made for is not kept by who stalls.
+        if (message.events > 0) {
+            message.bytes = &own_.emplace_back(slices.data(), slices.size());
+            messages_.push_back(message);
+        }
+        slices.clear();
+        message = {nullptr, 0, 0};
+        bytes = 0;
+    };
     for (const auto& events : shared) {
-        if (events.begin == events.end) continue;
-        bundles.push_back(TailBundle::of(events, frame_, view));
-        message.sequence = events.block->first() + (*events.picks)[events.end - 1];
-        message.events += events.end - events.begin;
+        auto part = events;
+        for (; part.begin < events.end; part.begin = part.end) {
+            // The same parts of a block for all who are sent it, whatever they are sent before it.
+            std::size_t size = 0;
+            for (part.end = part.begin; part.end < events.end; ++part.end) {
+                const auto more = events.block->body((*events.picks)[part.end]).size() + each_bytes;
+                if (size + more > tail_message_bytes && size > 0) break;
+                size += more;
+            }
+            if (bytes + size > tail_message_bytes) finish();
+            bytes += size;
+            slices.push_back(TailBundle::of(part, frame_, view)->bytes());
+            message.sequence = events.block->first() + (*events.picks)[part.end - 1];
+            message.events += part.end - part.begin;
+        }
     }
-    if (bundles.empty()) return;
-    if (bundles.size() == 1) {
-        message.bytes = &bundles.front()->message();
-        kept_.push_back(std::move(bundles.front()));
-    } else {
-        // Repeated fields that follow each other in the bytes are one field.
-        std::vector<grpc::Slice> slices;
-        for (const auto& bundle : bundles) slices.push_back(bundle->bytes());
-        message.bytes = &own_.emplace_back(slices.data(), slices.size());
-    }
-    messages_.push_back(message);
+    finish();
 }
 
 std::string TailBatch::cursor() const {

@@ -12,7 +12,11 @@
 
 namespace usher::gateway::control {
 
-/// One event a message, or all those that are there together.
+/// A message of many events has so many bytes, or one event that is larger: a subscriber has to take one whole within
+/// the time after which it counts as stalled.
+inline constexpr std::size_t tail_message_bytes = 32u << 10;
+
+/// One event a message, or all those that are there together, up to tail_message_bytes.
 enum class TailForm { single, batched };
 
 /// Messages that one subscriber is to be sent, one after the other: its own, or those that it shares with others.
@@ -42,7 +46,7 @@ private:
 
     std::vector<Message> messages_;
     std::size_t next_ = 0;
-    std::vector<std::shared_ptr<const audit::EventBlock::Made>> kept_;  ///< where those lie that it shares
+    std::vector<std::shared_ptr<const TailEdition>> editions_;
     std::vector<grpc::ByteBuffer> own_;
     audit::CursorFrame frame_;
     std::vector<std::string> cursors_;  ///< of its own messages; else they are in frame_

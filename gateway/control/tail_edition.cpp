@@ -119,7 +119,7 @@ std::shared_ptr<const TailBundle> TailBundle::of(const audit::SharedEvents& even
 
 void TailBundle::make(const audit::SharedEvents& events, const audit::CursorFrame& frame, TailView view) const {
     const std::lock_guard lock(mutex_);
-    if (message_.Valid()) return;
+    if (made_) return;
     auto bytes = std::make_unique<std::string>();
     Source source(*events.block, frame, view);
     for (std::size_t i = events.begin; i < events.end; ++i) {
@@ -133,7 +133,7 @@ void TailBundle::make(const audit::SharedEvents& events, const audit::CursorFram
     auto* kept = bytes.release();
     bytes_ = grpc::Slice(
         kept->data(), kept->size(), [](void* text) { delete static_cast<std::string*>(text); }, kept);
-    message_ = grpc::ByteBuffer(&bytes_, 1);
+    made_ = true;
 }
 
 }  // namespace usher::gateway::control

@@ -35,8 +35,8 @@ private:
     mutable std::vector<grpc::ByteBuffer> messages_;
 };
 
-/// Events of a block as one message of a tail, made once for all who are sent just these with the same cursors and
-/// view. Thread-safe.
+/// Events of a block as a message of a tail or a part of one, made once for all who are sent just these with the same
+/// cursors and view. Thread-safe.
 class TailBundle final : public audit::EventBlock::Made {
 public:
     /// That of `events`, of which there is at least one.
@@ -45,8 +45,7 @@ public:
     /// Kept by `key`; empty until make().
     TailBundle(audit::MadeBytes all, const std::string& key, audit::EventBlock::Picks picks);
 
-    const grpc::ByteBuffer& message() const noexcept { return message_; }
-    /// Its bytes: those of several bundles, one behind the other, are a message too.
+    /// The field `events` of TailResponse, as often as there are events.
     const grpc::Slice& bytes() const noexcept { return bytes_; }
 
 private:
@@ -55,7 +54,7 @@ private:
     const audit::EventBlock::Picks picks_;  ///< whose address is in the key
     mutable std::mutex mutex_;              ///< until it is made
     mutable grpc::Slice bytes_;
-    mutable grpc::ByteBuffer message_;
+    mutable bool made_ = false;
 };
 
 }  // namespace usher::gateway::control

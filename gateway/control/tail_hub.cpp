@@ -13,7 +13,7 @@ constexpr std::size_t tail_threads = 4;
 /// Under load the journal grows thousands of times a second; the streams are woken at most this often.
 constexpr std::chrono::milliseconds wake_interval{5};
 /// What there is for many is looked at less often, so that they are woken for more of it at a time.
-constexpr std::size_t many_streams = 16, wake_intervals_max = 4;
+constexpr std::size_t many_streams = 16, wake_intervals_max = 5;
 /// How long the hub waits for the journal before it looks at heartbeats, callers and its own end again.
 constexpr std::chrono::milliseconds look_interval{100};
 
@@ -158,8 +158,7 @@ void TailHub::run() {
             const auto position = stream->tick(durable, others, now);
             if (position) waits_behind = std::min(*position, waits_behind.value_or(*position));
         }
-        const std::size_t count = streams.size();
-        const bool any = count > 0;
+        const bool any = !streams.empty();
         streams.clear();
         recent_.forget(any ? now - audit::recent_age_max : base::MonoTime::max());
         lock.lock();
@@ -176,9 +175,8 @@ void TailHub::run() {
             const std::chrono::microseconds again(audit::recent_age_max);
             changed_.wait_for(lock, again, [this] { return closed_ || !streams_.empty() || !leaving_.empty(); });
         } else if (waits_behind || wake_) {
-            changed_.wait_for(lock,
-                              wake_interval * std::clamp<std::size_t>(count / many_streams, 1, wake_intervals_max),
-                              [this] { return closed_; });
+            const auto intervals = std::clamp<std::size_t>(streams_.size() / many_streams, 1, wake_intervals_max);
+            changed_.wait_for(lock, wake_interval * intervals, [this] { return closed_; });
         } else {
             listens_ = true;
             changed_.wait_for(lock, look_interval, [this] { return closed_ || wake_; });

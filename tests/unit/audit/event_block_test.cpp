@@ -95,18 +95,19 @@ TEST_CASE("what is made of a block is made once for each of the last keys, and c
     auto second = get("b");
     CHECK(second->number == 2);
     CHECK(get("a")->number == 1);
-    for (int i = 0; i < 6; ++i) get("c" + std::to_string(i));
-    CHECK(*counted == answer + 8000);
-    // The oldest goes.
-    CHECK(get("d")->number == 9);
-    CHECK(*counted == answer + 8000);
-    CHECK(get("d")->number == 9);
+    for (int i = 0; i < 30; ++i) get("c" + std::to_string(i));
+    CHECK(*counted == answer + 32'000);
+    // The one that was used least lately goes.
     CHECK(get("b")->number == 2);
-    CHECK(get("a")->number == 10);
+    CHECK(get("d")->number == 33);
+    CHECK(*counted == answer + 32'000);
+    CHECK(get("d")->number == 33);
+    CHECK(get("b")->number == 2);
+    CHECK(get("a")->number == 34);
     // What somebody has goes with that one.
     block->forget_made();
     CHECK(*counted == 1000);
-    CHECK(get("b")->number == 11);
+    CHECK(get("b")->number == 35);
     second.reset();
     block.reset();
     CHECK(*counted == 0);

@@ -247,24 +247,47 @@ TEST_CASE("whoever waits in vain for a turn of their rank has one at last") {
     CHECK(better >= 1000);  // it was set by who waited, and not counted up to
 }
 
-TEST_CASE("a source's rank counts what nothing has come of since its last success") {
-    auth::SignInThrottle throttle({100, 2s, 1000, 0s});
-    const auto rank = [&](const char* source, const char* name = "alice", base::MonoTime now = at(0s)) {
+TEST_CASE("a source's rank counts what was in vain there, once it is more than a burst where somebody has signed in") {
+    auth::SignInThrottle throttle({4, 1ms, 1000, 0s}, {1000, 1ms, 1000, 0s}, {1000, 1ms, 1000, 0s});
+    auto now = at(0s);
+    const auto rank = [&](const std::string& source, const std::string& name = "alice") {
+        now += 1s;
         const auto verdict = throttle.take({source, name}, now);
         REQUIRE(verdict.allowed);
         return verdict.rank;
     };
-    CHECK(rank("10.0.0.1") == 1);  // nobody has come from there yet
-    CHECK(rank("10.0.0.1", "bob") == 3);
+    CHECK(rank("10.0.0.1") == 1);  // nobody has signed in from there yet
+    CHECK(rank("10.0.0.1", "bob") == 2);
     CHECK(rank("10.0.0.2") == 1);
-    // One that was not looked at does not count.
-    throttle.give_back({"10.0.0.1", "bob"}, at(0s));
-    CHECK(rank("10.0.0.1", "bob") == 3);
-    throttle.succeeded({"10.0.0.1", "bob"}, at(0s));
-    CHECK(rank("10.0.0.1", "carol") == 0);
-    CHECK(rank("10.0.0.1", "carol") == 2);
-    // Nor does a success of long ago.
-    CHECK(rank("10.0.0.1", "carol", at(25h)) == 1);
+    // Of those that were not looked at four count for one.
+    for (int i = 0; i < 5; ++i) {
+        throttle.give_back({"10.0.0.1", "bob"}, now);
+        CHECK(rank("10.0.0.1", "bob") == (i < 3 ? 2u : 3u));
+    }
+    throttle.succeeded({"10.0.0.1", "bob"}, now);
+    // Many of an office come at nine, and some mistype.
+    for (int i = 0; i < 5; ++i) CHECK(rank("10.0.0.1", "carol") == 0);
+    CHECK(rank("10.0.0.1", "carol") == 1);
+    CHECK(rank("10.0.0.1", "dave") == 2);
+    // Over a weekend it stays good, and not for ever.
+    now += 72h;
+    CHECK(rank("10.0.0.1") == 0);
+    now += 31 * 24h;
+    CHECK(rank("10.0.0.1") == 1);
+}
+
+TEST_CASE("a flood of other sources does not make a throttle forget where somebody has signed in") {
+    auth::SignInThrottle throttle({4, 2s, 100, 0s}, {1000, 1ms, 1000, 0s}, {1000, 1ms, 1000, 0s});
+    auto now = at(0s);
+    REQUIRE(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    throttle.succeeded({"10.0.0.1", "alice"}, now);
+    for (int i = 0; i < 1000; ++i) {
+        now += 1s;
+        const auto source = "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250);
+        if (throttle.take({source, "bob"}, now).allowed) throttle.give_back({source, "bob"}, now);
+    }
+    CHECK(throttle.take({"10.0.0.1", "carol"}, now).rank == 0);
+    CHECK(throttle.take({"10.0.0.2", "carol"}, now).rank == 1);
 }
 
 TEST_CASE("a new IPv6 /64 for each try has the rank of those before, once they are many") {
@@ -274,10 +297,12 @@ TEST_CASE("a new IPv6 /64 for each try has the rank of those before, once they a
         const auto name = std::to_string(i);
         last = throttle.take({"2001:db8:7:" + name + "::1", "n" + name}, at(0s)).rank;
     }
-    CHECK(last == 2 * (159 / 16));
+    CHECK(last == 1 + 159 / 16);
     CHECK(throttle.take({"2001:db8:8:1::1", "alice"}, at(0s)).rank == 1);
+    // One account there makes its own /64 good, and of the others half of what was.
     throttle.succeeded({"2001:db8:7:1::1", "n1"}, at(0s));
-    CHECK(throttle.take({"2001:db8:7:2::1", "bob"}, at(0s)).rank < 4);
+    CHECK(throttle.take({"2001:db8:7:1::2", "bob"}, at(0s)).rank == 0);
+    CHECK(throttle.take({"2001:db8:7:ffff::1", "bob"}, at(0s)).rank == 1 + 80 / 16);
 }
 
 TEST_CASE("certificates of an account or device are ten at once, then one a minute") {

@@ -176,37 +176,69 @@ TEST_CASE("a subscriber's own messages carry their cursors, heartbeats and gaps 
     CHECK(moved.done());
 }
 
-TEST_CASE("who asks for batches is sent what is shared in one message, made once for all who are sent the same") {
+TEST_CASE("who asks for batches is sent what is shared in few messages, made once for all who are sent the same") {
     const auto events = block(900, 200);
     REQUIRE(events);
     audit::FleetReader::Batch batch;
     batch.frame = {"2:" + own_mark, "."};
-    const auto shared = all_of(events);
-    batch.shared.push_back(shared);
-    const auto bundle = TailBundle::of(shared, batch.frame, TailView::full);
-    CHECK(TailBundle::of(shared, batch.frame, TailView::full) == bundle);
-    CHECK(TailBundle::of(shared, batch.frame, TailView::masked) != bundle);
-    CHECK(TailBundle::of(shared, {own_mark, {}}, TailView::full) != bundle);
-    auto part = shared;
-    part.begin = 199;
-    CHECK(parsed(TailBundle::of(part, batch.frame, TailView::full)->message()).events_size() == 1);
+    auto part = all_of(events);
+    batch.shared.push_back(part);
+    part.end = 10;
+    const auto bundle = TailBundle::of(part, batch.frame, TailView::full);
+    CHECK(TailBundle::of(part, batch.frame, TailView::full) == bundle);
+    CHECK(TailBundle::of(part, batch.frame, TailView::masked) != bundle);
+    CHECK(TailBundle::of(part, {own_mark, {}}, TailView::full) != bundle);
+    part.end = 9;
+    CHECK(TailBundle::of(part, batch.frame, TailView::full) != bundle);
 
     TailBatch sent(std::move(batch), TailView::full, TailForm::batched);
-    const auto& message = sent.take();
-    CHECK(&message == &bundle->message());
-    CHECK(sent.events() == 200);
-    CHECK(sent.cursor() == "2:" + own_mark + "1099.");
-    CHECK(sent.done());
-    const auto item = parsed(message);
-    CHECK(item.item_case() == v1::TailResponse::ITEM_NOT_SET);
-    REQUIRE(item.events_size() == 200);
-    for (int i = 0; i < 200; ++i) {
-        CHECK(item.events(i).sequence() == 900u + static_cast<unsigned>(i));
-        CHECK(item.events(i).admin().actor() == "admin-" + std::to_string(i));
-        CHECK(item.events(i).admin().after_json().size() == static_cast<std::size_t>(i) * 13);
-        CHECK(item.events(i).cursor() == "2:" + own_mark + std::to_string(900 + i) + ".");
+    int messages = 0, seen = 0;
+    for (; !sent.done(); ++messages) {
+        const auto& message = sent.take();
+        CHECK(message.Length() <= gateway::control::tail_message_bytes);
+        const auto item = parsed(message);
+        CHECK(item.item_case() == v1::TailResponse::ITEM_NOT_SET);
+        CHECK(sent.events() == static_cast<std::size_t>(item.events_size()));
+        for (const auto& event : item.events()) {
+            CHECK(event.sequence() == 900u + static_cast<unsigned>(seen));
+            CHECK(event.admin().actor() == "admin-" + std::to_string(seen));
+            CHECK(event.admin().after_json().size() == static_cast<std::size_t>(seen) * 13);
+            CHECK(event.cursor() == "2:" + own_mark + std::to_string(900 + seen) + ".");
+            ++seen;
+        }
+        CHECK(sent.cursor() == "2:" + own_mark + std::to_string(899 + seen) + ".");
+        CHECK(item.ByteSizeLong() == message.Length());
     }
-    CHECK(item.ByteSizeLong() == message.Length());
+    CHECK(seen == 200);
+    CHECK(messages <= 12);  // of 290 KB
+}
+
+TEST_CASE("an event that is larger than a message of many has one of its own") {
+    std::vector<audit::JournalRecord> records;
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+        v1::AdminRecord admin;
+        admin.set_after_json(std::string(i == 2 ? 100'000 : 10, 'j'));
+        auto append = audit::encode(admin);
+        records.push_back(
+            {i, base::from_micros(1'750'000'000'000'000), append.type, append.access_id, std::move(append.payload)});
+    }
+    const auto events = audit::EventBlock::make(own_gateway, 0, records, {});
+    REQUIRE(events);
+    for (const bool shared : {true, false}) {
+        audit::FleetReader::Batch batch;
+        batch.frame = {own_mark, {}};
+        if (shared) batch.shared.push_back(all_of(events));
+        for (const auto& record : records)
+            if (!shared) *batch.items.emplace_back().mutable_event() = *audit::decode(own_gateway, record);
+        TailBatch sent(std::move(batch), TailView::full, TailForm::batched);
+        for (std::uint64_t i = 1; i <= 3; ++i) {
+            REQUIRE_FALSE(sent.done());
+            const auto item = parsed(sent.take());
+            REQUIRE(item.events_size() == 1);
+            CHECK(item.events(0).sequence() == i);
+        }
+        CHECK(sent.done());
+    }
 }
 
 TEST_CASE("what somebody filters comes in a message of its own, and of nothing there is none") {
