@@ -26,6 +26,8 @@ constexpr unsigned doublings_max = 20;
 constexpr unsigned in_vain_parts = 4;
 /// More tries in vain than these make no worse.
 constexpr unsigned in_vain_max = 10'000 * in_vain_parts;
+/// So many cost a source nothing where somebody has signed in, however large the burst is.
+constexpr unsigned free_max = 1000;
 
 /// How many times the rate of one source a /48 of IPv6 has, whose /64s one attacker may hold by the thousand.
 constexpr unsigned wide_factor = 16;
@@ -211,7 +213,7 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
         if (&buckets == &impl_->wide_sources) around_it = in_vain / wide_factor;
     });
     if (impl_->successes.at(source_keys(attempt.source).narrow, now)) {
-        const auto free = impl_->sources.burst();
+        const auto free = std::min(impl_->sources.burst(), free_max);
         return {true, Microseconds{0}, in_vain_here > free ? in_vain_here - free : 0};
     }
     // A new /64 for each try is no new source.

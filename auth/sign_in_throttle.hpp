@@ -58,7 +58,7 @@ public:
         bool known_here = false;
     };
     Verdict take(const Try& attempt, base::MonoTime now);
-    /// The attempt was not looked at: as if it had not been, but for the rank of those to come.
+    /// The attempt was not looked at, or is none to guess with: as if it had not been, but for the rank.
     void give_back(const Try& attempt, base::MonoTime now);
     /// The attempt succeeded: its token comes back, the waits of the account at the source and of its codes begin anew,
     /// and so does what was in vain at the source; of what was in its /48 half is forgotten.

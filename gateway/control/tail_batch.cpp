@@ -9,8 +9,8 @@ namespace {
 
 using usher::v1::TailResponse;
 
-/// Of an event in a message beside its bytes, about: cursor, tag, length.
-constexpr std::size_t each_bytes = 80;
+/// Of an event in a message beside its bytes and what stands around the sequence in its cursor, at most.
+constexpr std::size_t each_bytes = 36;
 
 /// Behind an item of the stream.
 const std::string& cursor_of(const TailResponse& item) {
@@ -90,6 +90,7 @@ void TailBatch::add_each(const audit::SharedEvents& events, TailView view) {
 }
 
 void TailBatch::add_together(const std::vector<audit::SharedEvents>& shared, TailView view) {
+    const auto each = frame_.before.size() + frame_.behind.size() + each_bytes;
     std::vector<grpc::Slice> slices;
     Message message{nullptr, 0, 0};
     std::size_t bytes = 0;
@@ -107,10 +108,10 @@ void TailBatch::add_together(const std::vector<audit::SharedEvents>& shared, Tai
     for (const auto& events : shared) {
         auto part = events;
         for (; part.begin < events.end; part.begin = part.end) {
-            // The same parts of a block for all who are sent it, whatever they are sent before it.
+            // The same parts for all who are sent the block from the same place on, whatever lies before it.
             std::size_t size = 0;
             for (part.end = part.begin; part.end < events.end; ++part.end) {
-                const auto more = events.block->body((*events.picks)[part.end]).size() + each_bytes;
+                const auto more = events.block->body((*events.picks)[part.end]).size() + each;
                 if (size + more > tail_message_bytes && size > 0) break;
                 size += more;
             }
@@ -125,7 +126,8 @@ void TailBatch::add_together(const std::vector<audit::SharedEvents>& shared, Tai
 }
 
 std::string TailBatch::cursor() const {
-    return cursors_.empty() ? frame_.around(messages_[next_ - 1].sequence) : cursors_[next_ - 1];
+    // Its own come first.
+    return next_ > cursors_.size() ? frame_.around(messages_[next_ - 1].sequence) : cursors_[next_ - 1];
 }
 
 }  // namespace usher::gateway::control

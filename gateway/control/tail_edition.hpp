@@ -27,7 +27,6 @@ public:
 
 private:
     void make(const audit::SharedEvents& events) const;
-    grpc::ByteBuffer make(const audit::EventBlock& block, std::size_t place) const;
 
     const audit::CursorFrame frame_;
     const TailView view_;

@@ -104,6 +104,7 @@ TEST_CASE("what is made of a block is made once for each of the last keys, and c
     CHECK(get("d")->number == 33);
     CHECK(get("b")->number == 2);
     CHECK(get("a")->number == 34);
+    CHECK(get("b")->number == 2);
     // What somebody has goes with that one.
     block->forget_made();
     CHECK(*counted == 1000);

@@ -213,6 +213,22 @@ TEST_CASE("who asks for batches is sent what is shared in few messages, made onc
     CHECK(messages <= 12);  // of 290 KB
 }
 
+TEST_CASE("the cursors of many gateways are counted in what a message of many may have") {
+    const auto events = block(1, 80);
+    REQUIRE(events);
+    audit::FleetReader::Batch batch;
+    batch.frame = {std::string(1500, 'x'), std::string(1500, 'x')};
+    batch.shared.push_back(all_of(events));
+    TailBatch sent(std::move(batch), TailView::full, TailForm::batched);
+    int seen = 0;
+    while (!sent.done()) {
+        const auto& message = sent.take();
+        CHECK(message.Length() <= gateway::control::tail_message_bytes);
+        seen += parsed(message).events_size();
+    }
+    CHECK(seen == 80);
+}
+
 TEST_CASE("an event that is larger than a message of many has one of its own") {
     std::vector<audit::JournalRecord> records;
     for (std::uint64_t i = 1; i <= 3; ++i) {
