@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <future>
+#include <memory>
 
 #include "auth/directory.hpp"
 #include "auth/username.hpp"
@@ -28,6 +29,18 @@ bool same(const std::string& stored, const std::string& tried) {
 }
 
 base::MonoTime at(base::Microseconds since) { return base::MonoTime{since + 1h}; }
+
+/// Keeps the worker's thread at one hash until what is returned is called. When this returns nothing waits.
+std::function<void()> keep_busy(auth::HashingWorker& worker) {
+    const auto entered = std::make_shared<std::promise<void>>(), leave = std::make_shared<std::promise<void>>();
+    worker.verify("", Secret(std::string("password")),
+                  [entered, may_leave = leave->get_future().share()](base::Result<bool>) {
+                      entered->set_value();
+                      may_leave.wait();
+                  });
+    entered->get_future().wait();
+    return [leave] { leave->set_value(); };
+}
 
 }  // namespace
 
@@ -124,21 +137,15 @@ TEST_CASE("an unknown account is refused after the work of a known one") {
 
 TEST_CASE("a full queue refuses at once, and what is queued at the end is answered") {
     std::atomic<int> unavailable{0}, full{0}, done{0};
-    std::promise<void> entered, leave;
-    auto may_leave = leave.get_future();
     auto worker = std::make_unique<auth::HashingWorker>(2, cheap);
-    worker->verify("", Secret(std::string("password")), [&](base::Result<bool>) {
-        entered.set_value();
-        may_leave.wait();
-    });
-    entered.get_future().wait();
+    const auto let_go = keep_busy(*worker);
     const auto count = [&](base::Result<bool> equal) {
         if (equal.ok())
             ++done;
         else if (equal.error().code == base::Errc::resource_exhausted)
             ++full;
         else if (equal.error().code == base::Errc::unavailable && ++unavailable == 2)
-            leave.set_value();
+            let_go();
     };
     for (int i = 0; i < 5; ++i) worker->verify("", Secret(std::string("password")), count);
     CHECK(worker->queued() == 2);
@@ -149,14 +156,9 @@ TEST_CASE("a full queue refuses at once, and what is queued at the end is answer
 }
 
 TEST_CASE("who is known has a queue of their own, and neither queue keeps the other from its turn") {
-    std::promise<void> entered, leave, over;
-    auto may_leave = leave.get_future();
+    std::promise<void> over;
     auth::HashingWorker worker(8, cheap);
-    worker.verify("", Secret(std::string("password")), [&](base::Result<bool>) {
-        entered.set_value();
-        may_leave.wait();
-    });
-    entered.get_future().wait();
+    const auto let_go = keep_busy(worker);
     std::string order;  // of the hashing thread, until `over`
     int full = 0;
     const auto push = [&](char who, auth::HashingTurn turn) {
@@ -177,20 +179,15 @@ TEST_CASE("who is known has a queue of their own, and neither queue keeps the ot
     for (int i = 0; i < 8; ++i) push('k', {true, 0});
     CHECK(full == 12);
     CHECK(worker.queued() == 16);
-    leave.set_value();
+    let_go();
     over.get_future().wait();
     CHECK(order == "kkkkakkkkaaaaaaa");
 }
 
 TEST_CASE("of those who are not known the least rank comes first, and takes the place of the highest") {
-    std::promise<void> entered, leave, over;
-    auto may_leave = leave.get_future();
+    std::promise<void> over;
     auth::HashingWorker worker(6, cheap);
-    worker.verify("", Secret(std::string("password")), [&](base::Result<bool>) {
-        entered.set_value();
-        may_leave.wait();
-    });
-    entered.get_future().wait();
+    const auto let_go = keep_busy(worker);
     std::string order;  // of the hashing thread, until `over`
     std::string full;
     const auto push = [&](char who, unsigned rank) {
@@ -214,15 +211,14 @@ TEST_CASE("of those who are not known the least rank comes first, and takes the 
     CHECK(full == "ghfe");
     push('k', 1);
     CHECK(full == "ghfed");
-    leave.set_value();
+    let_go();
     over.get_future().wait();
     // The hash under way was the first turn, so the third one here is that of who waits for longest.
     CHECK(order == "ikajbc");
 }
 
 TEST_CASE("whoever waits in vain for a turn of their rank has one at last") {
-    std::promise<void> entered, leave, over;
-    auto may_leave = leave.get_future();
+    std::promise<void> over;
     std::atomic<int> better{0};
     std::function<void(base::Result<bool>)> again;
     int before = 0;  // those who came first
@@ -231,11 +227,7 @@ TEST_CASE("whoever waits in vain for a turn of their rank has one at last") {
         if (!result) return;
         if (++better < 1000) worker.verify("", Secret(std::string("password")), again, {false, 0});
     };
-    worker.verify("", Secret(std::string("password")), [&](base::Result<bool>) {
-        entered.set_value();
-        may_leave.wait();
-    });
-    entered.get_future().wait();
+    const auto let_go = keep_busy(worker);
     worker.verify("", Secret(std::string("password")),
                   [&](base::Result<bool>) {
                       before = better.exchange(1000);
@@ -243,7 +235,7 @@ TEST_CASE("whoever waits in vain for a turn of their rank has one at last") {
                   },
                   {false, 100});
     for (int i = 0; i < 20; ++i) worker.verify("", Secret(std::string("password")), again, {false, 0});
-    leave.set_value();
+    let_go();
     over.get_future().wait();
     CHECK(before == 2);  // the hash under way was the first turn of four
 }
