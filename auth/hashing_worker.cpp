@@ -130,25 +130,28 @@ struct HashingWorker::Impl {
         {
             std::lock_guard lock(mutex);
             stopped = stopping;
-            if (stopping) {
-                refused = std::move(job);
-            } else if (turn.known) {
-                if (known.size() < queue_limit)
-                    known.push_back(std::move(job));
-                else
-                    refused = std::move(job);
-            } else {
-                if (anybody.size() >= queue_limit) refused = anybody.give_way(turn.rank);
-                if (anybody.size() < queue_limit)
-                    anybody.push(turn.rank, std::move(job));
-                else
-                    refused = std::move(job);
-            }
+            refused = stopping ? std::optional<Job>(std::move(job)) : admit(std::move(job), turn);
         }
         wake.notify_one();
         if (!refused) return;
         if (stopped) return refuse(*refused, Errc::unavailable, "the gateway is stopping");
         refuse(*refused, Errc::resource_exhausted, "too many sign-ins are waiting; try again in a few seconds");
+    }
+
+    /// Returns the one that there is no room for: none, the job, or another one that gives way to it.
+    std::optional<Job> admit(Job job, HashingTurn turn) {
+        if (turn.known) {
+            if (known.size() >= queue_limit) return job;
+            known.push_back(std::move(job));
+            return std::nullopt;
+        }
+        std::optional<Job> gone;
+        if (anybody.size() >= queue_limit) {
+            gone = anybody.give_way(turn.rank);
+            if (!gone) return job;
+        }
+        anybody.push(turn.rank, std::move(job));
+        return gone;
     }
 
     void run() {
