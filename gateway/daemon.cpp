@@ -223,10 +223,11 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
                  [this](const std::string& id) { return count_accesses(id); }});
     if (auto r = workers_.create(*services_, std::move(listeners)); !r) return r;
     if (auto r = open_revocations(); !r) return r;
-    if (auto r = start_control(); !r) return r;
-    if (auto r = start_metrics(); !r) return r;
+    // Before anybody can change them.
     directory_->set_listener([this](const auth::Snapshot&) { enforce({}); });
     devices_->set_listener([this] { enforce({}); });
+    if (auto r = start_control(); !r) return r;
+    if (auto r = start_metrics(); !r) return r;
     workers_.start();
     started_ = true;
     revocations_->start();

@@ -28,13 +28,16 @@ constexpr base::Microseconds directory_limit{4'000'000};
 }  // namespace
 
 base::Result<void> RunningDaemon::take_over(base::UniqueFd older) {
-    auto link = upgrade::Link::adopt(std::move(older));
-    if (!link) return link.error();
-    auto taken = take_over(*link);
-    if (taken || !*link) return taken;
+    auto adopted = upgrade::Link::adopt(std::move(older));
+    if (!adopted) return adopted.error();
+    const std::shared_ptr<upgrade::Link> link = std::move(*adopted);
+    auto taken = take_over(link);
+    if (taken) return taken;
+    if (const auto before = predecessor()) before->release();
+    set_predecessor(nullptr);
     upgrade::Message message;
     message.mutable_failed()->set_reason(taken.error().message);
-    (void)(*link)->send(message);  // where it has gone, this process goes too
+    (void)link->send(message);  // where it has gone, this process goes too
     return taken;
 }
 
@@ -168,7 +171,7 @@ std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::E
     return cut + workers_.enforce(asked.signed_out());
 }
 
-base::Result<void> RunningDaemon::take_over(std::unique_ptr<upgrade::Link>& link) {
+base::Result<void> RunningDaemon::take_over(const std::shared_ptr<upgrade::Link>& link) {
     auto heard = link->receive(take_over_limit);
     if (!heard) return heard.error();
     if (!heard->message.has_hello()) return Error{Errc::data_loss, "the older process does not speak as expected"};
@@ -212,14 +215,16 @@ base::Result<void> RunningDaemon::take_over(std::unique_ptr<upgrade::Link>& link
                               older.version());
         !r)
         return r;
+    // Before anybody can give an order here: it is to be in force there too.
+    const auto before = std::make_shared<upgrade::Predecessor>(link, older, std::move(open), *journal_, clock_, [] {
+        base::log_info("the process before this one has ended");
+    });
+    set_predecessor(before);
     if (auto r = serve(std::move(descriptors)); !r) return r;
     message.Clear();
     message.mutable_serving();
     (void)link->send(message);  // where the older one has ended meanwhile, what it left is closed at once
-    auto before = upgrade::Predecessor::follow(std::move(link), older, std::move(open), *journal_, clock_,
-                                               [] { base::log_info("the process before this one has ended"); });
-    std::lock_guard lock(predecessor_mutex_);
-    predecessor_ = std::move(before);
+    before->start();
     return {};
 }
 
@@ -228,13 +233,17 @@ std::shared_ptr<upgrade::Predecessor> RunningDaemon::predecessor() const {
     return predecessor_;
 }
 
+void RunningDaemon::set_predecessor(std::shared_ptr<upgrade::Predecessor> before) {
+    std::lock_guard lock(predecessor_mutex_);
+    predecessor_.swap(before);
+}
+
 void RunningDaemon::end_predecessor(base::Microseconds left) {
     const auto before = predecessor();
     if (!before) return;
     before->leave(left);
     if (!before->wait_ended(left + last_words_limit)) before->kill();
-    std::lock_guard lock(predecessor_mutex_);
-    predecessor_.reset();
+    set_predecessor(nullptr);
 }
 
 void RunningDaemon::finish_departure() {

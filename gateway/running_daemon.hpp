@@ -104,8 +104,9 @@ private:
 
     // -- upgrade: the newer process
 
-    base::Result<void> take_over(std::unique_ptr<upgrade::Link>& link);
+    base::Result<void> take_over(const std::shared_ptr<upgrade::Link>& link);
     std::shared_ptr<upgrade::Predecessor> predecessor() const;
+    void set_predecessor(std::shared_ptr<upgrade::Predecessor> before);
 
     // -- while it serves
 

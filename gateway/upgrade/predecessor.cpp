@@ -30,32 +30,45 @@ Message appended(std::uint64_t number, const base::Result<std::uint64_t>& result
 
 }  // namespace
 
-Predecessor::Predecessor(std::unique_ptr<Link> link, const Message::Hello& hello, audit::Journal& journal,
-                         const base::Clock& clock)
+Predecessor::Predecessor(std::shared_ptr<Link> link, const Message::Hello& hello,
+                         std::vector<audit::JournalRecord> open, audit::Journal& journal, const base::Clock& clock,
+                         std::function<void()> on_end)
     : link_(std::move(link)),
       journal_(journal),
       clock_(clock),
       process_id_(hello.process_id()),
       version_(hello.version()),
       process_(open_process(static_cast<pid_t>(hello.process_id()))),
-      deadline_(clock.mono()) {}
+      on_end_(std::move(on_end)),
+      tunnels_(open.size()),
+      deadline_(clock.mono()) {
+    for (auto& record : open) open_.emplace(record.access_id, std::move(record));
+}
 
-std::unique_ptr<Predecessor> Predecessor::follow(std::unique_ptr<Link> link, const Message::Hello& hello,
-                                                 std::vector<audit::JournalRecord> open, audit::Journal& journal,
-                                                 const base::Clock& clock, std::function<void()> on_end) {
-    std::unique_ptr<Predecessor> predecessor(new Predecessor(std::move(link), hello, journal, clock));
-    predecessor->on_end_ = std::move(on_end);
-    for (auto& record : open) predecessor->open_.emplace(record.access_id, std::move(record));
-    auto* raw = predecessor.get();
-    raw->link_->start([raw](const Message& message) { raw->on_message(message); }, [raw] { raw->close_rest(); });
-    raw->pulse_ = std::thread([raw] {
+void Predecessor::start() {
+    link_->start([this](const Message& message) { on_message(message); }, [this] { close_rest(); });
+    pulse_ = std::thread([this] {
         pthread_setname_np(pthread_self(), "upgrade-pulse");
-        raw->pulse();
+        pulse();
     });
-    return predecessor;
+    {
+        std::lock_guard lock(mutex_);
+        started_ = true;
+    }
+    changed_.notify_all();
+}
+
+void Predecessor::release() {
+    {
+        std::lock_guard lock(mutex_);
+        lost_ = ended_ = true;
+        tunnels_ = 0;
+    }
+    changed_.notify_all();
 }
 
 Predecessor::~Predecessor() {
+    if (!pulse_.joinable()) return;  // never started: the link is still its maker's
     link_->close();
     {
         std::lock_guard lock(mutex_);
@@ -149,6 +162,7 @@ std::optional<Predecessor::Status> Predecessor::status() const {
 
 std::optional<std::uint64_t> Predecessor::ask(Message::Question question) {
     std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return started_ || lost_; });
     if (lost_) return 0;
     const auto number = next_question_++;
     question.set_number(number);

@@ -23,12 +23,17 @@ namespace usher::gateway::upgrade {
 class Predecessor {
 public:
     /// `open`: the latest record of each access that it has open. `on_end` is called once, when it has ended and
-    /// everything of it is closed on record, on a thread of this object; it must not destroy it.
-    static std::unique_ptr<Predecessor> follow(std::unique_ptr<Link> link, const Message::Hello& hello,
-                                               std::vector<audit::JournalRecord> open, audit::Journal& journal,
-                                               const base::Clock& clock, std::function<void()> on_end);
-    /// Ends the link: the predecessor ends with it.
+    /// everything of it is closed on record, on a thread of this object; it must not destroy it. Whoever serves orders
+    /// makes this beforehand, so that none passes the predecessor by; what is asked of it waits for start().
+    Predecessor(std::shared_ptr<Link> link, const Message::Hello& hello, std::vector<audit::JournalRecord> open,
+                audit::Journal& journal, const base::Clock& clock, std::function<void()> on_end);
+    /// Ends the link, where it was started: the predecessor ends with it.
     ~Predecessor();
+
+    /// It has been told that another process serves, and listens on the link from now on. At most once.
+    void start();
+    /// Instead of start(): it is nobody's predecessor and goes on. Whoever asked of it is let go.
+    void release();
 
     struct Status {
         std::int64_t process_id = 0;
@@ -36,14 +41,14 @@ public:
         std::uint64_t tunnels = 0;
         base::UtcTime deadline{};
     };
-    /// nullopt when it has ended.
+    /// nullopt when it has ended. Until it has said how many tunnels it has, those that are open on record count.
     std::optional<Status> status() const;
 
     /// A session has ended; it is said with the next enforce(). Does not block.
     void session_ended(const std::string& session_id);
     /// The directory has reached this version, or sessions have ended: what is no longer allowed there is cut when this
-    /// returns; 0: nothing is to be read for it. A predecessor that does not say so within 5 s is killed. Returns how
-    /// many were cut. Blocks.
+    /// returns; 0: nothing is to be read for it. A predecessor that does not say so within 5 s of start() is killed.
+    /// Returns how many were cut. Blocks.
     std::uint64_t enforce(std::uint64_t directory_version, const std::string& signed_out);
     /// How many accesses there stand on the session; 0 when it does not say so within 5 s. Blocks.
     std::uint64_t count_accesses(const std::string& session_id);
@@ -55,8 +60,6 @@ public:
     void kill();
 
 private:
-    Predecessor(std::unique_ptr<Link> link, const Message::Hello& hello, audit::Journal& journal,
-                const base::Clock& clock);
     void on_message(const Message& message);
     void append(const Message::Append& append);
     void close_rest();
@@ -69,7 +72,7 @@ private:
     const std::int64_t process_id_;
     const std::string version_;
     const base::UniqueFd process_;
-    std::function<void()> on_end_;
+    const std::function<void()> on_end_;
     std::unordered_map<base::Uuid, audit::JournalRecord> open_;  ///< of the reading thread
 
     mutable std::mutex mutex_;  ///< of what follows
@@ -79,6 +82,7 @@ private:
     std::vector<std::string> ended_sessions_;                                  ///< that were not said yet
     std::uint64_t tunnels_ = 0;
     base::MonoTime deadline_;
+    bool started_ = false;
     bool lost_ = false;   ///< nothing more comes from it
     bool ended_ = false;  ///< and everything of it is closed on record
     bool stopping_ = false;

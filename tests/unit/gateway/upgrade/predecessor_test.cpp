@@ -1,0 +1,105 @@
+#include "gateway/upgrade/predecessor.hpp"
+
+#include <future>
+
+#include "../held_journal.hpp"
+#include "catch.hpp"
+
+using namespace usher;
+using gateway::upgrade::Link;
+using gateway::upgrade::Message;
+using gateway::upgrade::Predecessor;
+
+namespace {
+
+constexpr base::Microseconds soon{10'000'000};
+
+/// The newer process's end with its predecessor, and the older process's end, which the test plays.
+struct Fixture {
+    Fixture() {
+        auto ends = Link::make_pair();
+        REQUIRE(ends);
+        auto newer_end = Link::adopt(std::move(ends->first));
+        auto older_end = Link::adopt(std::move(ends->second));
+        REQUIRE(newer_end);
+        REQUIRE(older_end);
+        newer = std::move(*newer_end);
+        older = std::move(*older_end);
+        Message::Hello hello;
+        hello.set_version("1.2.3");  // and no process, so that none is killed
+        std::vector<audit::JournalRecord> open(2);
+        open[0].access_id.bytes.front() = 1;
+        open[1].access_id.bytes.front() = 2;
+        predecessor = std::make_unique<Predecessor>(newer, hello, std::move(open), journal, clock, [] {});
+    }
+
+    /// What the older process hears next, but for how the journal is.
+    Message heard() {
+        for (;;) {
+            auto received = older->receive(soon);
+            REQUIRE(received);
+            if (!received->message.has_health()) return received->message;
+        }
+    }
+    void answer(const Message& question, std::uint64_t count) {
+        Message message;
+        message.mutable_answer()->set_number(question.question().number());
+        message.mutable_answer()->set_count(count);
+        REQUIRE(older->send(message));
+    }
+
+    base::ManualClock clock{base::from_micros(1'000'000)};
+    HeldJournal journal;
+    std::shared_ptr<Link> newer;
+    std::unique_ptr<Link> older;
+    std::unique_ptr<Predecessor> predecessor;
+};
+
+}  // namespace
+
+TEST_CASE("an order that is given before the predecessor listens is in force there when it returns") {
+    Fixture f;
+    f.predecessor->session_ended("s-1");
+    auto cut = std::async(std::launch::async, [&] { return f.predecessor->enforce(7, ""); });
+    // What the older process hears first is what it waits for; the order comes after it.
+    Message serving;
+    serving.mutable_serving();
+    REQUIRE(f.newer->send(serving));
+    f.predecessor->start();
+    CHECK(f.heard().has_serving());
+    const auto asked = f.heard();
+    REQUIRE(asked.question().has_enforce());
+    CHECK(asked.question().enforce().directory_version() == 7);
+    REQUIRE(asked.question().enforce().ended_sessions_size() == 1);
+    CHECK(asked.question().enforce().ended_sessions(0) == "s-1");
+    f.answer(asked, 3);
+    CHECK(cut.get() == 3);
+    f.older.reset();
+}
+
+TEST_CASE("before a predecessor has told its tunnels, those that are open on record count") {
+    Fixture f;
+    REQUIRE(f.predecessor->status());
+    CHECK(f.predecessor->status()->tunnels == 2);
+    CHECK(f.predecessor->status()->version == "1.2.3");
+    f.predecessor->start();
+    CHECK(f.predecessor->status()->tunnels == 2);
+    f.older.reset();
+    CHECK(f.predecessor->wait_ended(soon));
+    CHECK_FALSE(f.predecessor->status());
+    CHECK(f.journal.held.size() == 2);  // closed, each of them
+}
+
+TEST_CASE("whoever has asked a predecessor that stays is let go, and the link is as it was") {
+    Fixture f;
+    auto cut = std::async(std::launch::async, [&] { return f.predecessor->enforce(7, ""); });
+    f.predecessor->release();
+    CHECK(cut.get() == 0);
+    CHECK_FALSE(f.predecessor->status());
+    f.predecessor.reset();
+    Message failed;
+    failed.mutable_failed()->set_reason("why");
+    REQUIRE(f.newer->send(failed));
+    CHECK(f.heard().failed().reason() == "why");
+    CHECK(f.journal.held.empty());
+}
