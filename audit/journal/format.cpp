@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::string_view magic = "USHRJNL1";
 constexpr std::uint8_t record_version = 1;
+/// What memory and buses move as a whole.
+constexpr std::size_t word_bytes = 8;
 /// Closes every frame. Not zero, so that a frame whose end never reached the disk can be told from one that rotted
 /// there.
 constexpr std::uint8_t end_mark = 0xa5;
@@ -205,7 +207,9 @@ bool SegmentScanner::all_zero(std::size_t from, std::size_t to) const noexcept {
 }
 
 // A write that the power cut short leaves the segment's first content, which is zeros, in place of what is missing:
-// from some byte on, or in whole sectors, in any order. Bytes that are there but wrong were damaged later.
+// from some byte on, or in whole sectors or from somewhere up to a sector's end, in any order (what is missing in the
+// middle of a sector is at least a word of memory). A start that was cut short while it covered such a rest with zeros
+// leaves zeros in front of it. Bytes that are there but wrong were damaged later.
 bool SegmentScanner::something_missing(const Frame& frame) const noexcept {
     const bool header_intact = frame.size > frame_header_bytes;
     const std::size_t end = std::min(bytes_.size(), offset_ + (header_intact ? frame.size : frame_header_bytes));
@@ -213,8 +217,13 @@ bool SegmentScanner::something_missing(const Frame& frame) const noexcept {
     // missing.
     if (header_intact ? bytes_[end - 1] == 0 && all_zero(end, bytes_.size()) : all_zero(end, bytes_.size()))
         return true;
-    for (std::size_t sector = offset_ / sector_bytes * sector_bytes; sector < end; sector += sector_bytes)
-        if (all_zero(std::max(sector, offset_), std::min(sector + sector_bytes, bytes_.size()))) return true;
+    // A frame starts with a checksum, which is not zero but once in four thousand million.
+    if (!header_intact && all_zero(offset_, std::min(end, offset_ + at_length))) return true;
+    for (std::size_t sector = offset_ / sector_bytes * sector_bytes; sector < end; sector += sector_bytes) {
+        const std::size_t sector_end = std::min(sector + sector_bytes, bytes_.size());
+        const std::size_t last_word = std::max(offset_, sector_end - std::min(sector_end, word_bytes));
+        if (all_zero(std::min(last_word, end - 1), sector_end)) return true;
+    }
     return false;
 }
 

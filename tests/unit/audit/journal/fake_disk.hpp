@@ -22,7 +22,8 @@ namespace usher::audit::journal::testing {
 /// Model: a write dirties sectors; sync() makes a file's dirty sectors durable; a sync that fails forgets which were
 /// dirty, as Linux does. Names change at once and are durable, in order, after sync_directory(). A power cut keeps any
 /// dirty sectors, or the first part of what is dirty, and any first part of the changes of names. What goes over zeros
-/// may be there up to any byte; a sector that held something is there as before or as after, as disks promise.
+/// may be there up to any word of 8 bytes, which even persistent memory keeps whole; a sector that held something is
+/// there as before or as after, as disks promise.
 class FakeDisk final : public Disk {
 public:
     enum class Op { make_directory, create, open, write, read, sync, rename, unlink, sync_directory, list };
@@ -91,7 +92,7 @@ public:
             for (const auto sector : inode->dirty) {
                 if ((mode == 1 && random() % 2 == 0) || (mode >= 2 && n < first)) inode->make_durable(sector);
                 if (mode == 3 && n == first && inode->is_blank(sector))
-                    inode->make_durable(sector, random() % sector_bytes);
+                    inode->make_durable(sector, random() % sector_bytes / word_bytes * word_bytes);
                 ++n;
             }
             inode->dirty.clear();
@@ -165,6 +166,7 @@ public:
     }
 
 private:
+    static constexpr std::size_t word_bytes = 8;
     struct Inode {
         std::vector<std::uint8_t> content;
         std::vector<std::uint8_t> durable;

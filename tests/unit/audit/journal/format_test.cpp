@@ -170,6 +170,37 @@ TEST_CASE("a last batch that lost any set of its sectors is a torn end, whatever
     }
 }
 
+TEST_CASE("a last batch of which a sector is there in part is a torn end, whatever follows it") {
+    // The disk had the last sectors already: of a sync that failed. Then power went while the batch was written again.
+    const Built built(Batches{Batch{"one"}, Batch{std::string(700, 'a'), "b", std::string(300, 'c'), "d"}}, 4096);
+    const std::size_t last_sector = (built.end - 1) / sector_bytes;
+    for (std::size_t cut = built.starts[1]; cut < last_sector * sector_bytes; cut += 8) {
+        auto bytes = built.bytes;
+        std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(cut),
+                  bytes.begin() + static_cast<std::ptrdiff_t>((cut / sector_bytes + 1) * sector_bytes),
+                  std::uint8_t{0});
+        const auto result = scan(bytes, built.header);
+        INFO("cut at " << cut);
+        REQUIRE(result.end.kind == Kind::torn);
+        REQUIRE(result.payloads.size() < 5);
+    }
+}
+
+TEST_CASE("a torn end of which some is covered with zeros is a torn end") {
+    // A start was cut short while it covered the rest of a batch.
+    const Built built(Batches{Batch{"one"}, Batch{std::string(700, 'a'), "b"}}, 4096);
+    auto torn = built.bytes;
+    std::fill(torn.begin() + static_cast<std::ptrdiff_t>(built.starts[1] + 600), torn.end(), std::uint8_t{0});
+    REQUIRE(scan(torn, built.header).end.kind == Kind::torn);
+    for (std::size_t covered = built.starts[1] + 4; covered < built.starts[1] + 600; covered += 4) {
+        auto bytes = torn;
+        std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(built.starts[1]),
+                  bytes.begin() + static_cast<std::ptrdiff_t>(covered), std::uint8_t{0});
+        INFO("covered up to " << covered);
+        REQUIRE(scan(bytes, built.header).end.kind == Kind::torn);
+    }
+}
+
 TEST_CASE("a sector lost from a batch that a later one follows is damage") {
     const Built built(Batches{Batch{"one"}, Batch{std::string(1200, 'a')}, Batch{"later"}});
     auto bytes = built.bytes;
