@@ -14,7 +14,7 @@ from harness.wait import wait_for
 
 from .bench import Bench
 from .kill import wait_answered
-from .ledger import APP_FIRST, Access
+from .ledger import APP_FIRST, STALLED, Access
 
 ROUNDS_A_GATEWAY = 5
 BACK_WITHIN = 5
@@ -132,5 +132,6 @@ def refuses(load):
 
 
 def any_open(load):
+    """Those whose client has not seen an end; the client of one that stalls does not look for it."""
     with load.lock:
-        return [a for a in load.accesses if a.status == 200 and a.end is None]
+        return [a for a in load.accesses if a.status == 200 and a.end is None and a.ending != STALLED]

@@ -48,22 +48,25 @@ class TlsClient:
 
     def recv(self, count):
         """At most `count` bytes; b"" at the peer's close_notify; ssl.SSLEOFError when the stream was cut."""
-        if self.early:
-            data, self.early = self.early[:count], self.early[count:]
-            return data
-        while not self.ended:
-            try:
-                with self.lock:
-                    data = self.object.read(count)
-                if data:
+        while True:
+            with self.lock:
+                # Another thread's half_close() may have read ahead, up to the end.
+                if self.early:
+                    data, self.early = self.early[:count], self.early[count:]
                     return data
-                self.ended = True
-            except ssl.SSLZeroReturnError:
-                self.ended = True
-            except ssl.SSLWantReadError:
+                if self.ended:
+                    return b""
+                try:
+                    if data := self.object.read(count):
+                        return data
+                    self.ended = True
+                except ssl.SSLZeroReturnError:
+                    self.ended = True
+                except ssl.SSLWantReadError:
+                    pass
+            if not self.ended:
                 self._flush()
                 self._receive()
-        return b""
 
     def half_close(self):
         """Sends close_notify, without FIN."""
