@@ -52,11 +52,10 @@ public:
     std::size_t size() const noexcept { return waiting_.size(); }
     bool empty() const noexcept { return waiting_.empty(); }
     void push(unsigned rank, Job job) { waiting_.emplace(rank, Waiting{++pushed_, std::move(job)}); }
-    /// Takes out the last one of the highest rank, where that is higher than `rank`.
-    std::optional<Job> give_way(unsigned rank) {
-        if (waiting_.empty() || waiting_.rbegin()->first <= rank) return std::nullopt;
-        return take(std::prev(waiting_.end()));
-    }
+    /// Whether somebody waits whose rank is higher.
+    bool gives_way_to(unsigned rank) const noexcept { return !waiting_.empty() && waiting_.rbegin()->first > rank; }
+    /// Takes out the last one of the highest rank. Somebody waits.
+    Job give_way() { return take(std::prev(waiting_.end())); }
     Job pop() {
         if (++popped_ % oldest_turns != 0) return take(waiting_.begin());
         return take(std::min_element(waiting_.begin(), waiting_.end(),
@@ -140,18 +139,21 @@ struct HashingWorker::Impl {
 
     /// Returns the one that there is no room for: none, the job, or another one that gives way to it.
     std::optional<Job> admit(Job job, HashingTurn turn) {
+        if (!has_room(turn)) return job;
         if (turn.known) {
-            if (known.size() >= queue_limit) return job;
             known.push_back(std::move(job));
             return std::nullopt;
         }
         std::optional<Job> gone;
-        if (anybody.size() >= queue_limit) {
-            gone = anybody.give_way(turn.rank);
-            if (!gone) return job;
-        }
+        if (anybody.size() >= queue_limit) gone = anybody.give_way();
         anybody.push(turn.rank, std::move(job));
         return gone;
+    }
+
+    /// Under the lock.
+    bool has_room(HashingTurn turn) const noexcept {
+        if (turn.known) return known.size() < queue_limit;
+        return anybody.size() < queue_limit || anybody.gives_way_to(turn.rank);
     }
 
     void run() {
@@ -208,6 +210,11 @@ HashingWorker::~HashingWorker() = default;
 
 void HashingWorker::verify(std::string hash, base::Secret password, VerifyDone done, HashingTurn turn) {
     impl_->push(VerifyJob{std::move(hash), std::move(password), std::move(done)}, turn);
+}
+
+bool HashingWorker::has_room(HashingTurn turn) const noexcept {
+    std::lock_guard lock(impl_->mutex);
+    return impl_->has_room(turn);
 }
 
 void HashingWorker::hash(base::Secret password, HashDone done, HashingTurn turn) {

@@ -39,6 +39,8 @@ public:
     /// block nor throw. resource_exhausted when the queue is full: at once and on the calling thread, or later and on
     /// that of whoever has a lesser rank and comes into its place.
     void verify(std::string hash, base::Secret password, VerifyDone done, HashingTurn turn = {});
+    /// Whether verify() would find room now; a moment later it may not. For whoever would do other work in vain.
+    bool has_room(HashingTurn turn) const noexcept;
     using HashDone = std::function<void(base::Result<std::string>)>;
     /// As verify(), for hash_password().
     void hash(base::Secret password, HashDone done, HashingTurn turn = {});

@@ -64,6 +64,14 @@ std::vector<SessionPtr> SessionTable::of_account(const std::string& account_id) 
     return found == by_account_.end() ? std::vector<SessionPtr>{} : found->second;
 }
 
+bool SessionTable::has(const std::string& account_id, std::string_view client_ip) const {
+    std::shared_lock lock(index_mutex_);
+    const auto found = by_account_.find(account_id);
+    return found != by_account_.end() &&
+           std::any_of(found->second.begin(), found->second.end(),
+                       [&](const SessionPtr& session) { return session->client_ip == client_ip; });
+}
+
 std::vector<SessionPtr> SessionTable::page(std::string_view after_id, std::size_t limit) const {
     std::vector<SessionPtr> out;
     std::shared_lock lock(index_mutex_);

@@ -28,6 +28,7 @@ public:
     SessionPtr by_token(const TokenHash& hash) const noexcept;
     SessionPtr by_id(std::string_view id) const;
     std::vector<SessionPtr> of_account(const std::string& account_id) const;  ///< oldest first
+    bool has(const std::string& account_id, std::string_view client_ip) const;
     /// By id, at most `limit`, behind `after_id`.
     std::vector<SessionPtr> page(std::string_view after_id, std::size_t limit) const;
     std::size_t size() const;

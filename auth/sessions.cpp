@@ -390,6 +390,10 @@ Result<std::uint64_t> Sessions::end_device(std::string_view account_id, const De
     return static_cast<std::uint64_t>(ended.size());
 }
 
+bool Sessions::signed_in_from(const std::string& account_id, std::string_view client_ip) const {
+    return impl_->table.has(account_id, client_ip);
+}
+
 SessionPtr Sessions::find(std::string_view session_id) const { return impl_->table.by_id(session_id); }
 
 std::vector<SessionPtr> Sessions::list(std::string_view account_id, std::string_view after_id,

@@ -141,6 +141,9 @@ public:
                                            SessionEnd why);
 
     SessionPtr find(std::string_view session_id) const;
+    /// Whether the account has a session that was signed in from the address. No I/O, no copy: it is asked for each try
+    /// of a password, of unknown accounts too, and its time is to say little.
+    bool signed_in_from(const std::string& account_id, std::string_view client_ip) const;
     /// By id, at most `limit`, behind `after_id`; of one account when it is not empty.
     std::vector<SessionPtr> list(std::string_view account_id, std::string_view after_id, std::size_t limit) const;
 

@@ -148,13 +148,13 @@ public:
         const auto found = last_.find(source);
         return found != last_.end() && now - found->second < memory;
     }
-    void add(const std::string& source, MonoTime now) {
-        const auto [found, added] = last_.try_emplace(source, now);
+    void add(const std::string& source, MonoTime at) {
+        const auto [found, added] = last_.try_emplace(source, at);
         if (!added) {
             by_time_.erase({found->second, &found->first});
-            found->second = now;
+            found->second = std::max(found->second, at);
         }
-        by_time_.insert({now, &found->first});
+        by_time_.insert({found->second, &found->first});
         if (last_.size() <= entries_max) return;
         const auto oldest = *by_time_.begin();
         by_time_.erase(by_time_.begin());
@@ -237,6 +237,11 @@ void SignInThrottle::succeeded(const Try& attempt, MonoTime now) {
     impl_->accounts_at_source.begin_anew(account + ' ' + source.narrow);
     impl_->codes.give_back(account);
     impl_->codes.begin_anew(account);
+}
+
+void SignInThrottle::signed_in_before(std::string_view source, MonoTime at) {
+    std::lock_guard lock(impl_->mutex);
+    impl_->successes.add(source_keys(source).narrow, at);
 }
 
 bool SignInThrottle::take_code(std::string_view canonical_username, MonoTime now) {

@@ -63,6 +63,8 @@ public:
     /// The attempt succeeded: its token comes back, the waits of the account at the source and of its codes begin anew,
     /// and so does what was in vain at the source; of what was in its /48 half is forgotten.
     void succeeded(const Try& attempt, base::MonoTime now);
+    /// Somebody had signed in from the source at that moment, before this process or elsewhere: it counts for the rank.
+    void signed_in_before(std::string_view source, base::MonoTime at);
     /// As take(), for a code of the account's second factor.
     bool take_code(std::string_view canonical_username, base::MonoTime now);
     /// As take(), for a certificate for another device of the account, or for the device that renews its own. It does

@@ -20,15 +20,10 @@ std::string own_device(Services& services, const Peer& peer, const Claim& claim)
     return own ? device->id : "";
 }
 
-/// Whether the account is signed in from there already. Then a stranger who tries passwords elsewhere does not keep its
-/// owner waiting.
-bool is_signed_in_from(Services& services, const std::string& ip, const Claim& claim) {
-    constexpr std::size_t looked_at = 100;
-    if (claim.account == nullptr) return false;
-    for (const auto& session : services.sessions.list(claim.account->id, "", looked_at))
-        if (session->client_ip == ip) return true;
-    return false;
-}
+/// An id that no account has, for what is done for an unknown name as for a known one.
+constexpr const char* nobody = "00000000-0000-0000-0000-000000000000";
+
+std::string id_of(const Claim& claim) { return claim.account != nullptr ? claim.account->id : nobody; }
 
 auth::SignInThrottle::Try try_of(const Claim& claim, const Proof& proof) {
     return {proof.source, claim.username, proof.known_here};
@@ -91,7 +86,8 @@ bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim&
     proof.own_device = !device.empty();
     // Tries of its own: whoever shares its address, as an office does, neither uses them up nor makes them wait.
     proof.source = proof.own_device ? "device " + device : peer.ip;
-    proof.known_here = proof.own_device || is_signed_in_from(services, peer.ip, claim);
+    // A stranger who tries passwords elsewhere does not keep the owner waiting who is signed in here.
+    proof.known_here = services.sessions.signed_in_from(id_of(claim), peer.ip) || proof.own_device;
     const auto verdict = services.throttle.take(try_of(claim, proof), services.clock.mono());
     // Whether the account is signed in from there has no part in it: the answer's time would tell (decision 23).
     proof.rank = verdict.rank;
@@ -117,10 +113,21 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
         give_back_try(services, claim, proof);
         proof.status = 503;
     };
+    const auto no_room = [&] {
+        not_looked_at();
+        services.metrics.limited("hashing-queue");
+    };
+
+    // A flood that finds no room is not to cost the database's time. By the address, and whether it is on a device of
+    // the account's own: the same for every other account.
+    const auth::HashingTurn turn{proof.own_device, proof.rank};
+    if (claim.password && !services.hashing.has_room(turn)) {
+        no_room();
+        co_return proof;
+    }
 
     // An unknown name costs the same look-up and the same hash as a known one.
-    const std::string account_id =
-        claim.account != nullptr ? claim.account->id : "00000000-0000-0000-0000-000000000000";
+    const std::string account_id = id_of(claim);
     auto read = [&services, account_id] { return services.directory.credentials(account_id); };
     auto found = co_await services.background.run<auth::Credentials>(std::move(read));
     if (!found && found.error().code != base::Errc::not_found) {
@@ -130,15 +137,13 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
     const auth::Credentials stored = found ? std::move(*found) : auth::Credentials{};
     bool password_matches = !claim.password;
     if (claim.password) {
-        const auth::HashingTurn turn{proof.own_device, proof.rank};
         auto verify = [&services, turn, text = stored.password_hash,
                        password = base::Secret(claim.password->reveal())](auto done) mutable {
             services.hashing.verify(std::move(text), std::move(password), done, turn);
         };
         auto matches = co_await await_callback<base::Result<bool>>(std::move(verify));
         if (!matches) {
-            not_looked_at();
-            services.metrics.limited("hashing-queue");
+            no_room();
             co_return proof;
         }
         password_matches = *matches;

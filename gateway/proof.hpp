@@ -42,7 +42,7 @@ void try_succeeded(Services& services, const Claim& claim, const Proof& proof);
 
 /// Checks a claim, which takes a try of its source and account. The same work is done, in the same order, for every
 /// reason to fail: two questions to the database, one password hash (where a password is claimed), three codes. Nothing
-/// is recorded.
+/// is recorded. Where a password would find no room to be hashed (503), nothing is done at all.
 boost::asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& peer, Claim& claim);
 
 /// Uses the proof's second factor up, where it has one, and gives the try back. The status becomes 401 when another use

@@ -4,6 +4,7 @@
 #include <openssl/x509.h>
 
 #include "auth/certificate_parts.hpp"
+#include "auth/known_sources.hpp"
 #include "auth/sessions.hpp"
 #include "auth/support.hpp"
 
@@ -169,6 +170,22 @@ TEST_CASE("a new certificate is of the same key, and none is made for a device t
         CHECK(renewed.device.not_after > made.device.not_after);
         must(f.devices->act(made.device.id, DeviceAct::lock, no_record));
         CHECK(error_of(f.devices->renew(made.device.id, {})).code == Errc::failed_precondition);
+    });
+}
+
+TEST_CASE("a start learns from the sessions where somebody has signed in, but for enrolled devices") {
+    for_each_backend([](TestDatabase& test) {
+        Fixture f(test);
+        must(f.sessions->create(f.alice, "192.0.2.1", {}));
+        must(f.sessions->create(f.alice, "192.0.2.2", {}, false, f.enroll(f.alice).device.key_sha256));
+        f.clock.advance(std::chrono::hours(1));
+        const auto again = must(auth::Sessions::open(*f.database, f.clock, {}));
+        auth::SignInThrottle throttle;
+        auth::learn_sources(*again, throttle, f.clock);
+        const auto rank = [&](const char* source) { return throttle.take({source, "bob"}, f.clock.mono()).rank; };
+        CHECK(rank("192.0.2.1") == 0);
+        CHECK(rank("192.0.2.2") == 1);
+        CHECK(rank("192.0.2.3") == 1);
     });
 }
 

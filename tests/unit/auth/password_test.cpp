@@ -202,7 +202,13 @@ TEST_CASE("of those who are not known the least rank comes first, and takes the 
                       },
                       {false, rank});
     };
-    for (const char who : {'a', 'b', 'c', 'd', 'e', 'f', 'g'}) push(who, 4);
+    for (const char who : {'a', 'b', 'c', 'd', 'e'}) push(who, 4);
+    CHECK(worker.has_room({false, 100}));
+    push('f', 4);
+    CHECK_FALSE(worker.has_room({false, 4}));
+    CHECK(worker.has_room({false, 3}));
+    CHECK(worker.has_room({true, 0}));
+    push('g', 4);
     CHECK(full == "g");  // no better than those who wait
     push('h', 5);
     CHECK(full == "gh");
@@ -281,6 +287,18 @@ TEST_CASE("a flood of other sources does not make a throttle forget where somebo
     }
     CHECK(throttle.take({"10.0.0.1", "carol"}, now).rank == 0);
     CHECK(throttle.take({"10.0.0.2", "carol"}, now).rank == 1);
+}
+
+TEST_CASE("a throttle can be told where somebody signed in before, and keeps the later moment") {
+    auth::SignInThrottle throttle;
+    const auto now = at(0s) + 24h * 100;
+    throttle.signed_in_before("10.0.0.1", now - 29 * 24h);
+    throttle.signed_in_before("10.0.0.1", now - 40 * 24h);
+    throttle.signed_in_before("10.0.0.2", now - 31 * 24h);
+    throttle.signed_in_before("2001:db8::1", now);
+    CHECK(throttle.take({"10.0.0.1", "alice"}, now).rank == 0);
+    CHECK(throttle.take({"10.0.0.2", "alice"}, now).rank == 1);
+    CHECK(throttle.take({"2001:db8::2", "alice"}, now).rank == 0);
 }
 
 TEST_CASE("a new IPv6 /64 for each try has the rank of those before, once they are many") {
