@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "audit/days.hpp"
+#include "auth/known_sources.hpp"
 #include "base/log.hpp"
 #include "base/notify.hpp"
 #include "base/text.hpp"
@@ -37,6 +38,7 @@ base::Result<void> RunningDaemon::begin() {
     dir_ = std::move(*dir);
     if (auto r = open_database(dir_->path()); !r) return r;
     if (auto r = open_directory(); !r) return r;
+    auth::learn_sources(*sessions_, throttle_, clock_);
     if (auto r = load_certificates(dir_->path()); !r) return r;
     if (auto r = open_journal(); !r) return r;
     auto crashed = audit::close_crashed(*journal_);
@@ -226,8 +228,10 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     // Before anybody can change them.
     directory_->set_listener([this](const auth::Snapshot&) { enforce({}); });
     devices_->set_listener([this] { enforce({}); });
-    if (auto r = start_control(); !r) return r;
+    if (auto r = start_records(); !r) return r;
     if (auto r = start_metrics(); !r) return r;
+    // Last of what may fail: no order is taken that another process would have to undo.
+    if (auto r = start_control(); !r) return r;
     workers_.start();
     started_ = true;
     revocations_->start();
@@ -254,10 +258,14 @@ base::Result<void> RunningDaemon::open_revocations() {
     return {};
 }
 
-base::Result<void> RunningDaemon::start_control() {
+base::Result<void> RunningDaemon::start_records() {
     shipper_ = audit::Shipper::start(*journal_, *store_, clock_);
     if (auto r = start_sinks(); !r) return r;
     retention_ = start_retention(*journal_, *database_, clock_, metrics_);
+    return {};
+}
+
+base::Result<void> RunningDaemon::start_control() {
     control::TailLimits tails;
     tails.stall = config_.timeouts.tail;
     tails.on_cut = [this] { metrics_.audit_tails_cut.Increment(); };

@@ -52,7 +52,8 @@ base::Result<void> RunningDaemon::upgrade(Upgrade upgrade) {
     if (theirs && theirs->tunnels > 0 && !upgrade.end_previous)
         return Error{Errc::failed_precondition,
                      "process " + std::to_string(theirs->process_id) + " still has " + std::to_string(theirs->tunnels) +
-                         " tunnels from before the last upgrade, until " + base::format_rfc3339(theirs->deadline) +
+                         " tunnels from before the last upgrade" +
+                         (theirs->deadline ? ", until " + base::format_rfc3339(*theirs->deadline) : "") +
                          "; wait for it, or end it (end_previous)"};
     std::lock_guard lock(operation_mutex_);
     if (upgrading_) return Error{Errc::failed_precondition, "an upgrade is under way"};

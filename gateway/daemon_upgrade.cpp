@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "auth/known_sources.hpp"
 #include "base/log.hpp"
 #include "base/notify.hpp"
 #include "gateway/running_daemon.hpp"
@@ -131,13 +132,23 @@ Error RunningDaemon::resume(const Error& error) {
     }
     journal_->thaw(std::move(*journal));
     (void)journal_->take_open_accesses();  // they are this process's own, and live
+    take_up_changes();
     start_maintenance();
     revocations_->start();
-    auto control = start_control();
+    auto control = start_records();
     if (auto metrics = start_metrics(); !metrics)
         base::log_error("metrics are not served any more", {{"error", metrics.error().message}});
+    if (control) control = start_control();
     if (!control) base::log_error("the control API is not served any more", {{"error", control.error().message}});
     return error;
+}
+
+void RunningDaemon::take_up_changes() {
+    for (const auto& refreshed : {directory_->refresh(), devices_->refresh(), sessions_->refresh()})
+        if (!refreshed)
+            base::log_error("what the other process may have changed is not known here",
+                            {{"error", refreshed.error().message}});
+    enforce({});
 }
 
 std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::Enforce& asked) {
@@ -225,6 +236,7 @@ base::Result<void> RunningDaemon::take_over(const std::shared_ptr<upgrade::Link>
     message.mutable_serving();
     (void)link->send(message);  // where the older one has ended meanwhile, what it left is closed at once
     before->start();
+    auth::learn_sources(*sessions_, throttle_, clock_);  // nobody waits for it
     return {};
 }
 

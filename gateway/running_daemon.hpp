@@ -82,10 +82,12 @@ private:
     base::Result<void> record_start(const std::string& detail);
     base::Result<void> serve(std::vector<base::UniqueFd> listeners);
 
-    /// The control API and what it stands on beside the directory.
     base::Result<void> open_revocations();
-    base::Result<void> start_control();
+    /// What becomes of records: shipper, sinks, retention.
+    base::Result<void> start_records();
     base::Result<void> start_sinks();
+    base::Result<void> start_control();
+    /// And retention, which it begins.
     void stop_control();
     base::Result<void> serve_control(int fd, control::TunnelOrigin origin);
     base::Result<void> start_metrics();
@@ -98,6 +100,8 @@ private:
 
     /// After an upgrade that failed: everything that was let go of is taken up again. Returns what is to be said.
     base::Error resume(const base::Error& error);
+    /// For as long as the other process served, it may have taken orders, and ended sessions.
+    void take_up_changes();
 
     /// The directory has changed, or sessions have ended, at the hands of the process that took over.
     std::uint64_t enforce_as_told(const upgrade::Message::Question::Enforce& asked);

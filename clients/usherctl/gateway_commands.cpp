@@ -38,8 +38,8 @@ struct Gateway {
 };
 
 std::string predecessor(const v1::GatewayStatus::Predecessor& before) {
-    return "process " + std::to_string(before.process_id()) + " has " + std::to_string(before.tunnels()) +
-           " tunnels, until " + base::format_rfc3339(to_time(before.deadline()));
+    return "process " + std::to_string(before.process_id()) + " has " + std::to_string(before.tunnels()) + " tunnels" +
+           (before.has_deadline() ? ", until " + base::format_rfc3339(to_time(before.deadline())) : "");
 }
 
 void show(const v1::GatewayStatus& status, const std::string& format) {

@@ -97,7 +97,7 @@ private:
         predecessor.set_process_id(now.predecessor->process_id);
         predecessor.set_version(now.predecessor->version);
         predecessor.set_tunnels(now.predecessor->tunnels);
-        *predecessor.mutable_deadline() = to_proto(now.predecessor->deadline);
+        if (now.predecessor->deadline) *predecessor.mutable_deadline() = to_proto(*now.predecessor->deadline);
     }
 
     const ServiceContext& context_;

@@ -24,7 +24,7 @@ public:
             std::int64_t process_id = 0;
             std::string version;
             std::uint64_t tunnels = 0;
-            base::UtcTime deadline{};
+            std::optional<base::UtcTime> deadline;  ///< once it has told
         };
         std::optional<Predecessor> predecessor;  ///< that still has tunnels from before an upgrade
     };

@@ -40,8 +40,7 @@ Predecessor::Predecessor(std::shared_ptr<Link> link, const Message::Hello& hello
       version_(hello.version()),
       process_(open_process(static_cast<pid_t>(hello.process_id()))),
       on_end_(std::move(on_end)),
-      tunnels_(open.size()),
-      deadline_(clock.mono()) {
+      tunnels_(open.size()) {
     for (auto& record : open) open_.emplace(record.access_id, std::move(record));
 }
 
@@ -157,7 +156,9 @@ void Predecessor::pulse() {
 std::optional<Predecessor::Status> Predecessor::status() const {
     std::lock_guard lock(mutex_);
     if (lost_) return std::nullopt;
-    return Status{process_id_, version_, tunnels_, clock_.utc() + (deadline_ - clock_.mono())};
+    Status status{process_id_, version_, tunnels_, {}};
+    if (deadline_) status.deadline = clock_.utc() + (*deadline_ - clock_.mono());
+    return status;
 }
 
 std::optional<std::uint64_t> Predecessor::ask(Message::Question question) {

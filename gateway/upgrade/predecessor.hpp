@@ -39,7 +39,7 @@ public:
         std::int64_t process_id = 0;
         std::string version;
         std::uint64_t tunnels = 0;
-        base::UtcTime deadline{};
+        std::optional<base::UtcTime> deadline;  ///< once it has told
     };
     /// nullopt when it has ended. Until it has said how many tunnels it has, those that are open on record count.
     std::optional<Status> status() const;
@@ -47,8 +47,8 @@ public:
     /// A session has ended; it is said with the next enforce(). Does not block.
     void session_ended(const std::string& session_id);
     /// The directory has reached this version, or sessions have ended: what is no longer allowed there is cut when this
-    /// returns; 0: nothing is to be read for it. A predecessor that does not say so within 5 s of start() is killed.
-    /// Returns how many were cut. Blocks.
+    /// returns; 0: nothing is to be read for it. A predecessor that does not say so within 5 s, once start() was
+    /// called, is killed. Returns how many were cut. Blocks.
     std::uint64_t enforce(std::uint64_t directory_version, const std::string& signed_out);
     /// How many accesses there stand on the session; 0 when it does not say so within 5 s. Blocks.
     std::uint64_t count_accesses(const std::string& session_id);
@@ -81,7 +81,7 @@ private:
     std::unordered_map<std::uint64_t, std::optional<std::uint64_t>> answers_;  ///< of what was asked
     std::vector<std::string> ended_sessions_;                                  ///< that were not said yet
     std::uint64_t tunnels_ = 0;
-    base::MonoTime deadline_;
+    std::optional<base::MonoTime> deadline_;
     bool started_ = false;
     bool lost_ = false;   ///< nothing more comes from it
     bool ended_ = false;  ///< and everything of it is closed on record
