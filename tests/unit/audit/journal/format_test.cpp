@@ -231,6 +231,28 @@ TEST_CASE("a flip of any bit of any record is found and located, in the last one
     }
 }
 
+TEST_CASE("a flip of any bit of a record without an access is damage wherever the record lies in a sector") {
+    // Its header ends in zeros, as what was cut short at a sector's end does.
+    for (std::size_t at = 0; at < sector_bytes; at += 8) {
+        const SegmentHeader header{uuid(9), 100, {}};
+        auto bytes = encode_header(header);
+        encode_record({100, {}, RecordType::session, uuid(1), std::string(sector_bytes + at, 'x'), 0}, header.seed(),
+                      bytes);
+        const auto start = bytes.size();
+        encode_record({101, base::from_micros(1'700'000'000'000'001), RecordType::admin, {}, "payload", 0},
+                      header.seed(), bytes);
+        const auto end = bytes.size();
+        bytes.resize(4096);
+        for (std::size_t bit = 8 * start; bit < 8 * end; ++bit) {
+            auto flipped = bytes;
+            flipped[bit / 8] ^= static_cast<std::uint8_t>(1u << (bit % 8));
+            const auto result = scan(flipped, header);
+            if (result.end.kind != Kind::corrupt) FAIL("a record at " << start << ", bit " << bit - 8 * start);
+            REQUIRE(result.payloads.size() == 1);
+        }
+    }
+}
+
 TEST_CASE("stray bytes behind the last record never pass for a clean end") {
     const Built built(Batches{Batch{"one"}}, 4096);
     for (std::size_t at = built.end; at < built.bytes.size(); ++at) {
