@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::string_view magic = "USHRJNL1";
 constexpr std::uint8_t record_version = 1;
-/// What memory and buses move as a whole.
-constexpr std::size_t word_bytes = 8;
 /// Closes every frame. Not zero, so that a frame whose end never reached the disk can be told from one that rotted
 /// there.
 constexpr std::uint8_t end_mark = 0xa5;

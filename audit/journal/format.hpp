@@ -24,6 +24,7 @@ inline constexpr std::size_t frame_header_bytes = 48;  ///< of a record
 inline constexpr std::size_t payload_bytes_max = 1u << 20;
 inline constexpr std::size_t batch_records_max = 4096;
 inline constexpr std::size_t sector_bytes = 512;  ///< what a disk writes whole or not at all
+inline constexpr std::size_t word_bytes = 8;      ///< what memory and buses move as a whole
 
 /// The bytes a record with such a payload takes: header, payload, 1 to 8 bytes of end mark up to a multiple of 8.
 constexpr std::size_t frame_bytes(std::size_t payload) noexcept { return (frame_header_bytes + payload + 8) / 8 * 8; }

@@ -61,7 +61,6 @@ void Predecessor::release() {
     {
         std::lock_guard lock(mutex_);
         lost_ = ended_ = true;
-        tunnels_ = 0;
     }
     changed_.notify_all();
 }
@@ -123,7 +122,6 @@ void Predecessor::close_rest() {
     {
         std::lock_guard lock(mutex_);
         lost_ = true;
-        tunnels_ = 0;
     }
     changed_.notify_all();
     std::vector<audit::JournalRecord> open;

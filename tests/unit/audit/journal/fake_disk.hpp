@@ -166,7 +166,6 @@ public:
     }
 
 private:
-    static constexpr std::size_t word_bytes = 8;
     struct Inode {
         std::vector<std::uint8_t> content;
         std::vector<std::uint8_t> durable;

@@ -8,42 +8,15 @@
 #include <future>
 
 #include "catch.hpp"
+#include "link_pair.hpp"
 
 using namespace usher;
 using base::Errc;
 using gateway::upgrade::Link;
 using gateway::upgrade::Message;
 
-namespace {
-
-constexpr base::Microseconds soon{10'000'000};
-
-struct Pair {
-    Pair() {
-        auto ends = Link::make_pair();
-        REQUIRE(ends);
-        raw = ends->second.get();
-        auto a = Link::adopt(std::move(ends->first));
-        auto b = Link::adopt(std::move(ends->second));
-        REQUIRE(a);
-        REQUIRE(b);
-        one = std::move(*a);
-        other = std::move(*b);
-    }
-    int raw = -1;  ///< the descriptor of `other`
-    std::unique_ptr<Link> one, other;
-};
-
-Message failed(const std::string& reason) {
-    Message message;
-    message.mutable_failed()->set_reason(reason);
-    return message;
-}
-
-}  // namespace
-
 TEST_CASE("a message comes over the link as a whole, with its descriptors") {
-    Pair pair;
+    LinkPair pair;
     std::array<int, 2> pipe{};
     REQUIRE(::pipe(pipe.data()) == 0);
     REQUIRE(pair.one->send(failed("why"), std::array{pipe[0], pipe[1]}));
@@ -61,7 +34,7 @@ TEST_CASE("a message comes over the link as a whole, with its descriptors") {
 }
 
 TEST_CASE("silence, an end and nonsense on the link are told apart") {
-    Pair pair;
+    LinkPair pair;
     CHECK(pair.other->receive(base::Microseconds{1000}).error().code == Errc::deadline_exceeded);
     SECTION("nonsense") {
         REQUIRE(::send(pair.raw, "\xff\xff\xff", 3, 0) == 3);
@@ -91,7 +64,7 @@ TEST_CASE("only one end of a packet socket pair is a link") {
 }
 
 TEST_CASE("posted messages come in their order, and the end is told once") {
-    Pair pair;
+    LinkPair pair;
     std::promise<void> all, end;
     std::vector<std::string> heard;
     pair.other->start(
@@ -110,7 +83,7 @@ TEST_CASE("posted messages come in their order, and the end is told once") {
 }
 
 TEST_CASE("an end that does not read costs a bounded queue, and then the link") {
-    Pair pair;
+    LinkPair pair;
     std::promise<void> end;
     pair.one->start([](const Message&) {}, [&] { end.set_value(); });
     const Message large = failed(std::string(100'000, 'x'));

@@ -4,6 +4,7 @@
 
 #include "../held_journal.hpp"
 #include "catch.hpp"
+#include "link_pair.hpp"
 
 using namespace usher;
 using gateway::upgrade::Link;
@@ -12,19 +13,9 @@ using gateway::upgrade::Predecessor;
 
 namespace {
 
-constexpr base::Microseconds soon{10'000'000};
-
 /// The newer process's end with its predecessor, and the older process's end, which the test plays.
 struct Fixture {
     Fixture() {
-        auto ends = Link::make_pair();
-        REQUIRE(ends);
-        auto newer_end = Link::adopt(std::move(ends->first));
-        auto older_end = Link::adopt(std::move(ends->second));
-        REQUIRE(newer_end);
-        REQUIRE(older_end);
-        newer = std::move(*newer_end);
-        older = std::move(*older_end);
         Message::Hello hello;
         hello.set_version("1.2.3");  // and no process, so that none is killed
         std::vector<audit::JournalRecord> open(2);
@@ -50,8 +41,9 @@ struct Fixture {
 
     base::ManualClock clock{base::from_micros(1'000'000)};
     HeldJournal journal;
-    std::shared_ptr<Link> newer;
-    std::unique_ptr<Link> older;
+    LinkPair link;
+    std::shared_ptr<Link> newer = std::move(link.one);
+    std::unique_ptr<Link> older = std::move(link.other);
     std::unique_ptr<Predecessor> predecessor;
 };
 
@@ -97,9 +89,7 @@ TEST_CASE("whoever has asked a predecessor that stays is let go, and the link is
     CHECK(cut.get() == 0);
     CHECK_FALSE(f.predecessor->status());
     f.predecessor.reset();
-    Message failed;
-    failed.mutable_failed()->set_reason("why");
-    REQUIRE(f.newer->send(failed));
+    REQUIRE(f.newer->send(failed("why")));
     CHECK(f.heard().failed().reason() == "why");
     CHECK(f.journal.held.empty());
 }
