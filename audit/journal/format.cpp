@@ -46,14 +46,21 @@ bool zeros(Bytes bytes) noexcept {
     return bytes.empty() || (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
-/// Whether a flip of one bit makes the header's checksum match, but for those in zeros at its end: what is missing
-/// there may be one bit.
+/// Whether a record of the type names no access, so that its header ends in zeros.
+bool names_no_access(std::uint8_t type) noexcept {
+    return type == static_cast<std::uint8_t>(RecordType::admin) ||
+           type == static_cast<std::uint8_t>(RecordType::session) ||
+           type == static_cast<std::uint8_t>(RecordType::system);
+}
+
+/// Whether a flip of one bit makes the header's checksum match, but for those in words of zeros at its end: what is
+/// missing there may be one bit.
 bool is_one_bit_off(Bytes header, std::uint32_t seed) noexcept {
     if (header.size() < frame_header_bytes) return false;
     std::array<std::uint8_t, frame_header_bytes> tried;
     std::copy_n(header.begin(), tried.size(), tried.begin());
     std::size_t used = tried.size();
-    while (used > 0 && tried[used - 1] == 0) --used;
+    while (used > 0 && zeros(header.subspan(used - word_bytes, word_bytes))) used -= word_bytes;
     for (std::size_t bit = 0; bit < 8 * used; ++bit) {
         const auto flip = static_cast<std::uint8_t>(1u << bit % 8);
         tried[bit / 8] ^= flip;
@@ -238,12 +245,16 @@ bool SegmentScanner::something_missing(const Frame& frame) const noexcept {
     if (!header_intact && is_one_bit_off(bytes_.subspan(offset_, end - offset_), seed_)) return false;
     // A frame starts with a checksum, which is not zero but once in four thousand million.
     if (!header_intact && all_zero(offset_, std::min(end, offset_ + at_length))) return true;
-    // Of what the header's checksum shows to be whole nothing is missing.
+    // Of what the header's checksum shows to be whole nothing is missing. Nor is it where a header has zeros of its
+    // own: were nothing missing but these, the checksum would match.
     const std::size_t from = offset_ + (header_intact ? frame_header_bytes : 0);
-    for (std::size_t sector = from / sector_bytes * sector_bytes; sector < end; sector += sector_bytes) {
+    const bool own_zeros =
+        !header_intact && end == offset_ + frame_header_bytes && names_no_access(bytes_[offset_ + at_type]);
+    const std::size_t last = own_zeros ? offset_ + at_recorded : end - 1;
+    for (std::size_t sector = from / sector_bytes * sector_bytes; sector <= last; sector += sector_bytes) {
         const std::size_t sector_end = std::min(sector + sector_bytes, bytes_.size());
         const std::size_t last_word = std::max(from, sector_end - std::min(sector_end, word_bytes));
-        if (all_zero(std::min(last_word, end - 1), sector_end)) return true;
+        if (all_zero(std::min(last_word, last), sector_end)) return true;
     }
     return false;
 }

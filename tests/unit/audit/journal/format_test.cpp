@@ -239,7 +239,7 @@ TEST_CASE("a flip of any bit of a record without an access is damage wherever th
         encode_record({100, {}, RecordType::session, uuid(1), std::string(sector_bytes + at, 'x'), 0}, header.seed(),
                       bytes);
         const auto start = bytes.size();
-        encode_record({101, base::from_micros(1'700'000'000'000'001), RecordType::admin, {}, "payload", 0},
+        encode_record({101, base::from_micros(2'300'000'000'000'001), RecordType::admin, {}, "payload", 0},
                       header.seed(), bytes);
         const auto end = bytes.size();
         bytes.resize(4096);
@@ -249,6 +249,14 @@ TEST_CASE("a flip of any bit of a record without an access is damage wherever th
             const auto result = scan(flipped, header);
             if (result.end.kind != Kind::corrupt) FAIL("a record at " << start << ", bit " << bit - 8 * start);
             REQUIRE(result.payloads.size() == 1);
+        }
+        // Two bits, and a time whose highest byte is a single one.
+        for (std::size_t bit = 8 * (start + 16); bit < 8 * (start + 32); ++bit) {
+            auto flipped = bytes;
+            flipped[start + 4] ^= 1;
+            flipped[bit / 8] ^= static_cast<std::uint8_t>(1u << (bit % 8));
+            if (scan(flipped, header).end.kind != Kind::corrupt)
+                FAIL("a record at " << start << ", bit " << bit - 8 * start << " and another");
         }
     }
 }
