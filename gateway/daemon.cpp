@@ -371,13 +371,14 @@ void RunningDaemon::maintain() {
         // used in both.
         // The same goes for other gateways, while they are not heard.
         const bool deaf = control_feed_ && !control_feed_->follows();
-        const bool two = deaf || departure_ || (predecessor() && predecessor()->status());
+        const bool two = deaf || look_again_ || departure_ || (predecessor() && predecessor()->status());
         const auto from = clock_.mono();
         const bool whole = two && from - refreshed_at >= refresh_interval;
         if (whole) {
             refreshed_at = from;
             auto changed = sessions_->refresh();
             if (!changed) database = changed.error();
+            if (changed) look_again_ = false;
             if (changed && *changed) enforce({});
         }
         if (auto r = departure_ ? sessions_->flush() : expire_sessions(); !r) database = r.error();

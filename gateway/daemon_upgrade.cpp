@@ -132,7 +132,9 @@ Error RunningDaemon::resume(const Error& error) {
     }
     journal_->thaw(std::move(*journal));
     (void)journal_->take_open_accesses();  // they are this process's own, and live
-    take_up_changes();
+    reopen_revocations();
+    enforce({});
+    look_again_ = true;  // for as long as the other process served, it may have taken orders, and ended sessions
     start_maintenance();
     revocations_->start();
     auto control = start_records();
@@ -143,12 +145,14 @@ Error RunningDaemon::resume(const Error& error) {
     return error;
 }
 
-void RunningDaemon::take_up_changes() {
-    for (const auto& refreshed : {directory_->refresh(), devices_->refresh(), sessions_->refresh()})
-        if (!refreshed)
-            base::log_error("what the other process may have changed is not known here",
-                            {{"error", refreshed.error().message}});
-    enforce({});
+/// Orders that the other process took, and could not bring into the database, are in the file.
+void RunningDaemon::reopen_revocations() {
+    auto before = std::move(revocations_);
+    auto opened = open_revocations();
+    if (opened) return;
+    base::log_error("what the other process was told to cut off is not known here",
+                    {{"error", opened.error().message}});
+    revocations_ = std::move(before);
 }
 
 std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::Enforce& asked) {

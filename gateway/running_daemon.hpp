@@ -100,8 +100,7 @@ private:
 
     /// After an upgrade that failed: everything that was let go of is taken up again. Returns what is to be said.
     base::Error resume(const base::Error& error);
-    /// For as long as the other process served, it may have taken orders, and ended sessions.
-    void take_up_changes();
+    void reopen_revocations();
 
     /// The directory has changed, or sessions have ended, at the hands of the process that took over.
     std::uint64_t enforce_as_told(const upgrade::Message::Question::Enforce& asked);
@@ -192,7 +191,8 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     std::thread maintenance_;
-    ClockWatch clock_watch_;  ///< maintenance_'s own, once that has been started
+    bool look_again_ = false;  ///< maintenance_'s own: sessions may have changed at the hands of a process that is gone
+    ClockWatch clock_watch_;   ///< maintenance_'s own, once that has been started
     bool halting_ = false, halted_ = false, started_ = false, database_failing_ = false;
 };
 
