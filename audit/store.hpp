@@ -69,7 +69,8 @@ public:
         bool end = false;  ///< there were no more
     };
     /// Shows the accesses behind a place to `visit`, in order, each with its latest event: until it says false, `limit`
-    /// were visited, or there are no more. Holds some thousands of them at once, and no transaction while it visits.
+    /// were visited, or there are no more. Holds some thousands of them at once. Reads on, on another thread, while it
+    /// visits.
     base::Result<Scanned> scan_accesses(const ScanPlace& behind, std::size_t limit,
                                         const std::function<bool(const usher::v1::AccessRecord&)>& visit);
 

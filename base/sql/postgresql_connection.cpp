@@ -114,6 +114,31 @@ Number number(std::string_view text, std::string_view sql) {
     return value;
 }
 
+/// What a hexadecimal digit stands for; above 15 for what is none.
+constexpr auto digit_values = [] {
+    std::array<std::uint8_t, 256> values{};
+    values.fill(0xff);
+    for (std::uint8_t i = 0; i < 10; ++i) values['0' + i] = i;
+    for (std::uint8_t i = 0; i < 6; ++i) values['a' + i] = values['A' + i] = static_cast<std::uint8_t>(10 + i);
+    return values;
+}();
+
+/// By a table: from_hex(), which takes the same time for all digits as secrets need it, is a fourth of what it costs to
+/// read a payload.
+std::optional<std::string> bytes_of(std::string_view hex) {
+    if (hex.size() % 2 != 0) return std::nullopt;
+    std::string bytes(hex.size() / 2, '\0');
+    std::uint8_t all = 0;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const auto high = digit_values[static_cast<std::uint8_t>(hex[2 * i])];
+        const auto low = digit_values[static_cast<std::uint8_t>(hex[2 * i + 1])];
+        all |= high | low;
+        bytes[i] = static_cast<char>(high << 4 | low);
+    }
+    if (all > 15) return std::nullopt;
+    return bytes;
+}
+
 Value to_value(const pqxx::field& field, unsigned type, std::string_view sql) {
     if (field.is_null()) return std::monostate{};
     const std::string_view text(field.c_str(), field.size());
@@ -135,10 +160,10 @@ Value to_value(const pqxx::field& field, unsigned type, std::string_view sql) {
             return number<double>(text, sql);
         }
         case kBytea: {
-            const auto bytes = text.starts_with("\\x") ? from_hex(text.substr(2)) : std::nullopt;
+            auto bytes = text.starts_with("\\x") ? bytes_of(text.substr(2)) : std::nullopt;
             if (!bytes)
                 throw SqlError({Errc::data_loss, "PostgreSQL gave bytes that are not in hex" + in_statement(sql)});
-            return Blob{std::string(bytes->begin(), bytes->end())};
+            return Blob{std::move(*bytes)};
         }
         default:
             return std::string(text);

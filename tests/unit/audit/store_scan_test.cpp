@@ -18,6 +18,7 @@ constexpr unsigned count = 40;
 
 base::Uuid id(unsigned number) {
     base::Uuid out = *base::Uuid::parse("01a00000-0000-7000-8000-0000000a0000");
+    out.bytes[14] = static_cast<std::uint8_t>(number >> 8);
     out.bytes[15] = static_cast<std::uint8_t>(number);
     return out;
 }
@@ -91,5 +92,46 @@ TEST_CASE("a scan ends where its visitor does, and goes on behind that") {
         const auto nothing = store.scan_accesses({base::to_micros(noon) * 2, ""}, 5, [](const auto&) { return true; });
         REQUIRE(nothing.ok());
         CHECK(nothing->end);
+    });
+}
+
+TEST_CASE("a scan that takes several reads shows each access once, and may be ended anywhere") {
+    static constexpr std::uint64_t many = 9'000;
+    for_each_backend([](TestDatabase& test) {
+        auto database = open_store_database(test);
+        Store store(*database);
+        for (std::uint64_t i = 0; i < many;) {
+            std::vector<JournalRecord> records;
+            for (; records.size() < 1'000; ++i) {
+                auto record = access(id(static_cast<unsigned>(i)), AccessEventType::CLOSED, i);
+                set(*record.mutable_opened_at(), noon + std::chrono::milliseconds{i / 3});
+                records.push_back(durable(i + 1, record));
+            }
+            REQUIRE(store.ingest(gateway, records).ok());
+        }
+        for (const std::uint64_t most : {many + 1, std::uint64_t{1}, std::uint64_t{3'999}, std::uint64_t{4'000},
+                                         std::uint64_t{4'001}, std::uint64_t{8'001}}) {
+            std::uint64_t seen = 0;
+            bool in_order = true;
+            const auto visit = [&](const v1::AccessRecord& record) {
+                in_order = in_order && record.bytes_up() == seen;
+                return ++seen < most;
+            };
+            const auto stopped = store.scan_accesses({}, many + 1, visit);
+            REQUIRE(stopped.ok());
+            CHECK(in_order);
+            CHECK(seen == std::min(most, many));
+            CHECK(stopped->end == (most > many));
+            if (stopped->end) continue;
+            const auto rest = store.scan_accesses(stopped->place, many, [&](const v1::AccessRecord& record) {
+                in_order = in_order && record.bytes_up() == seen;
+                ++seen;
+                return true;
+            });
+            REQUIRE(rest.ok());
+            CHECK(in_order);
+            CHECK(seen == many);
+            CHECK(rest->end);
+        }
     });
 }
