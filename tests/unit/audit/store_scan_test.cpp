@@ -109,8 +109,8 @@ TEST_CASE("a scan that takes several reads shows each access once, and may be en
             }
             REQUIRE(store.ingest(gateway, records).ok());
         }
-        for (const std::uint64_t most : {many + 1, std::uint64_t{1}, std::uint64_t{3'999}, std::uint64_t{4'000},
-                                         std::uint64_t{4'001}, std::uint64_t{8'001}}) {
+        for (const std::uint64_t most : {many + 1, std::uint64_t{1}, std::uint64_t{999}, std::uint64_t{1'000},
+                                         std::uint64_t{1'001}, std::uint64_t{2'001}}) {
             std::uint64_t seen = 0;
             bool in_order = true;
             const auto visit = [&](const v1::AccessRecord& record) {
