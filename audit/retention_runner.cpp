@@ -1,5 +1,7 @@
 #include "audit/retention_runner.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 
 #include "audit/audit.hpp"
@@ -52,7 +54,10 @@ RetentionRunner::RetentionRunner(Journal& journal, base::sql::Database& database
       clock_(clock),
       options_(std::move(options)),
       next_look_(clock.mono() + options_.first_after),
-      thread_([this] { work(); }) {}
+      thread_([this] {
+          pthread_setname_np(pthread_self(), "retention");
+          work();
+      }) {}
 
 RetentionRunner::~RetentionRunner() { stop(); }
 

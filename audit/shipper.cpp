@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -27,7 +29,10 @@ public:
           clock_(clock),
           shipment_(journal, store,
                     [this](const JournalRecord& record, const base::Error& why) { parked(record, why); }) {
-        thread_ = std::thread([this] { run(); });
+        thread_ = std::thread([this] {
+            pthread_setname_np(pthread_self(), "shipper");
+            run();
+        });
     }
     ~RunningShipper() override {
         {

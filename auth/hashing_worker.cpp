@@ -1,5 +1,6 @@
 #include "auth/hashing_worker.hpp"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -106,7 +107,10 @@ struct HashingWorker::Impl {
         auto hash = hash_password(base::Secret(base::base64url_encode(random)), cost);
         if (!hash) throw std::runtime_error("cannot hash passwords: " + hash.error().message);
         dummy_hash = std::move(*hash);
-        thread = std::thread([this] { run(); });
+        thread = std::thread([this] {
+            pthread_setname_np(pthread_self(), "hashing");
+            run();
+        });
     }
 
     ~Impl() {

@@ -1,5 +1,7 @@
 #include "gateway/control_feed.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -29,7 +31,11 @@ std::unique_ptr<ControlFeed> ControlFeed::start(Parts parts) {
     return std::make_unique<ControlFeed>(std::move(parts));
 }
 
-ControlFeed::ControlFeed(Parts parts) : parts_(std::move(parts)), thread_([this] { run(); }) {}
+ControlFeed::ControlFeed(Parts parts)
+    : parts_(std::move(parts)), thread_([this] {
+          pthread_setname_np(pthread_self(), "control-feed");
+          run();
+      }) {}
 
 ControlFeed::~ControlFeed() {
     {

@@ -1,5 +1,7 @@
 #include "gateway/daemon.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -331,7 +333,10 @@ base::Result<void> RunningDaemon::start_metrics() {
 void RunningDaemon::start_maintenance() {
     halting_ = false;
     watch_clock();
-    maintenance_ = std::thread([this] { maintain(); });
+    maintenance_ = std::thread([this] {
+        pthread_setname_np(pthread_self(), "maintenance");
+        maintain();
+    });
 }
 
 void RunningDaemon::stop_maintenance() {

@@ -1,5 +1,7 @@
 #include "gateway/metrics_server.hpp"
 
+#include <pthread.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -29,7 +31,10 @@ base::Result<std::unique_ptr<MetricsServer>> MetricsServer::start(const ListenAd
     std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(answers)));
     server->acceptor_.assign(address.address.is_v4() ? asio::ip::tcp::v4() : asio::ip::tcp::v6(), *fd);
     asio::co_spawn(server->io_, server->accept_loop(), asio::detached);  // ends when io_ stops, in the destructor
-    server->thread_ = std::thread([raw = server.get()] { raw->io_.run(); });
+    server->thread_ = std::thread([raw = server.get()] {
+        pthread_setname_np(pthread_self(), "metrics");
+        raw->io_.run();
+    });
     return server;
 }
 

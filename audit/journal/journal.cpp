@@ -1,5 +1,7 @@
 #include "audit/journal/journal.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 
 #include "audit/journal/file_journal.hpp"
@@ -50,7 +52,10 @@ Result<std::unique_ptr<FileJournal>> FileJournal::make(JournalOptions options, c
 Result<std::unique_ptr<Journal>> FileJournal::open(JournalOptions options, const base::Clock& clock, Disk& disk) {
     auto journal = make(std::move(options), clock, disk);
     if (!journal) return std::move(journal).error();
-    (*journal)->thread_ = std::thread([self = journal->get()] { self->run(); });
+    (*journal)->thread_ = std::thread([self = journal->get()] {
+        pthread_setname_np(pthread_self(), "journal");
+        self->run();
+    });
     return std::unique_ptr<Journal>(std::move(*journal));
 }
 

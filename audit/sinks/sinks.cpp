@@ -1,5 +1,7 @@
 #include "audit/sinks/sinks.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
 #include <condition_variable>
@@ -58,7 +60,10 @@ public:
                        [this](std::uint64_t sequence, const Error&) { parked(sequence); },
                        [this](std::uint64_t records) { missing(records); }}),
           retry_at_(clock().mono()),
-          thread_([this] { run(); }) {}
+          thread_([this] {
+              pthread_setname_np(pthread_self(), "sink");
+              run();
+          }) {}
 
     ~Forwarder() {
         request_stop();

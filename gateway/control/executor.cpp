@@ -1,12 +1,18 @@
 #include "gateway/control/executor.hpp"
 
+#include <pthread.h>
+
 #include <utility>
 
 namespace usher::gateway::control {
 
 Executor::Executor(std::size_t threads, std::size_t queue_limit) : queue_limit_(queue_limit) {
     threads_.reserve(threads);
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+    for (std::size_t i = 0; i < threads; ++i)
+        threads_.emplace_back([this] {
+            pthread_setname_np(pthread_self(), "control");
+            run();
+        });
 }
 
 Executor::~Executor() {

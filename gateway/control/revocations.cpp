@@ -1,5 +1,6 @@
 #include "gateway/control/revocations.hpp"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -102,8 +103,18 @@ void Revocations::start() {
         std::lock_guard lock(mutex_);
         stopping_ = false;
     }
-    if (!keeper_.joinable()) keeper_ = std::thread([this] { run(); });
-    if (!watcher_.joinable()) watcher_ = std::thread([this] { watch(); });
+    if (!keeper_.joinable()) {
+        keeper_ = std::thread([this] {
+            pthread_setname_np(pthread_self(), "revocations");
+            run();
+        });
+    }
+    if (!watcher_.joinable()) {
+        watcher_ = std::thread([this] {
+            pthread_setname_np(pthread_self(), "revoke-watch");
+            watch();
+        });
+    }
 }
 
 void Revocations::stop() {

@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -26,7 +28,10 @@ TailHub::TailHub(audit::Journal& journal, audit::Store& store, const base::Clock
       limits_(limits),
       recent_(journal, store, clock),
       executor_(tail_threads, tail_subscribers_max * 2),
-      thread_([this] { run(); }) {}
+      thread_([this] {
+          pthread_setname_np(pthread_self(), "tail");
+          run();
+      }) {}
 
 TailHub::~TailHub() {
     stop();

@@ -39,6 +39,18 @@ def cpu_seconds(pid):
     return total / TICKS
 
 
+def thread_seconds(pid, names):
+    """utime + stime of the process's threads of these names."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            if (task / "comm").read_text().strip() in names:
+                total += sum(int(field) for field in _stat(f"{pid}/task/{task.name}")[11:13])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total / TICKS
+
+
 def resident_kib(pid):
     """Resident memory of the process and its children."""
     total = 0

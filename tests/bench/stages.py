@@ -9,15 +9,21 @@ from proxies import BenchError
 
 GIB = 1 << 30
 
+# Usher's threads that do nothing but keep the record: they make it durable, and bring it into the store.
+RECORD_THREADS = {"journal", "shipper"}
+
 # rows of the result: key, title, unit
 FIGURES = [
     ("download_cpu", "CPU per GiB, download", "s"),
     ("upload_cpu", "CPU per GiB, upload", "s"),
     ("short_cpu", "CPU per short tunnel", "us"),
+    ("download_audit", "  of it the record's threads, download", "%"),
+    ("short_audit", "  the same, short tunnel", "%"),
     ("setup_p50", "tunnel set-up, p50", "ms"),
     ("setup_p99", "tunnel set-up, p99", "ms"),
     ("idle_memory", "memory per idle tunnel", "KiB"),
     ("http2_short_cpu", "CPU per short HTTP/2 stream", "us"),
+    ("http2_short_audit", "  of it the record's threads", "%"),
     ("http2_rate", "HTTP/2 tunnels a second", "1/s"),
     ("http2_setup_p50", "HTTP/2 set-up, p50", "ms"),
     ("http2_setup_p99", "HTTP/2 set-up, p99", "ms"),
@@ -70,12 +76,20 @@ class Load:
 
 
 def measured(proxy, work):
-    """The result of `work` with the CPU seconds that the proxy spent on it, until it was quiet again."""
+    """The result of `work` with the CPU seconds that the proxy spent on it, until it was quiet again; of them, those of
+    the threads that keep Usher's record."""
     pid = proxy.process.pid
     before = process.settled_cpu_seconds(pid)
+    kept_before = process.thread_seconds(pid, RECORD_THREADS)
     result = work()
     result["cpu_seconds"] = process.settled_cpu_seconds(pid) - before
+    result["record_seconds"] = process.thread_seconds(pid, RECORD_THREADS) - kept_before
     return result
+
+
+def record_share(result):
+    """What the threads that keep the record take of the CPU, in percent."""
+    return 100 * result["record_seconds"] / result["cpu_seconds"]
 
 
 def idle_memory(proxy, load, sizes, command="idle"):
@@ -110,6 +124,7 @@ def measure_http2(proxy, load, sizes):
     idle, short = raw["http2_idle"], raw["http2_short"]
     figures = {
         "http2_short_cpu": short["cpu_seconds"] * 1e6 / short["tunnels"],
+        "http2_short_audit": record_share(short),
         "http2_rate": short["tunnels"] / short["seconds"],
         "http2_setup_p50": raw["http2_setup"]["p50_ms"],
         "http2_setup_p99": raw["http2_setup"]["p99_ms"],
@@ -161,4 +176,6 @@ def measure(proxy, load, sizes):
         "setup_p99": raw["setup"]["p99_ms"],
         "idle_memory": (raw["idle"]["held_kib"] - raw["idle"]["before_kib"]) / raw["idle"]["tunnels"],
     }
+    if proxy.name == "usher":
+        figures.update(download_audit=record_share(raw["download"]), short_audit=record_share(raw["short"]))
     return {"proxy": proxy.name, "figures": figures, "raw": raw}

@@ -60,3 +60,11 @@ def test_figures_move_with_what_happens(gateway):
     assert gateway.metric('usher_bytes_total{direction="down"}') == 100
     assert gateway.metric('usher_sign_ins_total{outcome="ok"}') == 1
     assert gateway.metric("usher_journal_durable_sequence") >= gateway.metric("usher_journal_shipped_sequence") > 0
+
+
+def test_threads_say_what_they_are_for(stirred):
+    tasks = Path(f"/proc/{stirred.process.pid}/task")
+    names = {(task / "comm").read_text().strip() for task in tasks.iterdir()}
+    documented = set(re.findall(r"^\| `([a-z0-9-]+)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.M))
+    own = {name for name in names if name in documented}
+    assert own >= {"worker-0", "journal", "shipper", "sink", "retention", "hashing", "control", "tail", "metrics", "maintenance", "revocations", "revoke-watch"}
