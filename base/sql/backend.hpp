@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
@@ -73,6 +74,9 @@ std::string in_statement(std::string_view sql);
 std::vector<std::string_view> split_statements(std::string_view script);
 
 Result<std::unique_ptr<Database>> open_sqlite(std::string_view path);
-Result<std::unique_ptr<Database>> open_postgresql(std::string_view url, int connect_timeout_s);
+/// A server has this long to answer a statement: more than it gives itself.
+constexpr std::chrono::milliseconds kAnswerWithin{40'000};
+Result<std::unique_ptr<Database>> open_postgresql(std::string_view url, int connect_timeout_s,
+                                                  std::chrono::milliseconds answer_within = kAnswerWithin);
 
 }  // namespace usher::base::sql

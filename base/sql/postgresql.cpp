@@ -71,11 +71,12 @@ private:
 
 class PostgresqlDatabase final : public Backend {
 public:
-    explicit PostgresqlDatabase(PostgresqlUrl url) : url_(std::move(url)) {}
+    PostgresqlDatabase(PostgresqlUrl url, std::chrono::milliseconds answer_within)
+        : url_(std::move(url)), watch_(answer_within) {}
     Dialect dialect() const noexcept override { return Dialect::postgresql; }
 
     /// Opens the first connection, so that a wrong URL is met at the start.
-    void connect() { idle_.push_back(std::make_unique<PostgresqlConnection>(url_.connect)); }
+    void connect() { idle_.push_back(std::make_unique<PostgresqlConnection>(url_.connect, &watch_)); }
 
     Result<std::unique_ptr<Listener>> listen() override {
         try {
@@ -126,7 +127,7 @@ private:
                     database_.drop_idle();
                 }
             }
-            connection_ = std::make_unique<PostgresqlConnection>(database_.url_.connect);
+            connection_ = std::make_unique<PostgresqlConnection>(database_.url_.connect, &database_.watch_);
             connection_->execute_once(sql);
             in_transaction_ = true;
         }
@@ -219,6 +220,7 @@ private:
     }
 
     const PostgresqlUrl url_;
+    AnswerWatch watch_;
     std::mutex mutex_;
     std::condition_variable freed_;
     std::size_t places_taken_ = 0;
@@ -227,11 +229,12 @@ private:
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> open_postgresql(std::string_view url, int connect_timeout_s) {
+Result<std::unique_ptr<Database>> open_postgresql(std::string_view url, int connect_timeout_s,
+                                                  std::chrono::milliseconds answer_within) {
     auto parsed = parse_postgresql_url(url, connect_timeout_s);
     if (!parsed) return parsed.error();
     const std::string shown = parsed->shown;
-    auto database = std::make_unique<PostgresqlDatabase>(std::move(*parsed));
+    auto database = std::make_unique<PostgresqlDatabase>(std::move(*parsed), answer_within);
     try {
         database->connect();
     } catch (const SqlError& e) {

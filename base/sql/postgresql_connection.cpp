@@ -1,5 +1,7 @@
 #include "base/sql/postgresql_connection.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -222,8 +224,26 @@ auto PostgresqlConnection::translated(std::string_view sql, Action action) {
     }
 }
 
-PostgresqlConnection::PostgresqlConnection(const std::string& url) {
+/// As translated(), for what the server has to answer in time.
+template <class Action>
+auto PostgresqlConnection::asked(std::string_view sql, Action action) {
+    const AnswerWatch::Question question(watch_, watched_.get());
+    try {
+        return translated(sql, action);
+    } catch (const PostgresqlError& e) {
+        if (!question.late()) throw;
+        throw PostgresqlError({Errc::unavailable, "PostgreSQL: the server did not answer in time" + in_statement(sql) +
+                                                      "; look whether it or its disk hangs"},
+                              "", true);
+    }
+}
+
+PostgresqlConnection::PostgresqlConnection(const std::string& url, AnswerWatch* watch) : watch_(watch) {
     translated("", [&] { connection_ = std::make_unique<pqxx::connection>(url); });
+    watched_.reset(::fcntl(connection_->sock(), F_DUPFD_CLOEXEC, 3));
+    if (!watched_)
+        throw PostgresqlError({Errc::resource_exhausted, "no descriptor is left for a connection to PostgreSQL"}, "",
+                              false);
     settle_session();
 }
 
@@ -283,7 +303,7 @@ void PostgresqlConnection::settle_session() {
 }
 
 pqxx::result PostgresqlConnection::execute_once(std::string_view sql) {
-    return translated(sql, [&] {
+    return asked(sql, [&] {
         pqxx::nontransaction work(*connection_);
         return work.exec(std::string(sql));
     });
@@ -326,7 +346,7 @@ pqxx::result PostgresqlConnection::execute(std::string_view sql, std::span<const
         }
         values[i] = texts[i].c_str();
     }
-    return translated(sql, [&] {
+    return asked(sql, [&] {
         const std::string& name = prepared(sql);
         pqxx::nontransaction work(*connection_);
         return run_prepared(work, name, values);

@@ -7,7 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/sql/answer_watch.hpp"
 #include "base/sql/backend.hpp"
+#include "base/unique_fd.hpp"
 
 /// libpqxx changed between Debian 12 (6.4) and 13 (7.10); what differs is in the .cpp of this header.
 namespace usher::base::sql {
@@ -27,8 +29,9 @@ struct PostgresqlError : SqlError {
 /// One connection and its prepared statements. Not thread-safe. Everything throws PostgresqlError.
 class PostgresqlConnection {
 public:
-    /// `url` has been checked and completed. Connects, checks the server and settles the session.
-    explicit PostgresqlConnection(const std::string& url);
+    /// `url` has been checked and completed. Connects, checks the server and settles the session. `watch`, which may be
+    /// null, outlives the connection and ends it where the server does not answer.
+    explicit PostgresqlConnection(const std::string& url, AnswerWatch* watch = nullptr);
 
     bool is_open() const noexcept { return connection_->is_open(); }
     /// One statement as it is: no parameters, not prepared.
@@ -49,8 +52,12 @@ private:
     void settle_session();
     template <class Action>
     auto translated(std::string_view sql, Action action);
+    template <class Action>
+    auto asked(std::string_view sql, Action action);
 
+    AnswerWatch* const watch_;
     std::unique_ptr<pqxx::connection> connection_;
+    UniqueFd watched_;  ///< its socket once more: libpq may close its own at any moment, and the number be another's
     std::map<std::string, Prepared, std::less<>> cache_;
     std::uint64_t uses_ = 0;
 };

@@ -1,6 +1,7 @@
 // What is particular to PostgreSQL: its connections, its settings and its rights.
 #include <thread>
 
+#include "base/sql/backend.hpp"
 #include "base/sql/test_database.hpp"
 
 using namespace usher::base;
@@ -199,6 +200,54 @@ TEST_CASE("a server that is not there is unavailable, named without the password
     CHECK(db.error().code == Errc::unavailable);
     CHECK(db.error().message.find("postgresql://usher@127.0.0.1:1/usher") != std::string::npos);
     CHECK(db.error().message.find("hunter2") == std::string::npos);
+}
+
+TEST_CASE("a server that does not answer is given up, and asked anew on another connection") {
+    on_postgresql([](PostgresqlTestDatabase& test) {
+        auto db = open_postgresql(test.url(), 5, std::chrono::milliseconds{400});
+        REQUIRE(db.ok());
+        const auto hang = [](Transaction& t) -> Result<void> {
+            t.execute("SET LOCAL statement_timeout = 0");
+            t.execute("SELECT pg_catalog.pg_sleep(600)::text");
+            return {};
+        };
+        for (const auto& result : {(*db)->read(hang), (*db)->transaction(hang)}) {
+            REQUIRE_FALSE(result.ok());
+            INFO(result.error().message);
+            CHECK(result.error().code == Errc::unavailable);
+            CHECK(result.error().message.find("did not answer in time in 'SELECT pg_catalog.pg_sleep") !=
+                  std::string::npos);
+            CHECK(result.error().message.find("commit unknown") == std::string::npos);
+        }
+        CHECK(*ask(**db, "SELECT 'here'") == "here");
+    });
+}
+
+TEST_CASE("a commit that nothing is heard of is unknown") {
+    on_postgresql([](PostgresqlTestDatabase& test) {
+        auto db = open_postgresql(test.url(), 5, std::chrono::milliseconds{400});
+        REQUIRE(db.ok());
+        const auto make = [](Transaction& t) -> Result<void> {
+            t.execute("CREATE TABLE slow (id BIGINT)");
+            t.execute(
+                "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(600); "
+                "RETURN NULL; END $$");
+            t.execute(
+                "CREATE CONSTRAINT TRIGGER hang AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+                "EXECUTE FUNCTION hang()");
+            return {};
+        };
+        REQUIRE((*db)->transaction(make).ok());
+        const auto result = (*db)->transaction([](Transaction& t) -> Result<void> {
+            t.execute("SET LOCAL statement_timeout = 0");
+            t.execute("INSERT INTO slow VALUES (1)");
+            return {};
+        });
+        REQUIRE_FALSE(result.ok());
+        INFO(result.error().message);
+        CHECK(result.error().code == Errc::unavailable);
+        CHECK(result.error().message.find("commit unknown") != std::string::npos);
+    });
 }
 
 TEST_CASE("a value that does not fit its column is invalid and stays out of the error") {
