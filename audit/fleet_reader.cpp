@@ -10,6 +10,8 @@ constexpr std::size_t shared_bytes = 256 * 1024;
 constexpr std::size_t scanned_max = 4096;
 /// What a message has beside its event and the text of its cursor.
 constexpr std::size_t message_extra = 16 + 20;
+/// So long a reader that has this gateway's events to give waits for what another one reads of the store.
+constexpr std::chrono::milliseconds patience{1'000};
 
 bool is_away(const base::Error& error) {
     return error.code == base::Errc::unavailable || error.code == base::Errc::deadline_exceeded;
@@ -29,7 +31,7 @@ FleetReader::FleetReader(Journal& journal, Store& store, NamedFilter filter, Rec
 
 base::Result<std::optional<FleetWatermarks>> FleetReader::learn(bool patient) {
     std::optional<FleetWatermarks> none;
-    if (!store_.shared()) return none;
+    if (!store_.shared() || (patient && paused_)) return none;
     auto found = store_.watermarks();
     if (found) return std::optional(std::move(*found));
     if (patient && is_away(found.error())) return none;
@@ -102,13 +104,15 @@ void FleetReader::know(const FleetWatermarks& watermarks) {
     paused_ = false;
 }
 
-base::Result<bool> FleetReader::share(Batch& batch, TailPlace& place, std::uint64_t until) {
+base::Result<bool> FleetReader::share(Batch& batch, TailPlace& place, std::uint64_t until, bool patient) {
     if (recent_ == nullptr) return false;
     batch.frame = frame_of(place.gateway);
     const std::size_t each = batch.frame.before.size() + batch.frame.behind.size() + message_extra;
     std::size_t messages = 0, bytes = 0, scanned = 0;
+    std::optional<std::chrono::milliseconds> wait_max;
+    if (patient) wait_max = patience;
     while (place.sequence < until && scanned < scanned_max) {
-        auto found = recent_->behind(place.gateway, place.sequence, filter_);
+        auto found = recent_->behind(place.gateway, place.sequence, filter_, wait_max);
         // What came before an error is given first: it comes again.
         if (!found && scanned == 0) return std::move(found).error();
         if (!found || !found->block) {
@@ -140,7 +144,7 @@ base::Result<bool> FleetReader::share(Batch& batch, TailPlace& place, std::uint6
 base::Result<FleetReader::Batch> FleetReader::next_own() {
     Batch batch;
     TailPlace place{journal_.gateway_id(), own_.position(), since_};
-    auto shared = share(batch, place, UINT64_MAX);
+    auto shared = share(batch, place, UINT64_MAX, false);
     if (!shared) return std::move(shared).error();
     if (*shared) {
         own_.go_back(place.sequence);  // which is ahead here: it has been given what lies between
@@ -152,10 +156,10 @@ base::Result<FleetReader::Batch> FleetReader::next_own() {
     return batch;
 }
 
-base::Result<FleetReader::Batch> FleetReader::next_of(Other& other) {
+base::Result<FleetReader::Batch> FleetReader::next_of(Other& other, bool patient) {
     Batch batch;
     auto& place = other.place;
-    auto shared = share(batch, place, other.watermark);
+    auto shared = share(batch, place, other.watermark, patient);
     if (!shared) return std::move(shared).error();
     if (*shared) return batch;
     // The watermark was known before the store is read: what is missing up to it is missing for good.
@@ -188,7 +192,7 @@ base::Result<FleetReader::Batch> FleetReader::next(bool patient) {
             return batch;
         }
     }
-    auto batch = next_of(other->second);
+    auto batch = next_of(other->second, patient);
     own_came_last_ = false;
     last_other_ = other->first;
     if (!batch) {

@@ -60,6 +60,8 @@ public:
     void unread(const TailItems& items, std::size_t first);
     /// The others are left alone now, see next().
     bool paused() const noexcept { return paused_; }
+    /// Leaves them alone: the store does not answer.
+    void pause() noexcept { paused_ = true; }
 
     std::uint64_t own_position() const noexcept { return own_.position(); }
     /// Where the whole stream is.
@@ -77,10 +79,10 @@ private:
     /// nullopt: there are none to know, or the database is away and `patient` bears it.
     base::Result<std::optional<FleetWatermarks>> learn(bool patient);
     base::Result<Batch> next_own();
-    base::Result<Batch> next_of(Other& other);
+    base::Result<Batch> next_of(Other& other, bool patient);
     /// Takes what is shared of the events behind `place` and before `until`, and moves it there. False: there is
     /// nothing of that here, and it has not been moved.
-    base::Result<bool> share(Batch& batch, TailPlace& place, std::uint64_t until);
+    base::Result<bool> share(Batch& batch, TailPlace& place, std::uint64_t until, bool patient);
     bool position_is_whole() const noexcept { return known_ && store_.shared(); }
     CursorFrame frame_of(const base::Uuid& gateway) const;
     void set_cursors(Batch& batch, const base::Uuid& gateway) const;

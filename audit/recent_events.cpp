@@ -31,7 +31,8 @@ base::Result<std::vector<JournalRecord>> RecentEvents::read(const base::Uuid& ga
 }
 
 base::Result<RecentEvents::Found> RecentEvents::behind(const base::Uuid& gateway, std::uint64_t after,
-                                                       const NamedFilter& filter) {
+                                                       const NamedFilter& filter,
+                                                       std::optional<std::chrono::milliseconds> wait_max) {
     Found found;
     const bool own = gateway == journal_.gateway_id();
     if (own && after >= journal_.durable_sequence()) {
@@ -51,7 +52,11 @@ base::Result<RecentEvents::Found> RecentEvents::behind(const base::Uuid& gateway
         reads = window->reads;
         if (look(*window, after, found) != Place::at_end) return found;
     }
-    const std::lock_guard reading(window->reading);
+    std::unique_lock reading(window->reading, std::defer_lock);
+    if (own || !wait_max)
+        reading.lock();
+    else if (!reading.try_lock_for(*wait_max))
+        return base::Error{base::Errc::unavailable, "the events of another gateway are waited for already"};
     {
         const std::lock_guard lock(mutex_);
         if (look(*window, after, found) != Place::at_end) return found;

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -35,8 +36,10 @@ public:
     };
     /// What follows `after` in the events of `gateway`: this gateway's from the journal, another's from the store.
     /// Neither block nor at_end: not here, or not without a gap; whoever asks reads it alone. A block that is read for
-    /// it has the answer for `filter`. An error is that of the read, for all who waited for it.
-    base::Result<Found> behind(const base::Uuid& gateway, std::uint64_t after, const NamedFilter& filter);
+    /// it has the answer for `filter`. An error is that of the read, for all who waited for it. With `wait_max` it is
+    /// unavailable where another reader has not got an answer of the store for so long.
+    base::Result<Found> behind(const base::Uuid& gateway, std::uint64_t after, const NamedFilter& filter,
+                               std::optional<std::chrono::milliseconds> wait_max = {});
 
     /// Drops what was read before: what retention removes from the store must not live on here.
     void forget(base::MonoTime before);
@@ -49,7 +52,7 @@ private:
         base::MonoTime read_at;
     };
     struct Window {
-        std::mutex reading;  ///< taken first: one reads on, the others wait for what it reads
+        std::timed_mutex reading;  ///< taken first: one reads on, the others wait for what it reads
         // Of the mutex below.
         std::deque<Kept> blocks;  ///< one begins where the one before it ends
         std::uint64_t reads = 0;

@@ -139,11 +139,14 @@ public:
     /// A reader leaves the other gateways alone, since the store failed: it is told anew once the store answers, were
     /// it the same.
     void tell_anew();
+    /// The database has been asked about the others and has not answered for a while: whoever follows does not wait.
+    bool store_hangs() const;
 
 private:
     void run();
     void look_at_others(base::MonoTime now);
     Watermarks read_watermarks();
+    void say_whether_it_hangs();
 
     audit::Journal& journal_;
     audit::Store& store_;
@@ -156,7 +159,8 @@ private:
     std::unordered_set<std::shared_ptr<TailStream>> leaving_;  ///< that were cut off
     Watermarks watermarks_;
     std::optional<base::MonoTime> looked_at_;  ///< of the thread
-    bool looking_ = false;
+    bool said_hanging_ = false;                ///< of the thread
+    std::optional<base::MonoTime> looking_;    ///< since when the task looks
     bool tell_anew_ = false;
     // Of the task that looks; there is never more than one.
     bool said_more_ = false;

@@ -16,6 +16,8 @@ constexpr std::size_t tail_threads = 4;
 constexpr std::chrono::milliseconds wake_interval{5};
 /// What there is for many is looked at less often, so that they are woken for more of it at a time.
 constexpr std::size_t many_streams = 16, wake_intervals_max = 5;
+/// An answer about the others that takes longer is not waited for.
+constexpr std::chrono::seconds looking_max{2};
 /// How long the hub waits for the journal before it looks at heartbeats, callers and its own end again.
 constexpr std::chrono::milliseconds look_interval{100};
 
@@ -124,7 +126,7 @@ void TailHub::look_at_others(base::MonoTime now) {
     {
         std::lock_guard lock(mutex_);
         if (looking_) return;
-        looking_ = true;
+        looking_ = now;
     }
     looked_at_ = now;
     const bool queued = executor_.post([this](bool stopped) {
@@ -132,7 +134,7 @@ void TailHub::look_at_others(base::MonoTime now) {
         if (!stopped) found = read_watermarks();
         {
             std::lock_guard lock(mutex_);
-            looking_ = false;
+            looking_.reset();
             if (found && watermarks_ && *found == *watermarks_ && !tell_anew_) return;
             if (found) tell_anew_ = false;
             watermarks_ = std::move(found);
@@ -142,8 +144,22 @@ void TailHub::look_at_others(base::MonoTime now) {
     });
     if (!queued) {
         std::lock_guard lock(mutex_);
-        looking_ = false;
+        looking_.reset();
     }
+}
+
+bool TailHub::store_hangs() const {
+    std::lock_guard lock(mutex_);
+    return looking_ && clock_.mono() - *looking_ > looking_max;
+}
+
+void TailHub::say_whether_it_hangs() {
+    if (store_hangs() == said_hanging_) return;
+    said_hanging_ = !said_hanging_;
+    if (said_hanging_)
+        base::log_error("the database does not answer; tails of the audit show this gateway's events alone");
+    else
+        base::log_info("the database has answered; tails of the audit show all gateways");
 }
 
 void TailHub::run() {
@@ -159,6 +175,7 @@ void TailHub::run() {
         const auto now = clock_.mono();
         const auto others = watermarks();
         if (!streams.empty()) look_at_others(now);
+        say_whether_it_hangs();
         for (const auto& stream : streams) {
             const auto position = stream->tick(durable, others, now);
             if (position) waits_behind = std::min(*position, waits_behind.value_or(*position));

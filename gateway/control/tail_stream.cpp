@@ -71,6 +71,7 @@ void TailStream::pull() {
     }
     const auto view = view_now();
     if (!view) return end(unauthenticated());
+    if (request_.follow() && hub_.store_hangs()) reader_.pause();
     if (!started_) {
         if (auto ok = start(); !ok) return end(to_status(ok.error(), "audit.tail"));
     }

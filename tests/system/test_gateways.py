@@ -327,6 +327,37 @@ def test_a_gateway_that_joins_is_in_the_tails_that_run_and_goes_on_with_their_cu
         assert whole == list(range(1, len(whole) + 1)), f"of {gateway}"
 
 
+def test_while_the_database_hangs_tails_go_on_and_begin_with_their_own_gateway(private_cluster, prepared, beside):
+    first = prepared(database=private_cluster.url)
+    far = beside(first)
+    tails = [Tail(far, "--since", "24h")]
+    try:
+        tails[0].read_up_to(ends(first, far))
+        (own,) = {gateway for gateway in tails[0].of} - set(ends(first))
+        private_cluster.freeze()
+        try:
+            wait_for(lambda: "the database does not answer; tails" in far.log(), "it to be seen")
+            began = time.monotonic()
+            # More than there are threads for those who wait for the database.
+            tails += [Tail(far) for _ in range(6)]
+            for tail in tails[1:]:
+                tail.read()  # the record of a start, its own or a later one's
+            before = tails[0].of[own][-1]
+            assert far.connect(first.app.address).status == 407
+            while tails[0].of[own][-1] == before:
+                tails[0].read()
+            assert time.monotonic() - began < 12 * SCALE  # a connection to the database is waited for for 15
+        finally:
+            private_cluster.thaw()
+        open_tunnel(first, first.app.address, first.sign_in("alice")).close()
+        tails[0].read_up_to(ends(first, far))
+    finally:
+        for tail in tails:
+            tail.close()
+    for gateway, seen in tails[0].of.items():
+        assert seen == list(range(1, len(seen) + 1)), f"of {gateway}"
+
+
 def test_while_the_database_is_away_a_tail_goes_on_with_its_own_gateway(private_cluster, prepared, tmp_path):
     first = prepared(database=private_cluster.url)
     proxy = Proxy(private_cluster.port)

@@ -2,8 +2,11 @@
 #include "audit/fleet_reader.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstdio>
+#include <future>
 #include <map>
+#include <thread>
 
 #include "audit/retention_store.hpp"
 #include "catch.hpp"
@@ -444,6 +447,75 @@ TEST_CASE("no gateway keeps the others waiting") {
             for (const auto& item : items_of(*batch)) take(seen, item);
         }
         CHECK(seen.of.size() == 3);
+    });
+}
+
+TEST_CASE("who follows is not held up by what another one waits for of the store") {
+    for_shared([](TestDatabase& test, bool sharing) {
+        if (!sharing) return;
+        Fleet fleet(test, sharing);
+        for (auto* gateway : {&fleet.own, &fleet.other}) gateway->append(10);
+        fleet.other.ship();
+        auto reader = fleet.reader(), another = fleet.reader();
+        for (auto* each : {&reader, &another}) REQUIRE(each->start_since(noon).ok());
+
+        std::promise<void> locked, seen;
+        std::thread holder([&] {
+            const auto held = fleet.database->transaction([&](base::sql::Transaction& tx) -> base::Result<void> {
+                tx.execute("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE");
+                locked.set_value();
+                seen.get_future().wait();
+                return {};
+            });
+            CHECK(held.ok());
+        });
+        locked.get_future().wait();
+        std::atomic<bool> answered = false;
+        std::thread asks([&] {
+            for (int i = 0; i < 2; ++i) (void)another.next(false);  // its own gateway's, and what the lock is on
+            answered = true;
+        });
+        for (std::int64_t waiting = 0; waiting == 0;) {
+            const auto looked = fleet.database->read([&](base::sql::Transaction& tx) -> base::Result<void> {
+                waiting = tx.execute("SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted")[0].integer(0);
+                return {};
+            });
+            REQUIRE(looked.ok());
+        }
+        std::size_t own = 0;
+        while (!reader.paused()) {
+            const auto batch = reader.next(true);
+            REQUIRE(batch.ok());
+            own += items_of(*batch).size();
+        }
+        CHECK(own == 10);
+        CHECK_FALSE(answered);
+        seen.set_value();
+        holder.join();
+        asks.join();
+        fleet.know(reader);
+        const auto rest = reader.next(true);
+        REQUIRE(rest.ok());
+        CHECK(items_of(*rest).size() == 10);
+    });
+}
+
+TEST_CASE("who starts while the store hangs has its own gateway, and the others from when they are known") {
+    for_shared([](TestDatabase& test, bool sharing) {
+        Fleet fleet(test, sharing);
+        fleet.other.append(5);
+        fleet.other.ship();
+        auto reader = fleet.reader();
+        reader.pause();
+        REQUIRE(reader.start_now(true).ok());
+        CHECK(reader.watermarks().size() == 1);
+        fleet.know(reader);
+        fleet.other.append(5);
+        fleet.other.ship();
+        fleet.know(reader);
+        const auto batch = reader.next(true);
+        REQUIRE(batch.ok());
+        CHECK(items_of(*batch).size() == 5);
     });
 }
 
