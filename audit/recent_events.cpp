@@ -52,23 +52,33 @@ base::Result<RecentEvents::Found> RecentEvents::behind(const base::Uuid& gateway
         reads = window->reads;
         if (look(*window, after, found) != Place::at_end) return found;
     }
-    std::unique_lock reading(window->reading, std::defer_lock);
-    if (own || !wait_max)
-        reading.lock();
-    else if (!reading.try_lock_for(*wait_max))
-        return base::Error{base::Errc::unavailable, "the events of another gateway are waited for already"};
     {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
+        const auto is_free = [&window] { return !window->reading; };
+        if (own || !wait_max)
+            window->has_read.wait(lock, is_free);
+        else if (!window->has_read.wait_for(lock, *wait_max, is_free))
+            return base::Error{base::Errc::unavailable, "the events of another gateway are waited for already"};
         if (look(*window, after, found) != Place::at_end) return found;
         // Not one attempt after the other for everybody while the database does not answer.
         if (window->reads != reads && window->error) return *window->error;
+        window->reading = true;
     }
+    const Turn turn(*this, *window);
     auto read = read_on(*window, gateway, after, filter);
     const std::lock_guard lock(mutex_);
     ++window->reads;
     window->error.reset();
     if (!read) window->error = read.error();
     return read;
+}
+
+RecentEvents::Turn::~Turn() {
+    {
+        const std::lock_guard lock(events_.mutex_);
+        window_.reading = false;
+    }
+    window_.has_read.notify_all();
 }
 
 base::Result<RecentEvents::Found> RecentEvents::read_on(Window& window, const base::Uuid& gateway, std::uint64_t after,

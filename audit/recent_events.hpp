@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -52,11 +53,24 @@ private:
         base::MonoTime read_at;
     };
     struct Window {
-        std::timed_mutex reading;  ///< taken first: one reads on, the others wait for what it reads
         // Of the mutex below.
-        std::deque<Kept> blocks;  ///< one begins where the one before it ends
+        bool reading = false;              ///< one reads on, the others wait for what it reads
+        std::condition_variable has_read;  ///< with the mutex below
+        std::deque<Kept> blocks;           ///< one begins where the one before it ends
         std::uint64_t reads = 0;
         std::optional<base::Error> error;  ///< of the last read
+    };
+    /// Reads on for all, and lets those who wait look when it goes.
+    class Turn {
+    public:
+        Turn(RecentEvents& events, Window& window) : events_(events), window_(window) {}
+        ~Turn();
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+
+    private:
+        RecentEvents& events_;
+        Window& window_;
     };
     using Blocks = std::vector<std::shared_ptr<const EventBlock>>;
 
