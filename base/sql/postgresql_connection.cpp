@@ -1,6 +1,7 @@
 #include "base/sql/postgresql_connection.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -227,7 +228,7 @@ auto PostgresqlConnection::translated(std::string_view sql, Action action) {
 /// As translated(), for what the server has to answer in time.
 template <class Action>
 auto PostgresqlConnection::asked(std::string_view sql, Action action) {
-    const AnswerWatch::Question question(watch_, watched_.get());
+    const AnswerWatch::Question question(patient_ ? nullptr : watch_, watched_.get());
     try {
         return translated(sql, action);
     } catch (const PostgresqlError& e) {
@@ -246,6 +247,8 @@ PostgresqlConnection::PostgresqlConnection(const std::string& url, AnswerWatch* 
                               false);
     settle_session();
 }
+
+void PostgresqlConnection::cut() noexcept { ::shutdown(watched_.get(), SHUT_RDWR); }
 
 std::string PostgresqlConnection::show(const std::string& setting) {
     const pqxx::result result = execute_once("SHOW " + setting);

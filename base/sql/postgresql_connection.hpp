@@ -34,6 +34,11 @@ public:
     explicit PostgresqlConnection(const std::string& url, AnswerWatch* watch = nullptr);
 
     bool is_open() const noexcept { return connection_->is_open(); }
+    /// What waits for the server on it fails now, and so does what comes later. Any thread.
+    void cut() noexcept;
+    /// From now on what is asked may take as long as the server lets it: nobody watches.
+    void be_patient() noexcept { patient_ = true; }
+    bool is_patient() const noexcept { return patient_; }
     /// One statement as it is: no parameters, not prepared.
     pqxx::result execute_once(std::string_view sql);
     pqxx::result execute(std::string_view sql, std::span<const Value> parameters);
@@ -56,6 +61,7 @@ private:
     auto asked(std::string_view sql, Action action);
 
     AnswerWatch* const watch_;
+    bool patient_ = false;
     std::unique_ptr<pqxx::connection> connection_;
     UniqueFd watched_;  ///< its socket once more: libpq may close its own at any moment, and the number be another's
     std::map<std::string, Prepared, std::less<>> cache_;
@@ -64,6 +70,7 @@ private:
 
 template <class Action>
 auto PostgresqlConnection::with(Action action) {
+    const AnswerWatch::Question question(patient_ ? nullptr : watch_, watched_.get());
     try {
         return action(*connection_);
     } catch (const SqlError&) {

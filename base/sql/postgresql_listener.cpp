@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,8 +51,8 @@ std::string echo_channel() {
 
 class PostgresqlListener final : public Listener {
 public:
-    explicit PostgresqlListener(const std::string& url)
-        : connection_(url), echo_channel_(echo_channel()), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    PostgresqlListener(const std::string& url, AnswerWatch* watch)
+        : connection_(url, watch), echo_channel_(echo_channel()), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
         if (!wake_) throw SqlError({Errc::resource_exhausted, "no descriptor is left for an eventfd"});
         connection_.with([&](auto& connection) {
             changes_ = std::make_unique<Receiver>(connection, std::string(kChangesChannel), messages_);
@@ -62,6 +61,9 @@ public:
             backend_ = connection.backendpid();
         });
     }
+
+    /// Cut first: a server that hangs would not answer an UNLISTEN.
+    ~PostgresqlListener() override { connection_.cut(); }
 
     Result<Heard> wait(Microseconds limit) override {
         try {
@@ -109,7 +111,7 @@ public:
     }
 
     void cut() noexcept override {
-        ::shutdown(socket_, SHUT_RDWR);
+        connection_.cut();
         wake();
     }
 
@@ -131,6 +133,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Listener> listen_on(const std::string& url) { return std::make_unique<PostgresqlListener>(url); }
+std::unique_ptr<Listener> listen_on(const std::string& url, AnswerWatch* watch) {
+    return std::make_unique<PostgresqlListener>(url, watch);
+}
 
 }  // namespace usher::base::sql

@@ -1,4 +1,6 @@
 // What is particular to PostgreSQL: its connections, its settings and its rights.
+#include <signal.h>
+
 #include <thread>
 
 #include "base/sql/backend.hpp"
@@ -204,7 +206,7 @@ TEST_CASE("a server that is not there is unavailable, named without the password
 
 TEST_CASE("a server that does not answer is given up, and asked anew on another connection") {
     on_postgresql([](PostgresqlTestDatabase& test) {
-        auto db = open_postgresql(test.url(), 5, std::chrono::milliseconds{400});
+        auto db = open_postgresql(test.url(), 5, std::chrono::milliseconds{3'000});
         REQUIRE(db.ok());
         const auto hang = [](Transaction& t) -> Result<void> {
             t.execute("SET LOCAL statement_timeout = 0");
@@ -223,10 +225,42 @@ TEST_CASE("a server that does not answer is given up, and asked anew on another 
     });
 }
 
+TEST_CASE("a migration may take longer than a server has to answer, and what comes behind it may not") {
+    on_postgresql([](PostgresqlTestDatabase& test) {
+        auto db = open_postgresql(test.url(), 5, std::chrono::milliseconds{3'000});
+        REQUIRE(db.ok());
+        const std::array slow{Migration{1, "slow", "SELECT 1", "SELECT pg_catalog.pg_sleep(6)"}};
+        const auto migrated = (*db)->migrate(slow);
+        INFO(migrated.error().message);
+        REQUIRE(migrated.ok());
+        const auto result = (*db)->read([](Transaction& t) -> Result<void> {
+            t.execute("SELECT pg_catalog.pg_sleep(600)::text");
+            return {};
+        });
+        REQUIRE_FALSE(result.ok());
+        CHECK(result.error().code == Errc::unavailable);
+    });
+}
+
+TEST_CASE("a listener whose server does not answer fails, and can be let go of") {
+    on_postgresql([](PostgresqlTestDatabase& test) {
+        auto db = open_postgresql(test.url(), 5, std::chrono::milliseconds{3'000});
+        REQUIRE(db.ok());
+        auto listener = (*db)->listen();
+        REQUIRE(listener.ok());
+        const auto backend = std::stoi(*ask(**db,
+                                            "SELECT max(pid)::text FROM pg_stat_activity WHERE datname = "
+                                            "current_database() AND query LIKE 'LISTEN%'"));
+        REQUIRE(::kill(backend, SIGSTOP) == 0);
+        CHECK_FALSE((*listener)->echo().ok());
+        listener->reset();
+        CHECK(::kill(backend, SIGCONT) == 0);
+    });
+}
+
 TEST_CASE("a commit that nothing is heard of is unknown") {
     on_postgresql([](PostgresqlTestDatabase& test) {
-        auto db = open_postgresql(test.url(), 5, std::chrono::milliseconds{400});
-        REQUIRE(db.ok());
+        auto db = test.open();
         const auto make = [](Transaction& t) -> Result<void> {
             t.execute("CREATE TABLE slow (id BIGINT)");
             t.execute(
@@ -237,8 +271,10 @@ TEST_CASE("a commit that nothing is heard of is unknown") {
                 "EXECUTE FUNCTION hang()");
             return {};
         };
-        REQUIRE((*db)->transaction(make).ok());
-        const auto result = (*db)->transaction([](Transaction& t) -> Result<void> {
+        REQUIRE(db->transaction(make).ok());
+        auto hasty = open_postgresql(test.url(), 5, std::chrono::milliseconds{3'000});
+        REQUIRE(hasty.ok());
+        const auto result = (*hasty)->transaction([](Transaction& t) -> Result<void> {
             t.execute("SET LOCAL statement_timeout = 0");
             t.execute("INSERT INTO slow VALUES (1)");
             return {};
