@@ -6,11 +6,11 @@
 
 namespace usher::gateway::control {
 
-Executor::Executor(std::size_t threads, std::size_t queue_limit) : queue_limit_(queue_limit) {
+Executor::Executor(std::size_t threads, std::size_t queue_limit, const char* name) : queue_limit_(queue_limit) {
     threads_.reserve(threads);
     for (std::size_t i = 0; i < threads; ++i)
-        threads_.emplace_back([this] {
-            pthread_setname_np(pthread_self(), "control");
+        threads_.emplace_back([this, name] {
+            pthread_setname_np(pthread_self(), name);
             run();
         });
 }

@@ -17,7 +17,8 @@ public:
     /// Must not throw.
     using Task = std::function<void(bool stopping)>;
 
-    Executor(std::size_t threads, std::size_t queue_limit);
+    /// `name` is that of its threads, at most 15 characters; a literal.
+    Executor(std::size_t threads, std::size_t queue_limit, const char* name = "control");
     /// stop(), and waits for the tasks.
     ~Executor();
     Executor(const Executor&) = delete;

@@ -134,18 +134,20 @@ public:
     const base::Clock& clock() const noexcept { return clock_; }
     const TailLimits& limits() const noexcept { return limits_; }
     audit::RecentEvents& recent() noexcept { return recent_; }
-    /// nullptr: not known now, or there are no others.
+    /// nullptr: not known now, the store hangs, or there are no others.
     Watermarks watermarks() const;
     /// A reader leaves the other gateways alone, since the store failed: it is told anew once the store answers, were
     /// it the same.
     void tell_anew();
-    /// The database has been asked about the others and has not answered for a while: whoever follows does not wait.
+    /// The database has been asked about the others and has not answered for a while, or only with errors: whoever
+    /// follows does not wait for it.
     bool store_hangs() const;
 
 private:
     void run();
     void look_at_others(base::MonoTime now);
     Watermarks read_watermarks();
+    bool hangs() const;  ///< with mutex_
     void say_whether_it_hangs();
 
     audit::Journal& journal_;
@@ -160,7 +162,8 @@ private:
     Watermarks watermarks_;
     std::optional<base::MonoTime> looked_at_;  ///< of the thread
     bool said_hanging_ = false;                ///< of the thread
-    std::optional<base::MonoTime> looking_;    ///< since when the task looks
+    bool looking_ = false;                     ///< the task is queued, or looks
+    std::optional<base::MonoTime> asked_;      ///< since when the database has been asked in vain
     bool tell_anew_ = false;
     // Of the task that looks; there is never more than one.
     bool said_more_ = false;

@@ -29,7 +29,7 @@ TailHub::TailHub(audit::Journal& journal, audit::Store& store, const base::Clock
       clock_(clock),
       limits_(limits),
       recent_(journal, store, clock),
-      executor_(tail_threads, tail_subscribers_max * 2),
+      executor_(tail_threads, tail_subscribers_max * 2, "tail-read"),
       thread_([this] {
           pthread_setname_np(pthread_self(), "tail");
           run();
@@ -97,7 +97,7 @@ void TailHub::stop() {
 
 Watermarks TailHub::watermarks() const {
     std::lock_guard lock(mutex_);
-    return watermarks_;
+    return hangs() ? nullptr : watermarks_;
 }
 
 void TailHub::tell_anew() {
@@ -126,15 +126,22 @@ void TailHub::look_at_others(base::MonoTime now) {
     {
         std::lock_guard lock(mutex_);
         if (looking_) return;
-        looking_ = now;
+        looking_ = true;
     }
     looked_at_ = now;
     const bool queued = executor_.post([this](bool stopped) {
         Watermarks found;
-        if (!stopped) found = read_watermarks();
+        if (!stopped) {
+            {
+                std::lock_guard lock(mutex_);
+                if (!asked_) asked_ = clock_.mono();
+            }
+            found = read_watermarks();
+        }
         {
             std::lock_guard lock(mutex_);
-            looking_.reset();
+            looking_ = false;
+            if (found) asked_.reset();
             if (found && watermarks_ && *found == *watermarks_ && !tell_anew_) return;
             if (found) tell_anew_ = false;
             watermarks_ = std::move(found);
@@ -144,13 +151,15 @@ void TailHub::look_at_others(base::MonoTime now) {
     });
     if (!queued) {
         std::lock_guard lock(mutex_);
-        looking_.reset();
+        looking_ = false;
     }
 }
 
+bool TailHub::hangs() const { return asked_ && clock_.mono() - *asked_ > looking_max; }
+
 bool TailHub::store_hangs() const {
     std::lock_guard lock(mutex_);
-    return looking_ && clock_.mono() - *looking_ > looking_max;
+    return hangs();
 }
 
 void TailHub::say_whether_it_hangs() {
@@ -184,6 +193,11 @@ void TailHub::run() {
         streams.clear();
         recent_.forget(any ? now - audit::recent_age_max : base::MonoTime::max());
         lock.lock();
+        if (!any && !looking_) {  // what was known is old by the time that somebody comes
+            watermarks_.reset();
+            asked_.reset();
+            said_hanging_ = false;
+        }
         if (waits_behind && !wake_) {
             sleeps_ = true;
             lock.unlock();

@@ -477,7 +477,10 @@ TEST_CASE("who follows is not held up by what another one waits for of the store
         });
         for (std::int64_t waiting = 0; waiting == 0;) {
             const auto looked = fleet.database->read([&](base::sql::Transaction& tx) -> base::Result<void> {
-                waiting = tx.execute("SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted")[0].integer(0);
+                waiting = tx.execute(
+                                "SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted AND database = (SELECT oid "
+                                "FROM pg_catalog.pg_database WHERE datname = current_database())")[0]
+                              .integer(0);
                 return {};
             });
             REQUIRE(looked.ok());
