@@ -132,7 +132,9 @@ Error RunningDaemon::resume(const Error& error) {
     }
     journal_->thaw(std::move(*journal));
     (void)journal_->take_open_accesses();  // they are this process's own, and live
-    reopen_revocations();
+    // Orders that the other process took, and could not bring into the database, are in the file.
+    if (auto r = revocations_->read_again(); !r)
+        base::log_error("what the other process was told to cut off is not known here", {{"error", r.error().message}});
     enforce({});
     look_again_ = true;  // for as long as the other process served, it may have taken orders, and ended sessions
     start_maintenance();
@@ -143,16 +145,6 @@ Error RunningDaemon::resume(const Error& error) {
     if (control) control = start_control();
     if (!control) base::log_error("the control API is not served any more", {{"error", control.error().message}});
     return error;
-}
-
-/// Orders that the other process took, and could not bring into the database, are in the file.
-void RunningDaemon::reopen_revocations() {
-    auto before = std::move(revocations_);
-    auto opened = open_revocations();
-    if (opened) return;
-    base::log_error("what the other process was told to cut off is not known here",
-                    {{"error", opened.error().message}});
-    revocations_ = std::move(before);
 }
 
 std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::Enforce& asked) {

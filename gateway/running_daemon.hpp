@@ -100,7 +100,6 @@ private:
 
     /// After an upgrade that failed: everything that was let go of is taken up again. Returns what is to be said.
     base::Error resume(const base::Error& error);
-    void reopen_revocations();
 
     /// The directory has changed, or sessions have ended, at the hands of the process that took over.
     std::uint64_t enforce_as_told(const upgrade::Message::Question::Enforce& asked);

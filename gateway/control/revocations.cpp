@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -59,16 +60,9 @@ grpc::Status not_durable(const std::string& why, bool kept) {
                 ". Other gateways do not know of it before"};
 }
 
-}  // namespace
-
-Revocations::Revocations(Parts parts) : parts_(std::move(parts)) {}
-
-Revocations::~Revocations() { stop(); }
-
-Result<std::unique_ptr<Revocations>> Revocations::open(Parts parts) {
-    std::unique_ptr<Revocations> made(new Revocations(std::move(parts)));
-    const auto& path = made->parts_.file;
-    if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return made;
+/// What is in the file; nothing where there is none.
+Result<std::vector<Revocation>> read_file(const std::string& path) {
+    if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return std::vector<Revocation>{};
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     if (!file || !(text << file.rdbuf() || file.peek() == std::ifstream::traits_type::eof()))
@@ -80,7 +74,47 @@ Result<std::unique_ptr<Revocations>> Revocations::open(Parts parts) {
         return Error{revocations.error().code, path + ": " + revocations.error().message +
                                                    "; it holds who is to be cut off, so mend it or carry out by hand "
                                                    "what it says before moving it away"};
-    for (auto& revocation : *revocations) {
+    return revocations;
+}
+
+}  // namespace
+
+Revocations::Revocations(Parts parts) : parts_(std::move(parts)) {}
+
+Revocations::~Revocations() { stop(); }
+
+Result<std::unique_ptr<Revocations>> Revocations::open(Parts parts) {
+    std::unique_ptr<Revocations> made(new Revocations(std::move(parts)));
+    auto revocations = read_file(made->parts_.file);
+    if (!revocations) return std::move(revocations).error();
+    made->add(std::move(*revocations));
+    made->put_in_force();
+    if (!made->entries_.empty())
+        base::log_warning("revocations of before the start are to be brought into the database",
+                          {{"revocations", made->entries_.size()}});
+    return made;
+}
+
+Result<void> Revocations::read_again() {
+    auto revocations = read_file(parts_.file);
+    if (!revocations) {
+        const auto aside = parts_.file + ".unread";
+        auto error = std::move(revocations).error();
+        error.message += std::rename(parts_.file.c_str(), aside.c_str()) == 0 ? "; it is " + aside + " now"
+                                                                              : "; it could not be moved aside";
+        return error;
+    }
+    add(std::move(*revocations));
+    put_in_force();
+    return {};
+}
+
+/// Those that are not here already.
+void Revocations::add(std::vector<Revocation> revocations) {
+    std::lock_guard lock(mutex_);
+    for (auto& revocation : revocations) {
+        const auto is_it = [&](const EntryPtr& entry) { return entry->revocation == revocation; };
+        if (std::any_of(entries_.begin(), entries_.end(), is_it)) continue;
         auto entry = std::make_shared<Entry>();
         entry->change = {revocation.action, revocation.resource, {}, {}};
         entry->caller.actor = revocation.actor;
@@ -89,13 +123,8 @@ Result<std::unique_ptr<Revocations>> Revocations::open(Parts parts) {
         entry->revocation = std::move(revocation);
         entry->cut = entry->ready = true;
         entry->told = true;
-        made->entries_.push_back(std::move(entry));
+        entries_.push_back(std::move(entry));
     }
-    made->put_in_force();
-    if (!made->entries_.empty())
-        base::log_warning("revocations of before the start are to be brought into the database",
-                          {{"revocations", made->entries_.size()}});
-    return made;
 }
 
 void Revocations::start() {

@@ -51,6 +51,11 @@ public:
     static base::Result<std::unique_ptr<Revocations>> open(Parts parts);
     ~Revocations();
 
+    /// Between stop() and start(): what another process has written into the file meanwhile is in force here as well,
+    /// beside what was pending here, which that one may have brought into the database or not. A file that cannot be
+    /// read is moved aside, so that it is not written over; the error says so.
+    base::Result<void> read_again();
+
     /// Begins, or goes on, to bring what is pending into the database.
     void start();
     /// Answers everybody who still waits, and keeps what is pending in the file. Waits for the database. Idempotent.
@@ -91,6 +96,7 @@ private:
     explicit Revocations(Parts parts);
     void order(Revocation revocation, auth::Change change, const Caller& caller, bool cut, std::string name,
                Answer answer);
+    void add(std::vector<Revocation> revocations);
     void put_in_force();
     std::vector<std::string> covered(const Revocation& revocation) const;
     std::optional<std::string> name_of(const Entry& entry) const;

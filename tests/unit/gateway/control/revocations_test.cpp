@@ -241,6 +241,59 @@ TEST_CASE("an order is about the account that it was given for, not about anothe
     CHECK(deleted.error().code == base::Errc::not_found);
 }
 
+TEST_CASE("a process that goes on has what was pending in it, and what another one has written down meanwhile") {
+    Bench bench;
+    const auto alice = bench.gateway.account("alice", auth::Role::employee);
+    const auto bob = bench.gateway.account("bob", auth::Role::employee);
+    {
+        const Held held(bench.gateway.directory_path);
+        auto [answer, future] = bench.answer();
+        bench.revocations->disable_account("alice", admin, answer);
+        (void)Bench::wait(future);
+        bench.revocations->stop();
+        REQUIRE(bench.revocations->read_again().ok());
+        CHECK(bench.revocations->pending() == 1);  // what is in the file is here already
+
+        // The other one has taken alice's for done, and has one about bob.
+        gateway::Revocation about_bob;
+        about_bob.kind = gateway::Revocation::Kind::account_disabled;
+        about_bob.id = about_bob.account_id = bob.id;
+        about_bob.at = bench.gateway.clock.utc();
+        about_bob.action = "account.disable";
+        about_bob.resource = "accounts/bob";
+        about_bob.actor = "root";
+        std::ofstream(bench.file()) << gateway::to_line(about_bob) << "\n";
+        REQUIRE(bench.revocations->read_again().ok());
+        CHECK(bench.revocations->pending() == 2);
+        for (const auto& id : {alice.id, bob.id}) CHECK(bench.cut_off.covers_account(id));
+    }
+    bench.revocations->start();
+    bench.wait_durable();
+    const auto directory = bench.gateway.directory->snapshot();
+    for (const char* name : {"alice", "bob"})
+        CHECK(directory->account_by_username(name)->status == auth::AccountStatus::disabled);
+    CHECK(bench.kept().empty());
+}
+
+TEST_CASE("a file that cannot be read again is moved aside, and what was pending stays in force") {
+    Bench bench;
+    const auto alice = bench.gateway.account("alice", auth::Role::employee);
+    const Held held(bench.gateway.directory_path);
+    auto [answer, future] = bench.answer();
+    bench.revocations->disable_account("alice", admin, answer);
+    (void)Bench::wait(future);
+    bench.revocations->stop();
+    std::ofstream(bench.file()) << "of another version\n";
+    const auto again = bench.revocations->read_again();
+    REQUIRE_FALSE(again.ok());
+    CHECK(contains(again.error().message, "line 1"));
+    CHECK(contains(again.error().message, "it is " + bench.file() + ".unread now"));
+    CHECK(bench.kept().empty());
+    std::ifstream aside(bench.file() + ".unread");
+    CHECK(std::string(std::istreambuf_iterator<char>(aside), {}) == "of another version\n");
+    CHECK(bench.cut_off.covers_account(alice.id));
+}
+
 TEST_CASE("a file of pending revocations that cannot be read keeps the gateway from starting") {
     Bench bench;
     bench.revocations.reset();
