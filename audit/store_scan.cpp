@@ -75,6 +75,7 @@ Result<Store::Scanned> Store::scan_accesses(const ScanPlace& behind, std::size_t
     Scanned scanned{behind, false};
     usher::v1::AccessRecord access;  // one for all: what its fields have allocated is used again
     std::size_t wanted = limit;
+    if (wanted == 0) return scanned;
     const auto next = [&reader](std::size_t most) { return reader.next(std::min(most, rows_at_once)); };
     auto rows = next(wanted);
     while (rows && !rows->empty()) {

@@ -46,11 +46,10 @@ bool zeros(Bytes bytes) noexcept {
     return bytes.empty() || (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
-/// Whether a record of the type names no access, so that its header ends in zeros.
-bool names_no_access(std::uint8_t type) noexcept {
-    return type == static_cast<std::uint8_t>(RecordType::admin) ||
-           type == static_cast<std::uint8_t>(RecordType::session) ||
-           type == static_cast<std::uint8_t>(RecordType::system);
+/// Whether a record whose type is so, right or wrong, may name an access. Of one that does not the header ends in
+/// zeros. A type that was lost is zero.
+bool may_name_access(std::uint8_t type) noexcept {
+    return type <= static_cast<std::uint8_t>(RecordType::access_denied);
 }
 
 /// Whether a flip of one bit makes the header's checksum match, but for those in words of zeros at its end: what is
@@ -249,7 +248,7 @@ bool SegmentScanner::something_missing(const Frame& frame) const noexcept {
     // own: were nothing missing but these, the checksum would match.
     const std::size_t from = offset_ + (header_intact ? frame_header_bytes : 0);
     const bool own_zeros =
-        !header_intact && end == offset_ + frame_header_bytes && names_no_access(bytes_[offset_ + at_type]);
+        !header_intact && end == offset_ + frame_header_bytes && !may_name_access(bytes_[offset_ + at_type]);
     const std::size_t last = own_zeros ? offset_ + at_recorded : end - 1;
     for (std::size_t sector = from / sector_bytes * sector_bytes; sector <= last; sector += sector_bytes) {
         const std::size_t sector_end = std::min(sector + sector_bytes, bytes_.size());

@@ -250,6 +250,11 @@ TEST_CASE("a flip of any bit of a record without an access is damage wherever th
             if (result.end.kind != Kind::corrupt) FAIL("a record at " << start << ", bit " << bit - 8 * start);
             REQUIRE(result.payloads.size() == 1);
         }
+        for (const std::uint8_t type : {0x4c, 0xff, 0x08}) {
+            auto garbled = bytes;
+            garbled[start + 12] = type;
+            if (scan(garbled, header).end.kind != Kind::corrupt) FAIL("a record at " << start << ", type " << +type);
+        }
         // Two bits, and a time whose highest byte is a single one.
         for (std::size_t bit = 8 * (start + 16); bit < 8 * (start + 32); ++bit) {
             auto flipped = bytes;
