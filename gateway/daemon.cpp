@@ -362,6 +362,11 @@ void RunningDaemon::watch_clock() {
     });
 }
 
+bool RunningDaemon::is_halting() {
+    std::lock_guard lock(mutex_);
+    return halting_;
+}
+
 void RunningDaemon::maintain() {
     base::MonoTime refreshed_at = clock_.mono() - refresh_interval;
     base::MonoTime counted_at = clock_.mono() - count_interval;
@@ -386,10 +391,16 @@ void RunningDaemon::maintain() {
             if (changed) look_again_ = false;
             if (changed && *changed) enforce({});
         }
-        if (auto r = departure_ ? sessions_->flush() : expire_sessions(); !r) database = r.error();
+        // Each may wait for a database that hangs, and whoever stops the gateway for no more than one of them.
+        const auto step = [&](auto act) {
+            if (is_halting()) return;
+            if (auto r = act(); !r) database = r.error();
+        };
+        step([&] { return departure_ ? sessions_->flush() : expire_sessions(); });
         // What another gateway, or a commit whose answer was lost, made of the directory. The listener enforces it.
-        if (auto r = directory_->refresh(); !r) database = r.error();
-        if (auto r = devices_->refresh(); !r) database = r.error();
+        step([&] { return directory_->refresh(); });
+        step([&] { return devices_->refresh(); });
+        if (is_halting()) break;
         if (whole && database) control_age_.current_at(from);
         if (clock_.mono() - counted_at >= count_interval) {
             counted_at = clock_.mono();

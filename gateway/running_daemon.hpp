@@ -127,6 +127,7 @@ private:
 
     /// Every second or so: what time, another process or the database has brought.
     void maintain();
+    bool is_halting();
     void watch_clock();
 
     /// Expires sessions, with a record of each, and cuts what stood on them.
