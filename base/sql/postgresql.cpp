@@ -177,7 +177,7 @@ private:
 
     /// Migrations come one after the other, whichever gateway runs them, and may take longer than daily statements.
     static void prepare_migration(PostgresqlConnection& connection) {
-        connection.be_patient();
+        connection.be_patient(true);
         connection.execute_once("SET LOCAL statement_timeout = '10min'");
         connection.execute_once("SET LOCAL lock_timeout = '60s'");
         connection.execute_once("SELECT pg_catalog.pg_advisory_xact_lock(" + std::to_string(kMigrationLock) + ")");
@@ -201,8 +201,8 @@ private:
         {
             const std::lock_guard lock(mutex_);
             --places_taken_;
-            if (connection && connection->is_open() && !connection->is_patient())
-                idle_.push_back(std::move(connection));
+            if (connection) connection->be_patient(false);
+            if (connection && connection->is_open()) idle_.push_back(std::move(connection));
         }
         freed_.notify_one();
     }

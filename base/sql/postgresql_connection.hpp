@@ -36,9 +36,8 @@ public:
     bool is_open() const noexcept { return connection_->is_open(); }
     /// What waits for the server on it fails now, and so does what comes later. Any thread.
     void cut() noexcept;
-    /// From now on what is asked may take as long as the server lets it: nobody watches.
-    void be_patient() noexcept { patient_ = true; }
-    bool is_patient() const noexcept { return patient_; }
+    /// Whether what is asked from now on may take as long as the server lets it: nobody watches.
+    void be_patient(bool patient) noexcept { patient_ = patient; }
     /// One statement as it is: no parameters, not prepared.
     pqxx::result execute_once(std::string_view sql);
     pqxx::result execute(std::string_view sql, std::span<const Value> parameters);
