@@ -102,11 +102,20 @@ Result<void> Revocations::read_again() {
         auto error = std::move(revocations).error();
         error.message += std::rename(parts_.file.c_str(), aside.c_str()) == 0 ? "; it is " + aside + " now"
                                                                               : "; it could not be moved aside";
+        write_pending();
         return error;
     }
     add(std::move(*revocations));
     put_in_force();
+    write_pending();
     return {};
+}
+
+/// What is pending here may not be in the file, which is another process's.
+void Revocations::write_pending() {
+    std::lock_guard telling(telling_mutex_);
+    if (auto kept = keep(nullptr); !kept)
+        base::log_error("the file of pending revocations could not be written", {{"error", kept.error().message}});
 }
 
 /// Those that are not here already.

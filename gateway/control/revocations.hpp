@@ -97,6 +97,7 @@ private:
     void order(Revocation revocation, auth::Change change, const Caller& caller, bool cut, std::string name,
                Answer answer);
     void add(std::vector<Revocation> revocations);
+    void write_pending();
     void put_in_force();
     std::vector<std::string> covered(const Revocation& revocation) const;
     std::optional<std::string> name_of(const Entry& entry) const;
