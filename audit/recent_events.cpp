@@ -57,8 +57,10 @@ base::Result<RecentEvents::Found> RecentEvents::behind(const base::Uuid& gateway
         const auto is_free = [&window] { return !window->reading; };
         if (own || !wait_max)
             window->has_read.wait(lock, is_free);
-        else if (!window->has_read.wait_for(lock, *wait_max, is_free))
+        else if (window->given_up || !window->has_read.wait_for(lock, *wait_max, is_free)) {
+            window->given_up = window->reading;
             return base::Error{base::Errc::unavailable, "the events of another gateway are waited for already"};
+        }
         if (look(*window, after, found) != Place::at_end) return found;
         // Not one attempt after the other for everybody while the database does not answer.
         if (window->reads != reads && window->error) return *window->error;
@@ -76,7 +78,7 @@ base::Result<RecentEvents::Found> RecentEvents::behind(const base::Uuid& gateway
 RecentEvents::Turn::~Turn() {
     {
         const std::lock_guard lock(events_.mutex_);
-        window_.reading = false;
+        window_.reading = window_.given_up = false;
     }
     window_.has_read.notify_all();
 }

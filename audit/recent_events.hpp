@@ -55,6 +55,7 @@ private:
     struct Window {
         // Of the mutex below.
         bool reading = false;              ///< one reads on, the others wait for what it reads
+        bool given_up = false;             ///< somebody has waited for it in vain: nobody else does
         std::condition_variable has_read;  ///< with the mutex below
         std::deque<Kept> blocks;           ///< one begins where the one before it ends
         std::uint64_t reads = 0;

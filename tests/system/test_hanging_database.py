@@ -22,7 +22,6 @@ def test_a_gateway_stops_in_time_and_its_tunnels_are_on_record(private_cluster, 
             assert time.monotonic() - began < STOPPED_WITHIN
         finally:
             private_cluster.thaw()
-    assert "the server did not answer in time" in gateway.log()
     gateway.start()
     record = gateway.wait_closed(lambda r: r["app"] == "demo")
     assert record["close_reason"] == "SHUTDOWN"
