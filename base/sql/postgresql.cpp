@@ -76,11 +76,11 @@ public:
     Dialect dialect() const noexcept override { return Dialect::postgresql; }
 
     /// Opens the first connection, so that a wrong URL is met at the start.
-    void connect() { idle_.push_back(std::make_unique<PostgresqlConnection>(url_.connect, &watch_)); }
+    void connect() { idle_.push_back(std::make_unique<PostgresqlConnection>(url_.connect, watch_)); }
 
     Result<std::unique_ptr<Listener>> listen() override {
         try {
-            return listen_on(url_.connect, &watch_);
+            return listen_on(url_.connect, watch_);
         } catch (const SqlError& e) {
             return {e.error.code, e.error.message + " (" + url_.shown + ")"};
         }
@@ -127,7 +127,7 @@ private:
                     database_.drop_idle();
                 }
             }
-            connection_ = std::make_unique<PostgresqlConnection>(database_.url_.connect, &database_.watch_);
+            connection_ = std::make_unique<PostgresqlConnection>(database_.url_.connect, database_.watch_);
             connection_->execute_once(sql);
             in_transaction_ = true;
         }

@@ -228,18 +228,18 @@ auto PostgresqlConnection::translated(std::string_view sql, Action action) {
 /// As translated(), for what the server has to answer in time.
 template <class Action>
 auto PostgresqlConnection::asked(std::string_view sql, Action action) {
-    const AnswerWatch::Question question(patient_ ? nullptr : watch_, watched_.get());
+    const auto in_time = question();
     try {
         return translated(sql, action);
     } catch (const PostgresqlError& e) {
-        if (!question.late()) throw;
+        if (!in_time.late()) throw;
         throw PostgresqlError({Errc::unavailable, "PostgreSQL: the server did not answer in time" + in_statement(sql) +
                                                       "; look whether it or its disk hangs"},
                               "", true);
     }
 }
 
-PostgresqlConnection::PostgresqlConnection(const std::string& url, AnswerWatch* watch) : watch_(watch) {
+PostgresqlConnection::PostgresqlConnection(const std::string& url, AnswerWatch& watch) : watch_(watch) {
     translated("", [&] { connection_ = std::make_unique<pqxx::connection>(url); });
     watched_.reset(::fcntl(connection_->sock(), F_DUPFD_CLOEXEC, 3));
     if (!watched_)

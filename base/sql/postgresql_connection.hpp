@@ -29,9 +29,9 @@ struct PostgresqlError : SqlError {
 /// One connection and its prepared statements. Not thread-safe. Everything throws PostgresqlError.
 class PostgresqlConnection {
 public:
-    /// `url` has been checked and completed. Connects, checks the server and settles the session. `watch`, which may be
-    /// null, outlives the connection and ends it where the server does not answer.
-    explicit PostgresqlConnection(const std::string& url, AnswerWatch* watch = nullptr);
+    /// `url` has been checked and completed. Connects, checks the server and settles the session. `watch` outlives the
+    /// connection and ends it where the server does not answer.
+    PostgresqlConnection(const std::string& url, AnswerWatch& watch);
 
     bool is_open() const noexcept { return connection_->is_open(); }
     /// What waits for the server on it fails now, and so does what comes later. Any thread.
@@ -59,7 +59,9 @@ private:
     template <class Action>
     auto asked(std::string_view sql, Action action);
 
-    AnswerWatch* const watch_;
+    AnswerWatch::Question question() { return {patient_ ? nullptr : &watch_, watched_.get()}; }
+
+    AnswerWatch& watch_;
     bool patient_ = false;
     std::unique_ptr<pqxx::connection> connection_;
     UniqueFd watched_;  ///< its socket once more: libpq may close its own at any moment, and the number be another's
@@ -69,7 +71,7 @@ private:
 
 template <class Action>
 auto PostgresqlConnection::with(Action action) {
-    const AnswerWatch::Question question(patient_ ? nullptr : watch_, watched_.get());
+    const auto in_time = question();
     try {
         return action(*connection_);
     } catch (const SqlError&) {

@@ -51,7 +51,7 @@ std::string echo_channel() {
 
 class PostgresqlListener final : public Listener {
 public:
-    PostgresqlListener(const std::string& url, AnswerWatch* watch)
+    PostgresqlListener(const std::string& url, AnswerWatch& watch)
         : connection_(url, watch), echo_channel_(echo_channel()), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
         if (!wake_) throw SqlError({Errc::resource_exhausted, "no descriptor is left for an eventfd"});
         connection_.with([&](auto& connection) {
@@ -133,7 +133,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Listener> listen_on(const std::string& url, AnswerWatch* watch) {
+std::unique_ptr<Listener> listen_on(const std::string& url, AnswerWatch& watch) {
     return std::make_unique<PostgresqlListener>(url, watch);
 }
 

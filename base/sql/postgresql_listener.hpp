@@ -11,6 +11,6 @@ namespace usher::base::sql {
 inline constexpr std::string_view kChangesChannel = "usher_changes";
 
 /// Connects to the checked `url` and listens. Throws SqlError. `watch` outlives the listener.
-std::unique_ptr<Listener> listen_on(const std::string& url, AnswerWatch* watch);
+std::unique_ptr<Listener> listen_on(const std::string& url, AnswerWatch& watch);
 
 }  // namespace usher::base::sql
