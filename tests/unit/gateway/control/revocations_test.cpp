@@ -93,6 +93,11 @@ struct Bench {
         REQUIRE(future.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
         return future.get();
     }
+    Answered disable(const std::string& username) {
+        auto [told, future] = answer();
+        revocations->disable_account(username, admin, told);
+        return wait(future);
+    }
     void wait_durable() const {
         const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
         while (revocations->pending() > 0) {
@@ -117,9 +122,7 @@ TEST_CASE("what the database takes at once is answered, and nothing is left of i
     Bench bench;
     const auto alice = bench.gateway.account("alice", auth::Role::employee);
     const auto session = bench.gateway.sign_in(alice).session;
-    auto [answer, future] = bench.answer();
-    bench.revocations->disable_account("alice", admin, answer);
-    const auto answered = Bench::wait(future);
+    const auto answered = bench.disable("alice");
     REQUIRE(answered.status.ok());
     CHECK(answered.done->account->status == auth::AccountStatus::disabled);
     CHECK(answered.done->ended_sessions == 1);
@@ -230,9 +233,7 @@ TEST_CASE("an order is about the account that it was given for, not about anothe
     REQUIRE(namesake.id != alice.id);
     // This gateway has not heard of it.
     REQUIRE(bench.gateway.directory->snapshot()->account_by_id(alice.id) != nullptr);
-    auto [answer, future] = bench.answer();
-    bench.revocations->disable_account("alice", admin, answer);
-    CHECK(Bench::wait(future).status.error_code() == grpc::StatusCode::NOT_FOUND);
+    CHECK(bench.disable("alice").status.error_code() == grpc::StatusCode::NOT_FOUND);
     const auto now = TestGateway::must(auth::Directory::open(*bench.gateway.database, bench.gateway.clock))->snapshot();
     REQUIRE(now->account_by_id(namesake.id) != nullptr);
     CHECK(now->account_by_id(namesake.id)->status == auth::AccountStatus::active);
@@ -247,9 +248,7 @@ TEST_CASE("a process that goes on has what was pending in it, and what another o
     const auto bob = bench.gateway.account("bob", auth::Role::employee);
     {
         const Held held(bench.gateway.directory_path);
-        auto [answer, future] = bench.answer();
-        bench.revocations->disable_account("alice", admin, answer);
-        (void)Bench::wait(future);
+        bench.disable("alice");
         bench.revocations->stop();
         REQUIRE(bench.revocations->read_again().ok());
         CHECK(bench.revocations->pending() == 1);  // what is in the file is here already
@@ -280,9 +279,7 @@ TEST_CASE("a file that cannot be read again is moved aside, and what was pending
     Bench bench;
     const auto alice = bench.gateway.account("alice", auth::Role::employee);
     const Held held(bench.gateway.directory_path);
-    auto [answer, future] = bench.answer();
-    bench.revocations->disable_account("alice", admin, answer);
-    (void)Bench::wait(future);
+    bench.disable("alice");
     bench.revocations->stop();
     std::ofstream(bench.file()) << "of another version\n";
     const auto again = bench.revocations->read_again();
