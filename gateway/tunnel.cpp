@@ -23,6 +23,11 @@ using wire::http1::Response;
 
 namespace {
 
+/// Two ends of a stream, one for this process's own control API. A function, for tests/sanitizers/tsan.supp to name.
+bool pair_with_control(int (&fds)[2]) noexcept {
+    return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0;
+}
+
 struct Answer {
     // A constructor, for gcc 12 destroys an aggregate that is a temporary of a co_await expression twice.
     Answer(int http_status, std::string_view error, std::string text)
@@ -208,7 +213,7 @@ private:
     /// has shown its own credential.
     void connect_control() {
         int fds[2];
-        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+        if (!pair_with_control(fds)) {
             dial_error_ = dial::DialError{dial::DialErrorKind::limits, "no-descriptors", {}};
             return;
         }

@@ -241,6 +241,8 @@ def test_without_the_new_process_the_older_one_records_nothing_and_ends(gateway)
     with gateway.connect(gateway.app.address, token=token) as tunnel:
         echo(tunnel, b"x")
         older = upgrade(gateway, "--deadline", "1h")
+        # The newer process serves a moment before the older one hears of it. Killed in that moment it has not taken over.
+        wait_for(lambda: "another process has taken over" in gateway.log(), "the older process to hear of it")
         gateway.kill()
         assert older.wait(LONG) == 0
         assert ended(tunnel.sock)
