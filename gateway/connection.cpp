@@ -144,7 +144,7 @@ asio::awaitable<bool> Connection::serve_one() {
     if (over) co_return *over;
     if (request.destination) {
         clear_deadline();
-        auto tunnel = run_tunnel(*this, std::move(request));
+        auto tunnel = run_tunnel(*this, std::make_unique<wire::http1::Request>(std::exchange(request, {})));
         const bool lingers = co_await std::move(tunnel);
         if (lingers) co_await linger();
         co_return false;

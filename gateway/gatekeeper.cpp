@@ -141,14 +141,14 @@ std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) co
     if (devices && !stands(device, session)) return CloseReason::REVOKED;
     const auto directory = directory_.snapshot();
     const auth::Account* account = directory->account_by_id(session.account_id);
-    const auto known = context(session, access.record().client_ip(), device, clock_.utc());
+    const auto known = context(session, access.client_ip(), device, clock_.utc());
     if (account == nullptr || auth::standing(*account, known.time) != auth::Standing::good) return CloseReason::REVOKED;
     if (is_control(access.destination()))
         return auth::decide_control(*directory, *account, known).allowed ? std::nullopt
                                                                          : std::optional(CloseReason::REVOKED);
     const auth::App* app = directory->find_app(access.destination());
     // The same destination under another app is another access: its own record has to say so.
-    if (app == nullptr || app->name != access.record().app()) return CloseReason::POLICY_CHANGED;
+    if (app == nullptr || app->name != access.app()) return CloseReason::POLICY_CHANGED;
     if (!auth::decide(*directory, *account, *app, known).allowed) return CloseReason::POLICY_CHANGED;
     if (app->on_control_loss.action == auth::ControlLoss::Action::close && control_age() >= app->on_control_loss.after)
         return CloseReason::CONTROL_LOST;

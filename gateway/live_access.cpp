@@ -21,10 +21,13 @@ constexpr std::chrono::milliseconds arrival_poll{100};
 /// A journal completion comes from another thread and may come late: it reaches the access through this, on the
 /// worker's thread.
 struct LiveAccess::Shared {
-    Shared(LiveAccess* a, asio::any_io_executor e) : access(a), executor(std::move(e)), changed(executor) {}
+    Shared(LiveAccess* a, asio::any_io_executor e) : access(a), executor(std::move(e)) {}
+    void wake() {
+        if (changed) changed->cancel();
+    }
     LiveAccess* access;  // null once the access is gone; the worker's thread only
     asio::any_io_executor executor;
-    asio::steady_timer changed;
+    std::unique_ptr<asio::steady_timer> changed;  // while somebody may wait
     std::optional<bool> open_result;
 };
 
@@ -35,20 +38,23 @@ LiveAccess::LiveAccess(audit::Journal& journal, const base::Clock& clock, asio::
       id_(id),
       session_(std::move(session)),
       destination_(std::move(destination)),
-      record_(std::move(record)),
+      client_ip_(record.client_ip()),
+      app_(record.app()),
+      record_(std::make_unique<AccessRecord>(std::move(record))),
       shared_(std::make_shared<Shared>(this, std::move(executor))),
       opened_mono_(clock.mono()),
       last_moved_(opened_mono_),
       last_event_(opened_mono_),
       logged_until_(opened_mono_) {
-    record_.set_access_id(id_.to_string());
-    if (!record_.has_opened_at()) set_time(*record_.mutable_opened_at(), clock.utc());
+    record_->set_access_id(id_.to_string());
+    if (!record_->has_opened_at()) set_time(*record_->mutable_opened_at(), clock.utc());
+    opened_utc_ = get_time(record_->opened_at());
 }
 
 LiveAccess::~LiveAccess() {
     close(CloseReason::CLIENT_ERROR);
     shared_->access = nullptr;
-    shared_->changed.cancel();
+    shared_->wake();
 }
 
 LiveAccess::Figures LiveAccess::arrived() const {
@@ -61,30 +67,50 @@ void LiveAccess::stamp(AccessRecord& record, Figures figures) const {
     record.set_bytes_up(figures.up);
     record.set_bytes_down(figures.down);
     record.set_duration_us((clock_.mono() - opened_mono_).count());
+    if (uncertain_) record.set_bytes_uncertain(true);
+    if (revoked_at_) set_time(*record.mutable_revoked_at(), *revoked_at_);
+}
+
+/// Two messages behind each other are one, in which the second one's values count (protobuf's encoding, "Last One
+/// Wins"); of repeated fields it has both's.
+audit::JournalAppend LiveAccess::on_top(audit::RecordType type, const AccessRecord& record) const {
+    audit::JournalAppend append{type, id_, {}};
+    append.payload.reserve(said_.size() + record.ByteSizeLong());
+    append.payload = said_;
+    record.AppendToString(&append.payload);
+    return append;
 }
 
 void LiveAccess::open() {
-    record_.set_event(usher::v1::AccessEventType::OPENED);
-    record_.set_verdict(usher::v1::Verdict::ALLOWED);
+    record_->set_event(usher::v1::AccessEventType::OPENED);
+    record_->set_verdict(usher::v1::Verdict::ALLOWED);
     opened_ = true;
-    journal_.append(audit::encode(record_), [shared = shared_](base::Result<std::uint64_t> result) {
+    auto append = audit::encode(*record_);
+    said_ = append.payload;
+    record_.reset();
+    shared_->changed = std::make_unique<asio::steady_timer>(shared_->executor, open_limit);
+    journal_.append(std::move(append), [shared = shared_](base::Result<std::uint64_t> result) {
         asio::post(shared->executor, [shared, durable = result.ok()] {
             shared->open_result = durable;
-            shared->changed.cancel();
+            shared->wake();
         });
     });
-    shared_->changed.expires_after(open_limit);
 }
 
 asio::awaitable<bool> LiveAccess::durable() {
     auto shared = shared_;
-    while (!shared->open_result && shared->changed.expiry() > asio::steady_timer::clock_type::now())
-        co_await shared->changed.async_wait(asio::as_tuple(asio::use_awaitable));
+    while (!shared->open_result && shared->changed->expiry() > asio::steady_timer::clock_type::now())
+        co_await shared->changed->async_wait(asio::as_tuple(asio::use_awaitable));
+    shared->changed.reset();
     if (!shared->open_result) co_return false;  // OPENED may yet become durable, so close() will write CLOSED behind it
     if (!*shared->open_result) {
         opened_ = false;
         closed_ = true;  // The journal took nothing, so there is nothing to close and nothing to write it to.
         co_return false;
+    }
+    if (record_) {  // another address than the first one, in most cases
+        record_->AppendToString(&said_);
+        record_.reset();
     }
     co_return true;
 }
@@ -100,22 +126,24 @@ void LiveAccess::progress() {
     stamped_at_ = up_ + down_;
     stamped_ = arrived();
     last_event_ = clock_.mono();
-    record_.set_event(usher::v1::AccessEventType::PROGRESS);
-    stamp(record_, stamped_);
-    journal_.append(audit::encode(record_), [shared = shared_](base::Result<std::uint64_t> result) {
-        asio::post(shared->executor, [shared, durable = result.ok()] {
-            LiveAccess* access = shared->access;
-            if (access == nullptr) return;
-            access->progress_in_flight_ = false;
-            access->journal_failed_ = !durable;
-            if (durable) {
-                access->logged_ = access->stamped_.total();
-                access->logged_until_ = access->last_event_;
-                access->late_ = false;
-            }
-            shared->changed.cancel();
-        });
-    });
+    AccessRecord record = record_ ? *record_ : AccessRecord{};
+    record.set_event(usher::v1::AccessEventType::PROGRESS);
+    stamp(record, stamped_);
+    journal_.append(on_top(audit::RecordType::access_progress, record),
+                    [shared = shared_](base::Result<std::uint64_t> result) {
+                        asio::post(shared->executor, [shared, durable = result.ok()] {
+                            LiveAccess* access = shared->access;
+                            if (access == nullptr) return;
+                            access->progress_in_flight_ = false;
+                            access->journal_failed_ = !durable;
+                            if (durable) {
+                                access->logged_ = access->stamped_.total();
+                                access->logged_until_ = access->last_event_;
+                                access->late_ = false;
+                            }
+                            shared->wake();
+                        });
+                    });
 }
 
 asio::awaitable<void> LiveAccess::gate() {
@@ -123,10 +151,13 @@ asio::awaitable<void> LiveAccess::gate() {
     while (shared->access != nullptr && gated() && !was_cut()) {
         if (!progress_in_flight_ && !journal_failed_ && arrived().total() > logged_) progress();
         // tick() tries again while the journal fails, and cuts when it has failed for too long. What arrives tells
-        // nobody, so it is looked for.
-        shared->changed.expires_after(arrival_poll);
-        co_await shared->changed.async_wait(asio::as_tuple(asio::use_awaitable));
+        // nobody, so it is looked for. Both directions may be here: setting the time anew would wake the other one.
+        if (!shared->changed) shared->changed = std::make_unique<asio::steady_timer>(shared->executor);
+        if (shared->changed->expiry() <= asio::steady_timer::clock_type::now())
+            shared->changed->expires_after(arrival_poll);
+        co_await shared->changed->async_wait(asio::as_tuple(asio::use_awaitable));
     }
+    shared->changed.reset();  // whoever still waits is woken by it
 }
 
 bool LiveAccess::tick(base::MonoTime now) {
@@ -157,8 +188,8 @@ void LiveAccess::cut(CloseReason::Value reason) {
     cut_reason_ = reason;
     if (reason == CloseReason::REVOKED || reason == CloseReason::POLICY_CHANGED || reason == CloseReason::SIGNED_OUT ||
         reason == CloseReason::SESSION_EXPIRED || reason == CloseReason::CONTROL_LOST)
-        set_time(*record_.mutable_revoked_at(), clock_.utc());
-    shared_->changed.cancel();
+        revoked_at_ = clock_.utc();
+    shared_->wake();
     if (stop_) {
         auto stop = std::move(stop_);
         stop_ = nullptr;
@@ -181,18 +212,18 @@ void LiveAccess::undelivered_down(std::uint64_t bytes) {
 void LiveAccess::close(CloseReason::Value reason) {
     if (closed_) return;
     closed_ = true;
-    record_.set_close_reason(cut_reason_.value_or(reason));
-    stamp(record_, {up_, down_});
+    AccessRecord record = record_ ? std::move(*record_) : AccessRecord{};
+    record.set_close_reason(cut_reason_.value_or(reason));
+    stamp(record, {up_, down_});
     if (opened_) {
-        record_.set_event(usher::v1::AccessEventType::CLOSED);
-        set_time(*record_.mutable_closed_at(),
-                 get_time(record_.opened_at()) + base::Microseconds{record_.duration_us()});
+        record.set_event(usher::v1::AccessEventType::CLOSED);
+        set_time(*record.mutable_closed_at(), opened_utc_ + base::Microseconds{record.duration_us()});
     } else {
-        record_.set_event(usher::v1::AccessEventType::DENIED);
-        if (record_.verdict() == usher::v1::Verdict::UNSPECIFIED || record_.verdict() == usher::v1::Verdict::ALLOWED)
-            record_.set_verdict(usher::v1::Verdict::FAILED);
+        record.set_event(usher::v1::AccessEventType::DENIED);
+        if (record.verdict() == usher::v1::Verdict::UNSPECIFIED || record.verdict() == usher::v1::Verdict::ALLOWED)
+            record.set_verdict(usher::v1::Verdict::FAILED);
     }
-    auto last = audit::encode(record_);
+    auto last = opened_ ? on_top(audit::RecordType::access_closed, record) : audit::encode(record);
     last.can_wait = true;
     journal_.append(std::move(last), [id = id_](base::Result<std::uint64_t> result) {
         if (!result)

@@ -48,12 +48,19 @@ public:
     const base::Uuid& id() const noexcept { return id_; }
     const auth::SessionPtr& session() const noexcept { return session_; }
     const base::Destination& destination() const noexcept { return destination_; }
-    AccessRecord& record() noexcept { return record_; }
-    const AccessRecord& record() const noexcept { return record_; }
+    /// Where it came from, and the app's name.
+    const std::string& client_ip() const noexcept { return client_ip_; }
+    const std::string& app() const noexcept { return app_; }
+    /// Before open() the record; behind it what PROGRESS and CLOSED say on top of what OPENED said.
+    AccessRecord& record() {
+        if (!record_) record_ = std::make_unique<AccessRecord>();
+        return *record_;
+    }
 
     /// Puts OPENED into the journal. Once.
     void open();
-    /// Waits until it is durable; false when it cannot be, or was not within two seconds of open().
+    /// Once, behind open(). Waits until it is durable; false when it cannot be, or was not within two seconds of
+    /// open().
     boost::asio::awaitable<bool> durable();
     bool opened() const noexcept { return opened_; }
 
@@ -100,7 +107,7 @@ public:
     /// What is still in kernel buffers and will not be delivered: taken off the figures, which are then a lower bound.
     void undelivered_up(std::uint64_t bytes);
     void undelivered_down(std::uint64_t bytes);
-    void mark_uncertain() { record_.set_bytes_uncertain(true); }
+    void mark_uncertain() noexcept { uncertain_ = true; }
 
     /// Puts the final record into the journal: CLOSED after opened(), else DENIED. A cut's reason wins over `reason`.
     void close(CloseReason::Value reason);
@@ -122,6 +129,7 @@ private:
     void progress();
     void look_at_unlogged(base::MonoTime now);
     void stamp(AccessRecord& record, Figures figures) const;
+    audit::JournalAppend on_top(audit::RecordType type, const AccessRecord& record) const;
 
     struct Shared;  // what a journal completion touches; outlives the access
     audit::Journal& journal_;
@@ -129,11 +137,16 @@ private:
     base::Uuid id_;
     auth::SessionPtr session_;
     base::Destination destination_;
-    AccessRecord record_;
+    std::string client_ip_, app_;
+    /// As record() says: a message takes three times what it says, and many accesses are idle for days.
+    std::unique_ptr<AccessRecord> record_;
+    std::string said_;  ///< OPENED as it went into the journal, and what changed until it was durable
     std::shared_ptr<Shared> shared_;
     std::function<void()> stop_;
     std::optional<CloseReason::Value> cut_reason_;
+    std::optional<base::UtcTime> revoked_at_;
     std::function<OnTheWay()> on_the_way_;
+    base::UtcTime opened_utc_;
     base::MonoTime opened_mono_, last_moved_, last_event_;
     base::MonoTime logged_until_;  ///< what had arrived then is durable
     std::uint64_t up_ = 0, down_ = 0, seen_ = 0;
@@ -143,6 +156,7 @@ private:
     bool progress_in_flight_ = false, opened_ = false, closed_ = false, journal_failed_ = false;
     bool late_ = false;
     bool stalled_up_ = false;
+    bool uncertain_ = false;
     std::size_t place_ = 0;
 };
 

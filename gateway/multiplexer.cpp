@@ -52,8 +52,9 @@ void Multiplexer::on_request(std::int32_t id, wire::http1::Request request, bool
     deadline_.reset();
     auto& exchange = *streams_.emplace(id, std::make_unique<StreamExchange>(*this, id, ended)).first->second;
     // run() outlives the coroutine: it waits for the last stream.
-    auto serving =
-        request.destination ? run_tunnel(exchange, std::move(request)) : serve_api(exchange, std::move(request));
+    auto serving = request.destination
+                       ? run_tunnel(exchange, std::make_unique<wire::http1::Request>(std::move(request)))
+                       : serve_api(exchange, std::move(request));
     asio::co_spawn(worker_.io(), std::move(serving), [this, id](std::exception_ptr failure, bool) {
         if (failure) {
             try {

@@ -43,24 +43,25 @@ asio::awaitable<void> yield() { co_await asio::post(co_await asio::this_coro::ex
 asio::awaitable<CloseReason::Value> Relay::run(std::string early) {
     wire::AsyncEvent upload_over;
     bool uploads = true;
-    asio::co_spawn(co_await asio::this_coro::executor, guarded(upload(std::move(early))),
-                   [&](std::exception_ptr) {  // guarded() lets none through
-                       uploads = false;
-                       upload_over.set();
-                   });
-    co_await guarded(download());
+    asio::co_spawn(co_await asio::this_coro::executor, upload(std::move(early)), [&](std::exception_ptr failure) {
+        if (failure) threw(std::move(failure));
+        uploads = false;
+        upload_over.set();
+    });
+    try {
+        co_await download();
+    } catch (...) {
+        threw(std::current_exception());
+    }
     while (uploads) co_await upload_over.wait();
     if (failure_) std::rethrow_exception(failure_);
     co_return reason_;
 }
 
-/// Should a direction fail by an exception (memory, most likely), the other one ends too.
-asio::awaitable<void> Relay::guarded(asio::awaitable<void> direction) {
-    try {
-        co_return co_await std::move(direction);
-    } catch (...) {
-        failure_ = std::current_exception();  // run() throws it again when both directions have ended
-    }
+/// Should a direction fail by an exception (memory, most likely), the other one ends too; run() throws it again when
+/// both have ended.
+void Relay::threw(std::exception_ptr failure) noexcept {
+    failure_ = std::move(failure);
     failed(CloseReason::CLIENT_ERROR);
 }
 
@@ -158,7 +159,8 @@ asio::awaitable<void> Relay::download() {
         const wire::IoStatus status = app_.try_read({block.data(), std::min(room, block.plain_bytes())}, count);
         if (status == wire::IoStatus::would_block) {
             block.reset();
-            if (!co_await app_.wait_readable()) co_return failed(CloseReason::APP_ERROR);
+            const auto [error] = co_await app_.readable();
+            if (error || app_.aborted()) co_return failed(CloseReason::APP_ERROR);
             pace.waited();
             continue;
         }

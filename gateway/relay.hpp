@@ -29,12 +29,12 @@ public:
     void stop();
 
 private:
-    boost::asio::awaitable<void> guarded(boost::asio::awaitable<void> direction);
     boost::asio::awaitable<void> upload(std::string early);
     boost::asio::awaitable<void> download();
     boost::asio::awaitable<bool> to_app(std::string_view data);
     void ended(CloseReason::Value reason);
     void failed(CloseReason::Value reason);
+    void threw(std::exception_ptr failure) noexcept;
     void app_broke();
     void settle();
 

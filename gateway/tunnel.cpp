@@ -118,17 +118,9 @@ public:
         services_.metrics.bytes_down.Increment(static_cast<double>(access_.bytes_down()));
     }
 
-    asio::awaitable<bool> run() {
-        const std::optional<bool> refused = co_await open();
-        if (refused) co_return *refused;
-        const auto reason = co_await relay_->run(exchange_.take_early());
-        app_->abort(false);
-        co_return over(reason);
-    }
+    // The three steps of run_tunnel(), whose frame is there for as long as the tunnel: what a step needs is not in it.
 
-private:
-    /// Up to the client's 200, when there is a relay to run; else what run() returns. Apart from run(), for what it
-    /// needs would otherwise stay for as long as the tunnel does.
+    /// Up to the client's 200, when there is something to relay; else what run_tunnel() returns.
     asio::awaitable<std::optional<bool>> open() {
         std::vector<dial::CheckedEndpoint> endpoints;
         if (!control_) {
@@ -146,7 +138,7 @@ private:
 
         // The record must be durable before the client learns that the tunnel is open; dialling may go on meanwhile.
         access_.open();
-        co_await connect(std::move(endpoints));
+        const auto failure = co_await connect(std::move(endpoints));
         const bool durable = co_await access_.durable();
         if (access_.was_cut()) co_return over(CloseReason::REVOKED);
         if (!durable) {
@@ -155,7 +147,7 @@ private:
             co_return co_await refuse(
                 exchange_, {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
         }
-        if (dial_error_) co_return co_await unreachable(*dial_error_);
+        if (failure) co_return co_await unreachable(*failure);
         relay_.emplace(exchange_.end(), *app_, access_, worker_.pool());
         if (!co_await exchange_.establish()) {
             relay_->stop();
@@ -166,15 +158,23 @@ private:
         co_return std::nullopt;
     }
 
+    asio::awaitable<CloseReason::Value> relay() { return relay_->run(exchange_.take_early()); }
+
+    bool end(CloseReason::Value reason) {
+        app_->abort(false);
+        return over(reason);
+    }
+
+private:
     using Stream = asio::generic::stream_protocol::socket;
 
-    /// Runs a step of dialling so that stop() can end it.
+    /// Runs the resolving of a name so that stop() can end it.
     template <class T>
     asio::awaitable<T> cancellable(asio::awaitable<T> step) {
         std::optional<T> result;  // co_spawn wants results that can be default-made
         co_await asio::co_spawn(
             worker_.io(), [&]() -> asio::awaitable<void> { result.emplace(co_await std::move(step)); },
-            asio::bind_cancellation_slot(dialing_.slot(), asio::use_awaitable));
+            asio::bind_cancellation_slot(resolving_.slot(), asio::use_awaitable));
         co_return std::move(*result);
     }
 
@@ -195,41 +195,40 @@ private:
         co_return co_await refuse(exchange_, answer);
     }
 
-    /// Leaves app_ or dial_error_.
-    asio::awaitable<void> connect(std::vector<dial::CheckedEndpoint> endpoints) {
+    /// Leaves app_, or says why there is none.
+    asio::awaitable<std::optional<dial::DialError>> connect(std::vector<dial::CheckedEndpoint> endpoints) {
         if (control_) co_return connect_control();
-        auto outcome =
-            co_await cancellable(worker_.dialer().connect_any(std::move(endpoints), services_.config.timeouts.connect));
-        if (auto* failure = std::get_if<dial::DialError>(&outcome)) {
-            dial_error_ = *failure;
-            co_return;
-        }
+        const auto said = endpoints.front().address();
+        auto outcome = co_await worker_.dialer().connect_any(std::move(endpoints), services_.config.timeouts.connect,
+                                                             &connecting_);
+        if (auto* failure = std::get_if<dial::DialError>(&outcome)) co_return *failure;
         auto& connected = std::get<dial::Dialed>(outcome);
-        access_.record().set_destination_ip(connected.address.to_string());
+        if (connected.address != said) access_.record().set_destination_ip(connected.address.to_string());
         app_.emplace(Stream(std::move(connected.socket)));
+        co_return std::nullopt;
     }
 
     /// The built-in app: one end of a socketpair goes to the control API, which treats it as a stranger until each call
     /// has shown its own credential.
-    void connect_control() {
+    std::optional<dial::DialError> connect_control() {
         int fds[2];
         if (!pair_with_control(fds)) {
-            dial_error_ = dial::DialError{dial::DialErrorKind::limits, "no-descriptors", {}};
-            return;
+            return dial::DialError{dial::DialErrorKind::limits, "no-descriptors", {}};
         }
         asio::local::stream_protocol::socket ours(worker_.io(), asio::local::stream_protocol(), fds[0]);
-        control::TunnelOrigin origin{access_.session()->device_key, access_.record().client_ip()};
+        control::TunnelOrigin origin{access_.session()->device_key, access_.client_ip()};
         if (auto served = services_.serve_control(fds[1], std::move(origin)); !served) {
             base::log_warning("a tunnel to the control API could not be served", {{"error", served.error().message}});
-            dial_error_ = dial::DialError{dial::DialErrorKind::limits, "control-unavailable", {}};
-            return;
+            return dial::DialError{dial::DialErrorKind::limits, "control-unavailable", {}};
         }
         app_.emplace(Stream(std::move(ours)));
+        return std::nullopt;
     }
 
     /// Whatever is under way ends now.
     void stop() {
-        dialing_.emit(asio::cancellation_type::terminal);
+        resolving_.emit(asio::cancellation_type::terminal);
+        connecting_.now();
         if (relay_)
             relay_->stop();
         else
@@ -245,14 +244,22 @@ private:
     bool control_;
     LiveAccess access_;
     Registration registration_;
-    asio::cancellation_signal dialing_;
-    std::optional<dial::DialError> dial_error_;
+    asio::cancellation_signal resolving_;
+    dial::Dialer::Stop connecting_;
     std::optional<wire::PlainSocket> app_;
     std::optional<Relay> relay_;
 };
 
+/// Pointers, for a coroutine has it in its frame for as long as the tunnel is there.
+using Judged = std::variant<std::unique_ptr<Answer>, std::unique_ptr<Tunnel>>;
+
+template <class... Of>
+Judged refused(Of&&... of) {
+    return std::make_unique<Answer>(std::forward<Of>(of)...);
+}
+
 /// Whether somebody may have the tunnel that the request asks for. What is refused is on record.
-std::variant<Answer, std::unique_ptr<Tunnel>> judge(Exchange& exchange, wire::http1::Request& request) {
+Judged judge(Exchange& exchange, const wire::http1::Request& request) {
     auto& worker = exchange.worker();
     auto& services = worker.services();
     const base::Destination destination = *request.destination;
@@ -265,7 +272,7 @@ std::variant<Answer, std::unique_ptr<Tunnel>> judge(Exchange& exchange, wire::ht
     };
     if (services.phase.load(std::memory_order_relaxed) == Phase::draining) {
         refuse_early("shutting-down");
-        return Answer{503, "proxy_internal_error", "the gateway is shutting down"};
+        return refused(503, "proxy_internal_error", "the gateway is shutting down");
     }
     Credential credential;
     if (const std::string* value = request.field("proxy-authorization")) {
@@ -273,8 +280,8 @@ std::variant<Answer, std::unique_ptr<Tunnel>> judge(Exchange& exchange, wire::ht
         if (const auto* error = std::get_if<wire::http1::AuthorizationError>(&parsed)) {
             const bool unknown = *error == wire::http1::AuthorizationError::unsupported_scheme;
             refuse_early(unknown ? "credential-scheme" : "credential-malformed");
-            return Answer{unknown ? 407 : 400, "http_request_error",
-                          unknown ? "use Bearer or Basic credentials" : "malformed credentials"};
+            return refused(unknown ? 407 : 400, "http_request_error",
+                           unknown ? "use Bearer or Basic credentials" : "malformed credentials");
         }
         if (auto* bearer = std::get_if<wire::http1::Bearer>(&parsed))
             credential = std::move(*bearer);
@@ -285,17 +292,17 @@ std::variant<Answer, std::unique_ptr<Tunnel>> judge(Exchange& exchange, wire::ht
     auto admitted = services.gatekeeper.admit(credential, destination, exchange.peer());
     if (auto* refusal = std::get_if<Refusal>(&admitted)) {
         worker.record_denial(std::move(refusal->record));
-        return Answer{refusal->status, "http_request_denied", std::move(refusal->detail)};
+        return refused(refusal->status, "http_request_denied", std::move(refusal->detail));
     }
     if (!services.journal.status().healthy) {
         services.metrics.denied("journal-unavailable");
-        return Answer{503, "proxy_internal_error", "the access can't be recorded now; try again later"};
+        return refused(503, "proxy_internal_error", "the access can't be recorded now; try again later");
     }
     auto& admission = std::get<Admission>(admitted);
     auto entered = services.tunnel_limits.enter(*admission.session);
     if (const auto* limit = std::get_if<const char*>(&entered)) {
         worker.record_limit(std::move(admission.record), *limit);
-        return Answer{429, "connection_limit_reached", too_many(*limit)};
+        return refused(429, "connection_limit_reached", too_many(*limit));
     }
     return std::make_unique<Tunnel>(exchange, std::move(admission), std::get<limits::TunnelSlot>(std::move(entered)),
                                     destination);
@@ -303,14 +310,15 @@ std::variant<Answer, std::unique_ptr<Tunnel>> judge(Exchange& exchange, wire::ht
 
 }  // namespace
 
-asio::awaitable<bool> run_tunnel(Exchange& exchange, wire::http1::Request request) {
-    auto judged = judge(exchange, request);
-    // Nothing of the request outlives its judgement: there is a token in it, and a tunnel may be there for days.
-    request.wipe_credentials();
-    request = {};
-    if (auto* answer = std::get_if<Answer>(&judged)) co_return co_await refuse(exchange, *answer);
-    auto& tunnel = std::get<std::unique_ptr<Tunnel>>(judged);
-    co_return co_await tunnel->run();
+asio::awaitable<bool> run_tunnel(Exchange& exchange, std::unique_ptr<wire::http1::Request> request) {
+    auto judged = judge(exchange, *request);
+    // Nothing of the request outlives its judgement: there is a token in it.
+    request->wipe_credentials();
+    request.reset();
+    if (auto* answer = std::get_if<std::unique_ptr<Answer>>(&judged)) co_return co_await refuse(exchange, **answer);
+    auto& tunnel = *std::get<std::unique_ptr<Tunnel>>(judged);
+    if (const std::optional<bool> over = co_await tunnel.open()) co_return *over;
+    co_return tunnel.end(co_await tunnel.relay());
 }
 
 }  // namespace usher::gateway

@@ -42,9 +42,13 @@ IoStatus PlainSocket::try_write(std::string_view data, std::size_t& count) {
     return IoStatus::done;
 }
 
+asio::awaitable<std::tuple<boost::system::error_code>> PlainSocket::readable() {
+    return socket_.async_wait(asio::socket_base::wait_read, asio::as_tuple(asio::use_awaitable));
+}
+
 asio::awaitable<bool> PlainSocket::wait_readable() {
     if (aborted()) co_return false;
-    auto [error] = co_await socket_.async_wait(asio::socket_base::wait_read, asio::as_tuple(asio::use_awaitable));
+    auto [error] = co_await readable();
     co_return !error && !aborted();
 }
 

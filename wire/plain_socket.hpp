@@ -3,6 +3,7 @@
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <span>
 #include <string_view>
+#include <tuple>
 
 #include "wire/tunnel_end.hpp"
 
@@ -16,6 +17,8 @@ public:
 
     IoStatus try_read(std::span<char> out, std::size_t& count);
     IoStatus try_write(std::string_view data, std::size_t& count);
+    /// An error: aborted, unless aborted() says so. Not a coroutine, for many wait here for days.
+    boost::asio::awaitable<std::tuple<boost::system::error_code>> readable();
     boost::asio::awaitable<bool> wait_readable();  ///< false: aborted
     boost::asio::awaitable<bool> wait_writable();
     void shutdown_send() noexcept;  ///< FIN; reading goes on

@@ -141,7 +141,8 @@ asio::awaitable<DialOutcome> Dialer::dial(base::Destination destination, DialRul
 
 /// The attempts of one connect_any(), shared with their handlers, which may run after it is gone.
 struct Dialer::Attempts {
-    explicit Attempts(asio::io_context& io) : changed(io) {}
+    Attempts(asio::io_context& io, std::vector<CheckedEndpoint> to, base::Microseconds timeout)
+        : endpoints(std::move(to)), race(endpoints.size(), now(), timeout), changed(io) {}
 
     struct Attempt {
         Attempt(asio::io_context& io, std::size_t index) : socket(io), address(index) {}
@@ -164,72 +165,107 @@ struct Dialer::Attempts {
         under_way.clear();
     }
 
-    asio::steady_timer changed;
-    std::vector<std::shared_ptr<Attempt>> under_way;
-};
-
-asio::awaitable<DialOutcome> Dialer::connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout) {
     // Measured by the clock that the timer runs on.
     using TimerClock = asio::steady_timer::clock_type;
-    const auto begun = TimerClock::now();
-    const auto now = [begun] {
+    base::MonoTime now() const {
         return base::MonoTime{std::chrono::duration_cast<base::Microseconds>(TimerClock::now() - begun)};
-    };
-    const auto attempts = std::make_shared<Attempts>(io_);
+    }
+    void note(const DialError& error) {
+        if (!failure || telling(error.kind) > telling(failure->kind)) failure = error;
+    }
+    void failed(std::size_t address, error_code error) {
+        note(connect_error(error, endpoints[address].address()));
+        race.failed(address, now());
+    }
+    /// Takes what has come of those under way. The connection, when there is one.
+    std::optional<Dialed> collect();
+
+    const std::vector<CheckedEndpoint> endpoints;
+    const TimerClock::time_point begun = TimerClock::now();
+    Race race;
+    asio::steady_timer changed;
+    bool stopped = false;
+    std::optional<DialError> failure;
+    std::vector<std::shared_ptr<Attempt>> under_way;
+    std::optional<DialOutcome> outcome;
+};
+
+std::optional<Dialed> Dialer::Attempts::collect() {
+    for (auto it = under_way.begin(); it != under_way.end();) {
+        auto& attempt = **it;
+        if (!attempt.result) {
+            ++it;
+            continue;
+        }
+        const auto& endpoint = endpoints[attempt.address];
+        error_code error = *attempt.result;
+        // A connection to an ephemeral port of this machine can meet itself (RFC 9293 §3.5); nobody listens there.
+        if (!error && attempt.socket.local_endpoint(error) == to_asio(endpoint)) {
+            error = asio::error::connection_refused;
+        }
+        if (!error) return Dialed{std::move(attempt.socket), endpoint.address(), endpoint.port()};
+        failed(attempt.address, error);
+        it = under_way.erase(it);
+    }
+    return std::nullopt;
+}
+
+void Dialer::Stop::now() {
+    if (const auto attempts = attempts_.lock()) {
+        attempts->stopped = true;
+        attempts->changed.cancel();
+    }
+}
+
+/// What there is to remember is not in the coroutine's frame: Asio keeps a large frame's memory for the next frame,
+/// which may be a tunnel's for days.
+asio::awaitable<DialOutcome> Dialer::connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout,
+                                                 Stop* stop) {
+    const auto attempts = std::make_shared<Attempts>(io_, std::move(endpoints), timeout);
+    if (stop != nullptr) stop->attempts_ = attempts;
     // Whatever way this ends, by an exception of the owner's too, no attempt stays behind.
     struct CloseAll {
         Attempts& attempts;
-        ~CloseAll() { attempts.close_all(); }
-    } const close_all{*attempts};
-
-    Race race(endpoints.size(), now(), timeout);
-    std::optional<DialError> failure;
-    const auto note = [&](const DialError& error) {
-        if (!failure || telling(error.kind) > telling(failure->kind)) failure = error;
-    };
-    for (;;) {
-        for (auto it = attempts->under_way.begin(); it != attempts->under_way.end();) {
-            auto& attempt = **it;
-            if (!attempt.result) {
-                ++it;
-                continue;
-            }
-            const auto& endpoint = endpoints[attempt.address];
-            error_code error = *attempt.result;
-            // A connection to an ephemeral port of this machine can meet itself (RFC 9293 §3.5); nobody listens there.
-            if (!error && attempt.socket.local_endpoint(error) == to_asio(endpoint)) {
-                error = asio::error::connection_refused;
-            }
-            if (!error) co_return Dialed{std::move(attempt.socket), endpoint.address(), endpoint.port()};
-            note(connect_error(error, endpoint.address()));
-            race.failed(attempt.address, now());
-            it = attempts->under_way.erase(it);
+        Stop* stop;
+        ~CloseAll() {
+            attempts.close_all();
+            if (stop != nullptr) stop->attempts_.reset();  // which would keep the memory for as long as the tunnel
         }
-        const auto step = race.next(now());
-        if (step.kind == Race::Step::Kind::lost) {
-            co_return failure.value_or(DialError{DialErrorKind::unreachable, "unreachable", {}});
-        }
-        if (step.kind == Race::Step::Kind::timeout) {
-            note({DialErrorKind::connect_timeout, "connect-timeout", endpoints.front().address()});
-            co_return *failure;
-        }
-        if (step.kind == Race::Step::Kind::begin) {
-            if (step.give_up) {
-                note({DialErrorKind::connect_timeout, "connect-timeout", endpoints[*step.give_up].address()});
-                attempts->close(*step.give_up);
-            }
-            if (const error_code error = begin(attempts, endpoints[step.address], step.address)) {
-                note(connect_error(error, endpoints[step.address].address()));
-                race.failed(step.address, now());
-            }
-            continue;
-        }
-        attempts->changed.expires_at(begun + step.wake.time_since_epoch());
+    } const close_all{*attempts, stop};
+    while (!advance(attempts)) {
         co_await attempts->changed.async_wait(asio::as_tuple(asio::use_awaitable));
         const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none) {
-            co_return DialError{DialErrorKind::cancelled, "cancelled", endpoints.front().address()};
+        if (state.cancelled() != asio::cancellation_type::none) attempts->stopped = true;
+    }
+    co_return std::move(*attempts->outcome);
+}
+
+bool Dialer::advance(const std::shared_ptr<Attempts>& attempts) {
+    auto& a = *attempts;
+    const auto over = [&a](DialOutcome outcome) {
+        a.outcome = std::move(outcome);
+        return true;
+    };
+    if (a.stopped) return over(DialError{DialErrorKind::cancelled, "cancelled", a.endpoints.front().address()});
+    if (auto connected = a.collect()) return over(std::move(*connected));
+    for (;;) {
+        const auto step = a.race.next(a.now());
+        if (step.kind == Race::Step::Kind::lost)
+            return over(a.failure.value_or(DialError{DialErrorKind::unreachable, "unreachable", {}}));
+        if (step.kind == Race::Step::Kind::timeout) {
+            a.note({DialErrorKind::connect_timeout, "connect-timeout", a.endpoints.front().address()});
+            return over(*a.failure);
         }
+        if (step.kind != Race::Step::Kind::begin) {
+            a.changed.expires_at(a.begun + step.wake.time_since_epoch());
+            return false;
+        }
+        if (step.give_up) {
+            a.note({DialErrorKind::connect_timeout, "connect-timeout", a.endpoints[*step.give_up].address()});
+            a.close(*step.give_up);
+        }
+        if (const error_code error = begin(attempts, a.endpoints[step.address], step.address))
+            a.failed(step.address, error);
     }
 }
 

@@ -60,6 +60,8 @@ struct DialerOptions {
 
 /// Opens connections to applications. Used on the one thread that runs `io`.
 class Dialer {
+    struct Attempts;
+
 public:
     /// Both must outlive every dial().
     Dialer(boost::asio::io_context& io, Resolver& resolver, DialerOptions options = {}) noexcept
@@ -71,16 +73,30 @@ public:
     boost::asio::awaitable<Endpoints> resolve(base::Destination destination, DialRules rules,
                                               base::Microseconds timeout);
 
+    /// Ends a connect_any(), without the coroutine of its own that a cancellation signal takes.
+    class Stop {
+    public:
+        /// What was given this answers `cancelled`; nothing when there is none, or it has ended.
+        void now();
+
+    private:
+        friend class Dialer;
+        std::weak_ptr<Attempts> attempts_;
+    };
+
     /// Connects by the rules of Race, within `timeout` in all: an address that is silent is joined by the next after a
     /// quarter of a second, the first that answers wins, and the others are closed. `endpoints` must not be empty.
-    boost::asio::awaitable<DialOutcome> connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout);
+    /// `stop` may be null, and outlives it.
+    boost::asio::awaitable<DialOutcome> connect_any(std::vector<CheckedEndpoint> endpoints, base::Microseconds timeout,
+                                                    Stop* stop = nullptr);
 
     /// resolve(), then connect_any(). None of these throws for what the network does; when cancelled (terminal) they
     /// answer `cancelled`.
     boost::asio::awaitable<DialOutcome> dial(base::Destination destination, DialRules rules, DialTimeouts timeouts);
 
 private:
-    struct Attempts;
+    /// As far as it goes now: true when there is an outcome, else its timer is set.
+    bool advance(const std::shared_ptr<Attempts>& attempts);
     /// Begins to connect to one endpoint; `index` is its number in the race.
     boost::system::error_code begin(const std::shared_ptr<Attempts>& attempts, const CheckedEndpoint& endpoint,
                                     std::size_t index);

@@ -300,6 +300,24 @@ TEST_CASE("a dial can be cancelled while it resolves and while it connects") {
     check_error(*connecting.value, DialErrorKind::cancelled, "cancelled");
 }
 
+TEST_CASE("who has been given a way to stop a connecting stops it, and only while it is under way") {
+    Fixture f;
+    FullListener full(f.io);
+    const auto target = literal("127.0.0.1", full.port());
+    const auto endpoint = std::get<CheckedEndpoint>(check_address(*target.address, target.port, loopback_rules()));
+    Dialer::Stop stop;
+    stop.now();  // nothing is under way
+    usher::test::Task<DialOutcome> connecting;
+    usher::test::start(f.io, connecting, f.dialer.connect_any({endpoint}, 10s, &stop));
+    f.io.poll();
+    REQUIRE_FALSE(connecting.done());
+    stop.now();
+    usher::test::run_until(f.io, [&] { return connecting.done(); });
+    REQUIRE(connecting.value);
+    check_error(*connecting.value, DialErrorKind::cancelled, "cancelled");
+    stop.now();  // it has ended
+}
+
 TEST_CASE("a gateway without descriptors says so") {
     Fixture f;
     rlimit before{};

@@ -259,3 +259,58 @@ TEST_CASE("what was not delivered is taken off and said to be uncertain, and nev
     bench.access->close(CloseReason::REVOKED);
     CHECK(bench.last().bytes_uncertain());
 }
+
+TEST_CASE("the end says what OPENED said, and what has changed since") {
+    Bench bench;
+    bench.access->record().set_destination_ip("192.0.2.1");
+    bench.access->record().add_reasons("policy staff");
+    bench.open();
+    const auto opened = bench.journal.answered.back().access();
+    bench.access->record().set_destination_ip("192.0.2.2");
+    bench.access->record().set_verdict(usher::v1::Verdict::FAILED);
+    bench.access->record().add_reasons("connection-refused");
+    bench.access->count_up(progress_after_bytes);
+    const auto progress = bench.last();
+    bench.journal.answer(true);
+    bench.settle();
+    bench.clock.advance(base::Microseconds{2'000'000});
+    bench.access->close(CloseReason::APP_UNREACHABLE);
+
+    auto expected = opened;
+    expected.set_destination_ip("192.0.2.2");
+    expected.set_verdict(usher::v1::Verdict::FAILED);
+    expected.add_reasons("connection-refused");
+    expected.set_bytes_up(progress_after_bytes);
+    expected.set_event(AccessEventType::PROGRESS);
+    CHECK(progress.SerializeAsString() == expected.SerializeAsString());
+    expected.set_event(AccessEventType::CLOSED);
+    expected.set_duration_us(2'000'000);
+    expected.set_close_reason(CloseReason::APP_UNREACHABLE);
+    *expected.mutable_closed_at() = opened.opened_at();
+    expected.mutable_closed_at()->set_seconds(opened.opened_at().seconds() + 2);
+    CHECK(bench.last().SerializeAsString() == expected.SerializeAsString());
+    CHECK(bench.access->app() == "crm");
+}
+
+TEST_CASE("two directions that wait for the journal do not wake each other") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(gate_after_bytes);
+    unsigned through = 0;
+    for (int direction = 0; direction < 2; ++direction)
+        asio::co_spawn(
+            bench.io,
+            [&]() -> asio::awaitable<void> {
+                co_await bench.access->gate();
+                ++through;
+            },
+            asio::detached);
+    bench.io.restart();
+    std::size_t turns = 0;
+    while (turns < 100 && bench.io.poll_one() > 0) ++turns;
+    CHECK(turns < 10);
+    CHECK(through == 0);
+    bench.journal.answer(true);
+    bench.settle();
+    CHECK(through == 2);
+}
