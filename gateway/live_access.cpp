@@ -157,7 +157,8 @@ asio::awaitable<void> LiveAccess::gate() {
             shared->changed->expires_after(arrival_poll);
         co_await shared->changed->async_wait(asio::as_tuple(asio::use_awaitable));
     }
-    shared->changed.reset();  // whoever still waits is woken by it
+    // Whoever still waits is woken by it. None of them may wait with a cancellation slot, which would keep a pointer.
+    shared->changed.reset();
 }
 
 bool LiveAccess::tick(base::MonoTime now) {

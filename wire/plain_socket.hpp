@@ -17,7 +17,8 @@ public:
 
     IoStatus try_read(std::span<char> out, std::size_t& count);
     IoStatus try_write(std::string_view data, std::size_t& count);
-    /// An error: aborted, unless aborted() says so. Not a coroutine, for many wait here for days.
+    /// Only while it is not aborted(). It is when this gives an error, or when aborted() says so afterwards. Not a
+    /// coroutine, for many wait here for days.
     boost::asio::awaitable<std::tuple<boost::system::error_code>> readable();
     boost::asio::awaitable<bool> wait_readable();  ///< false: aborted
     boost::asio::awaitable<bool> wait_writable();

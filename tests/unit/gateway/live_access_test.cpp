@@ -264,9 +264,14 @@ TEST_CASE("the end says what OPENED said, and what has changed since") {
     Bench bench;
     bench.access->record().set_destination_ip("192.0.2.1");
     bench.access->record().add_reasons("policy staff");
-    bench.open();
+    std::optional<bool> durable;
+    bench.start_open(durable);
+    bench.access->record().set_destination_ip("192.0.2.2");  // before it is durable, and after it
+    bench.journal.answer(true);
+    bench.settle();
+    REQUIRE(durable == true);
     const auto opened = bench.journal.answered.back().access();
-    bench.access->record().set_destination_ip("192.0.2.2");
+    CHECK(opened.destination_ip() == "192.0.2.1");
     bench.access->record().set_verdict(usher::v1::Verdict::FAILED);
     bench.access->record().add_reasons("connection-refused");
     bench.access->count_up(progress_after_bytes);
