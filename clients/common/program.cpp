@@ -70,6 +70,8 @@ std::string examples(std::initializer_list<std::string_view> lines) {
 
 int run_program(CLI::App& app, const std::string& program, int argc, const char* const* argv) {
     std::signal(SIGPIPE, SIG_IGN);
+    // Whoever started this may ignore it, and then no child could be waited for.
+    std::signal(SIGCHLD, SIG_DFL);
     try {
         app.parse(argc, argv);
         return exit_done;

@@ -32,7 +32,7 @@ constexpr std::array<PostureFieldInfo, posture_field_count> infos{{
     {Field::screen, "screen", "/sys/class/drm, the largest one connected"},
     {Field::disk_encrypted, "disk_encrypted", "the devices below /, /sys/dev/block"},
     {Field::firewall, "firewall", "ufw, firewalld, nftables, and the kernel's modules"},
-    {Field::screen_lock, "screen_lock", "no desktop tells it to other programs"},
+    {Field::screen_lock, "screen_lock", "what GNOME, Cinnamon, MATE or Plasma is set to"},
     {Field::device_name, "device_name", "the host's name", true},
     {Field::brand, "brand", "/sys/class/dmi/id/sys_vendor", true},
     {Field::model, "model", "/sys/class/dmi/id/product_name", true},
@@ -62,7 +62,8 @@ std::optional<PostureField> posture_field_named(std::string_view name) {
     return std::nullopt;
 }
 
-Posture collect_posture(const SystemTree& tree) {
+Posture collect_posture(const SystemTree& tree, ScreenLock& lock, const PostureFields& declined,
+                        const StopSignal* stop) {
     Posture posture;
     auto system = system_name(tree);
     posture[Field::os] = std::move(system.id);
@@ -78,9 +79,10 @@ Posture collect_posture(const SystemTree& tree) {
     posture[Field::screen] = screen(tree);
     posture[Field::disk_encrypted] = yes_or_no(disk_encrypted(tree));
     posture[Field::firewall] = yes_or_no(firewall(tree));
+    if (!declined[index_of(Field::screen_lock)]) posture[Field::screen_lock] = yes_or_no(lock.look(tree, stop));
     posture.machine_id = machine_id(tree);
     for (auto& value : posture.values) value = posture_value(std::move(value));
-    return posture;
+    return without(std::move(posture), declined);
 }
 
 Posture without(Posture posture, const PostureFields& declined) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.hpp"
+#include "clients/posture/screen_lock.hpp"
 #include "clients/posture/system_tree.hpp"
 
 namespace usher::clients {
@@ -60,9 +61,11 @@ struct Posture {
     friend bool operator==(const Posture&, const Posture&) = default;
 };
 
-/// Reads all that is reported (nothing of what is said at the sign-in). A few dozen small files; never fails, never
-/// waits for anything but the disk. The screen's lock is left out: no desktop tells it without its own libraries.
-Posture collect_posture(const SystemTree& tree);
+/// Reads what is reported and was not declined (nothing of what is said at the sign-in): a few dozen small files, and
+/// what `lock` has to ask for, which it does not where that was declined; that ends at once when `stop` is set. Never
+/// fails, and waits for nothing but these.
+Posture collect_posture(const SystemTree& tree, ScreenLock& lock, const PostureFields& declined,
+                        const StopSignal* stop = nullptr);
 /// `posture` without the fields in `declined`; without device_uid there is no machine id in it either.
 Posture without(Posture posture, const PostureFields& declined);
 

@@ -31,6 +31,11 @@ std::optional<SavedSession> live_session() {
     return session;
 }
 
+Posture collect_this_device(const PostureFields& declined) {
+    ScreenLock lock;
+    return collect_posture(SystemTree(), lock, declined);
+}
+
 /// The report as the session's gateway would get it.
 void address(PostureView& view, const std::optional<SavedSession>& session) {
     const bool wants_key = !view.posture.machine_id.empty();
@@ -58,7 +63,7 @@ void address(PostureView& view, const std::optional<SavedSession>& session) {
 void show(const std::string& format) {
     PostureView view;
     view.declined = must(load_declined(declined_file()));
-    view.posture = collect_posture(SystemTree());
+    view.posture = collect_this_device(view.declined);
     auto claims = device_claims();
     view.posture[Field::device_name] = std::move(claims.name);
     view.posture[Field::brand] = std::move(claims.brand);
@@ -130,7 +135,8 @@ PostureFields declined_or_all() {
 void report_this_device(const SavedSession& session) {
     static constexpr std::string_view failed = "the posture of this device could not be reported: ";
     try {
-        const auto posture = without(collect_posture(SystemTree()), must(load_declined(declined_file())));
+        const auto declined = must(load_declined(declined_file()));
+        const auto posture = collect_this_device(declined);
         const auto result = report_posture(trust_of(session), session, posture);
         if (!result.words.empty()) complain("usher", std::string(failed) + result.words);
     } catch (const Failure& failure) {

@@ -1,6 +1,7 @@
 """What agents say of their devices: as policies ask for it, as it ends what it does not allow any more, and as it is on record."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -186,6 +187,47 @@ def test_the_agent_says_how_the_machine_is_and_its_user_may_decline(gateway, ech
     assert "declined" in usher("posture").stdout
     unknown = usher("posture", "decline", "colour", check=False)
     assert unknown.returncode == 2 and "colour" in unknown.stderr
+
+
+def test_the_screens_lock_is_what_the_desktop_is_set_to(gateway, echo):
+    # Cinnamon's own settings, by GNOME's own tool; only where they are kept is not as on a desktop.
+    cinnamon = {"XDG_CURRENT_DESKTOP": "X-Cinnamon", "GSETTINGS_BACKEND": "keyfile"}
+    home = gateway.directory / "home"
+    home.mkdir()
+
+    def usher(*arguments, desktop=cinnamon, check=True, input=None):
+        return gateway.client("usher", *arguments, check=check, input=input, environment=desktop)
+
+    def set_to(schema, key, value):
+        subprocess.run(
+            ["gsettings", "set", f"org.cinnamon.desktop.{schema}", key, value], check=True, timeout=60,
+            env={**gateway.client_environment(home), **cinnamon},
+        )
+
+    def says(desktop):
+        return json.loads(usher("posture", "-o", "json", desktop=desktop).stdout)["posture"].get("screen_lock")
+
+    gateway.apply(POLICY.replace("disk_encrypted, os_version >= 12", "screen_lock"))
+    usher("login", "--gateway", f"localhost:{gateway.port}", "--ca", gateway.ca, "--username", "alice", "--password-stdin", input=PASSWORD + "\n")
+    assert shown(gateway)["screen_lock"] == "yes"  # as Cinnamon comes
+    assert usher("connect", echo.address, input="through").stdout == "through"
+    set_to("session", "idle-delay", "0")
+    usher("posture", "allow", "screen_lock")  # which reports
+    assert shown(gateway)["screen_lock"] == "no"
+    refused = usher("connect", echo.address, input="", check=False)
+    assert refused.returncode == 1 and "usher posture" in refused.stderr
+    set_to("session", "idle-delay", "60")
+    assert says(cinnamon) == "yes"
+    set_to("screensaver", "lock-enabled", "false")
+    assert says(cinnamon) == "no"
+    assert says({**cinnamon, "XDG_DATA_DIRS": "/nowhere"}) is None
+    assert says({"XDG_CURRENT_DESKTOP": "KDE"}) == "yes"
+    (home / ".config" / "kscreenlockerrc").write_text("[Daemon]\nAutolock=false\n")
+    assert says({"XDG_CURRENT_DESKTOP": "KDE"}) == "no"
+    assert says({"XDG_CURRENT_DESKTOP": "KDE", "XDG_CONFIG_HOME": str(home / "none")}) == "yes"
+    assert says({}) is None and says({"XDG_CURRENT_DESKTOP": "XFCE"}) is None
+    usher("posture", "decline", "screen_lock")
+    assert says(cinnamon) is None and shown(gateway)["screen_lock"] == ""
 
 
 def test_the_running_agent_reports_what_changes(gateway, agents):

@@ -96,7 +96,7 @@ void Agent::run(const std::function<void()>& ready) {
     for (auto& listener : listeners_) asio::co_spawn(io_, accept_from(listener), rethrow);
     asio::co_spawn(io_, accept_commands(), rethrow);
     asio::co_spawn(io_, tick(), rethrow);
-    posture_ = std::make_unique<PostureWatch>(SystemTree(), options_.declined_file, clock_);
+    posture_ = std::make_unique<PostureWatch>(SystemTree(), ScreenLock(), options_.declined_file, clock_);
     ready();
     io_.run();
     posture_.reset();

@@ -25,8 +25,12 @@ base::Result<TlsTrust> trust_for(const SavedSession& session, base::UtcTime now)
 
 }  // namespace
 
-PostureWatch::PostureWatch(SystemTree tree, std::string declined_file, const base::Clock& clock)
-    : tree_(std::move(tree)), declined_file_(std::move(declined_file)), clock_(clock), thread_([this] { run(); }) {}
+PostureWatch::PostureWatch(SystemTree tree, ScreenLock lock, std::string declined_file, const base::Clock& clock)
+    : tree_(std::move(tree)),
+      declined_file_(std::move(declined_file)),
+      clock_(clock),
+      lock_(std::move(lock)),
+      thread_([this] { run(); }) {}
 
 PostureWatch::~PostureWatch() {
     {
@@ -74,7 +78,8 @@ void PostureWatch::look_now(const SavedSession& session) {
     // Where it is not known what its user declined, nothing is sent.
     const auto declined = load_declined(declined_file_);
     if (!declined) return say(declined.error().message);
-    const auto posture = without(collect_posture(tree_), *declined);
+    const auto posture = collect_posture(tree_, lock_, *declined, &stop_);
+    if (stop_.is_set()) return;
     if (!plan_.due(session.session_id, posture, clock_.mono())) return;
     const auto trust = trust_for(session, clock_.utc());
     if (!trust) return say(trust.error().message);

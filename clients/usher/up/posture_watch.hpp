@@ -6,19 +6,20 @@
 
 #include "base/clock.hpp"
 #include "clients/common/stop_signal.hpp"
+#include "clients/posture/screen_lock.hpp"
 #include "clients/posture/system_tree.hpp"
 #include "clients/usher/up/posture_plan.hpp"
 #include "clients/usher/up/session_source.hpp"
 
 namespace usher::clients::agent {
 
-/// Looks at this device when it is told to and reports what has changed, on a thread of its own: reading a battery or
-/// asking a gateway that is away must not hold up the tunnels. What fails is logged once for each cause.
+/// Looks at this device when it is told to and reports what has changed, on a thread of its own: reading a battery,
+/// asking a desktop or a gateway that is away must not hold up the tunnels. What fails is logged once for each cause.
 class PostureWatch {
 public:
     /// Begins the thread; std::system_error where there can be none. `clock` must outlive it.
-    PostureWatch(SystemTree tree, std::string declined_file, const base::Clock& clock);
-    /// Ends a report that is under way at once; only a look-up of the gateway's name is waited for.
+    PostureWatch(SystemTree tree, ScreenLock lock, std::string declined_file, const base::Clock& clock);
+    /// Ends a look or a report that is under way at once; only a look-up of the gateway's name is waited for.
     ~PostureWatch();
     PostureWatch(const PostureWatch&) = delete;
     PostureWatch& operator=(const PostureWatch&) = delete;
@@ -42,6 +43,7 @@ private:
     bool stopping_ = false;  ///< guarded by mutex_
 
     // Of the thread alone.
+    ScreenLock lock_;
     PosturePlan plan_;
     std::string said_;
 

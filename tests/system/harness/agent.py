@@ -23,7 +23,7 @@ class Agent:
         if config is not None:
             (self.home / "up.yaml").write_text(config)
             self.arguments += ["--config", str(self.home / "up.yaml")]
-        self.env = {k: v for k, v in gateway.env.items() if not k.startswith(("XDG_", "USHER"))} | {"HOME": str(self.home)}
+        self.env = gateway.client_environment(self.home)
         self.process = None
 
     def login(self, name="alice"):

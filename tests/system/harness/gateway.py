@@ -269,17 +269,21 @@ class Gateway:
     def connect(self, target, token=None, basic=None, headers=()):
         return Tunnel(TlsClient(self.tls_context(), self.open_plain(), "localhost"), target, token, basic, headers)
 
-    def client(self, program, *arguments, home=None, input=None, check=True, **options):
-        """usher or usherctl as a person would run them, with a home of its own."""
+    def client_environment(self, home):
+        """Without what tells of the desktop of whoever runs the tests."""
+        own = ("XDG_", "USHER", "DBUS_SESSION_", "DCONF_", "GSETTINGS_")
+        return {k: v for k, v in self.env.items() if not k.startswith(own)} | {"HOME": str(home)}
+
+    def client(self, program, *arguments, home=None, input=None, check=True, environment=None, **options):
+        """usher or usherctl as a person would run them, with a home of its own; `environment` is beside the test's."""
         home = Path(home or self.directory / "home")
         home.mkdir(exist_ok=True)
-        env = {k: v for k, v in self.env.items() if not k.startswith(("XDG_", "USHER"))}
         result = subprocess.run(
             [BIN / program, *arguments],
             input=input,
             capture_output=True,
             text=not isinstance(input, bytes),
-            env={**env, "HOME": str(home)},
+            env={**self.client_environment(home), **(environment or {})},
             timeout=120 * SCALE,
             **options,
         )

@@ -73,7 +73,8 @@ TEST_CASE("the machine id is in no report", "[posture]") {
 
 TEST_CASE("what is collected is what the tree tells, and nothing is guessed", "[posture]") {
     const FixtureTree fixture;
-    auto none = collect_posture(fixture.tree());
+    ScreenLock no_desktop([](const StopSignal*) { return Desktop{}; });
+    auto none = collect_posture(fixture.tree(), no_desktop, {});
     CHECK_FALSE(none[Field::agent_version].empty());
     CHECK_FALSE(none[Field::storage_bytes].empty());
     for (const Field field : {Field::agent_version, Field::storage_bytes, Field::storage_free_bytes})
@@ -85,13 +86,25 @@ TEST_CASE("what is collected is what the tree tells, and nothing is guessed", "[
     fixture.file("/sys/class/power_supply/BAT0/type", "Battery\n");
     fixture.file("/sys/class/power_supply/BAT0/capacity", "77\n");
     fixture.link("/run/systemd/units/invocation:firewalld.service", "x");
-    const auto all = collect_posture(fixture.tree());
+    int asked = 0;
+    ScreenLock lock([&](const StopSignal*) {
+        ++asked;
+        return Desktop{"MATE", {}, [](std::string_view, std::string_view) { return std::string("false"); }};
+    });
+    const auto all = collect_posture(fixture.tree(), lock, {});
     CHECK(all[Field::os] == "debian");
     CHECK(all[Field::os_version] == "12");
     CHECK(all[Field::battery_percent] == "80");
     CHECK(all[Field::firewall] == "yes");
     CHECK(all[Field::disk_encrypted].empty());
-    CHECK(all[Field::screen_lock].empty());
+    CHECK(all[Field::screen_lock] == "no");
+    CHECK(asked == 1);
+    auto declined = collect_posture(fixture.tree(), lock, fields({Field::screen_lock, Field::os}));
+    CHECK(asked == 1);  // nobody gets the answer
+    CHECK(declined[Field::os].empty());
+    declined[Field::os] = "debian";
+    declined[Field::screen_lock] = "no";
+    CHECK(declined == all);
     CHECK(all[Field::device_uid].empty());
     CHECK(all.machine_id == machine);
 }

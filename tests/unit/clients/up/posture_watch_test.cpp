@@ -48,7 +48,8 @@ TEST_CASE("a report to a gateway that is silent ends at once when the agent stop
     const ManualClock clock(from_micros(1'700'000'000'000'000));
     std::chrono::steady_clock::time_point stopped;
     {
-        PostureWatch watch(fixture.tree(), fixture.at("/posture.yaml"), clock);
+        PostureWatch watch(fixture.tree(), ScreenLock([](const StopSignal*) { return Desktop{}; }),
+                           fixture.at("/posture.yaml"), clock);
         watch.look(std::make_shared<SavedSession>(SavedSession{{"127.0.0.1", gateway.port},
                                                                "",
                                                                "alice",
