@@ -17,9 +17,18 @@ constexpr std::size_t batch_bytes_max = 4u << 20;
 constexpr base::Microseconds spare_retry{500'000};
 /// What can wait waits this long for something that cannot: two syncs become one.
 constexpr std::chrono::milliseconds gathering{10};
+/// What a pause is worth: a sync of fewer is soon over, and a longer one is felt by those who wait.
+constexpr std::size_t crowd_records = 4;
+constexpr std::chrono::microseconds pause_max{300};
 /// How often the thread looks at the clock while it waits for the next try; the clock may be one that tests move.
 constexpr std::chrono::milliseconds retry_poll{20};
 }  // namespace
+
+std::chrono::microseconds pause_behind(std::size_t records, std::chrono::steady_clock::duration took) noexcept {
+    if (records < crowd_records) return {};
+    return std::clamp(std::chrono::duration_cast<std::chrono::microseconds>(took), std::chrono::microseconds{0},
+                      pause_max);
+}
 
 /// The disk is at work for as long as one of these lives; the outermost counts.
 class FileJournal::Busy {
@@ -88,8 +97,8 @@ bool FileJournal::wait_for_work(std::vector<Pending>& taken) {
     std::unique_lock lock(queue_mutex_);
     for (;;) {
         take_shipped();
-        const auto gathered = queue_since_ + gathering;
-        const bool gathers = !queue_.empty() && !queue_urgent_ && !stopping_ && queue_.size() < batch_records_max &&
+        const auto gathered = queue_urgent_ ? paused_until_ : std::max(paused_until_, queue_since_ + gathering);
+        const bool gathers = !queue_.empty() && !stopping_ && queue_.size() < batch_records_max &&
                              std::chrono::steady_clock::now() < gathered;
         if (!queue_.empty() && !gathers) {
             taken.swap(queue_);
@@ -123,10 +132,13 @@ std::size_t FileJournal::commit(std::vector<Pending>& taken, std::size_t from) {
         if (!batch.records.empty()) {
             last_recorded_at_ = std::max(last_recorded_at_, clock_.utc());
             const auto begun = clock_.mono();
+            const auto really_begun = std::chrono::steady_clock::now();
             if (auto durable = make_durable(batch, last_recorded_at_); !durable)
                 fail(durable.error().message);
             else if (options_.on_commit)
                 options_.on_commit(clock_.mono() - begun);
+            const auto ended = std::chrono::steady_clock::now();
+            paused_until_ = ended + pause_behind(batch.records.size(), ended - really_begun);
         }
     }
     {

@@ -139,6 +139,16 @@ TEST_CASE("a record that can wait is synced with the next one that cannot, or by
     CHECK(f.open()->durable_sequence() == 2 * pairs + 2);
 }
 
+TEST_CASE("where many come at a time the next ones share a sync, and few wait for nothing") {
+    using namespace std::chrono_literals;
+    for (const std::size_t few : {0u, 1u, 3u}) CHECK(pause_behind(few, 100us) == 0us);
+    CHECK(pause_behind(4, 100us) == 100us);
+    CHECK(pause_behind(2000, 299us) == 299us);
+    CHECK(pause_behind(2000, 20ms) == 300us);
+    CHECK(pause_behind(2000, 0us) == 0us);
+    CHECK(pause_behind(2000, -1us) == 0us);
+}
+
 TEST_CASE("power lost at any operation loses nothing that was acknowledged") {
     int cuts = 0;
     for (std::uint64_t at = 1;; ++at) {
