@@ -97,16 +97,22 @@ bool FileJournal::wait_for_work(std::vector<Pending>& taken) {
     std::unique_lock lock(queue_mutex_);
     for (;;) {
         take_shipped();
-        const auto gathered = queue_urgent_ ? paused_until_ : std::max(paused_until_, queue_since_ + gathering);
-        const bool gathers = !queue_.empty() && !stopping_ && queue_.size() < batch_records_max &&
-                             std::chrono::steady_clock::now() < gathered;
-        if (!queue_.empty() && !gathers) {
+        const auto now = std::chrono::steady_clock::now();
+        const bool has_room = !stopping_ && queue_.size() < batch_records_max;
+        const bool pauses = has_room && now < paused_until_;
+        const auto gathered = queue_since_ + gathering;
+        const bool gathers = has_room && !queue_.empty() && !queue_urgent_ && now < gathered;
+        if (!queue_.empty() && !pauses && !gathers) {
             taken.swap(queue_);
             queue_urgent_ = false;
             return true;
         }
         if (stopping_) return false;
         if (shipped_changed_ || retry_due()) return true;
+        if (pauses) {  // nothing that is appended wakes it
+            work_.wait_until(lock, paused_until_);
+            continue;
+        }
         thread_waits_ = true;
         if (gathers)
             work_.wait_until(lock, gathered);

@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <system_error>
 
 #include "base/text.hpp"
@@ -87,9 +88,9 @@ public:
     Child(const Child&) = delete;
     Child& operator=(const Child&) = delete;
 
-    /// Kills what is left of the group, and waits. The exit code; -1 where there is none.
-    int reap() noexcept {
-        if (pid_ < 0) return -1;
+    /// Kills what is left of the group, and waits. The exit code; nullopt where a signal has ended it.
+    std::optional<int> reap() noexcept {
+        if (pid_ < 0) return std::nullopt;
         // Before the child is reaped: its number is nobody else's until then.
         ::kill(-pid_, SIGKILL);
         siginfo_t info{};
@@ -97,7 +98,7 @@ public:
         do done = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED);
         while (done != 0 && errno == EINTR);
         pid_ = -1;
-        return done == 0 && info.si_code == CLD_EXITED ? info.si_status : -1;
+        return done == 0 && info.si_code == CLD_EXITED ? std::optional<int>(info.si_status) : std::nullopt;
     }
 
 private:
@@ -153,8 +154,9 @@ Result<std::string> child_output(const std::vector<std::string>& command, const 
             return {Errc::resource_exhausted, program + " prints more than " + std::to_string(limits.bytes) + " bytes"};
     }
     if (auto ended = wait_readable(end.get(), program, limits, deadline); !ended) return ended.error();
-    const int code = child.reap();
-    if (code != 0) return {Errc::failed_precondition, program + " ended with " + std::to_string(code)};
+    const auto code = child.reap();
+    if (!code) return {Errc::unavailable, program + " was ended by a signal"};
+    if (*code != 0) return {Errc::failed_precondition, program + " ended with " + std::to_string(*code)};
     return output;
 }
 

@@ -21,7 +21,8 @@ struct ChildLimits {
 /// error is dropped. Where it comes to a limit it is killed, with those of its children that stayed in its group; it
 /// has ended when this returns (one that hangs in the kernel is waited for). Blocks; any thread. not_found: it cannot
 /// be executed; failed_precondition: it ended with anything but 0; resource_exhausted: it printed too much;
-/// deadline_exceeded: it took too long; unavailable: it was stopped, or the system gives no process or pipe.
+/// deadline_exceeded: it took too long; unavailable: it was stopped, a signal has ended it, or the system gives no
+/// process or pipe.
 base::Result<std::string> child_output(const std::vector<std::string>& command,
                                        const std::vector<std::string>& environment, const ChildLimits& limits);
 

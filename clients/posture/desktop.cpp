@@ -49,14 +49,11 @@ std::string_view next_part(std::string_view& text, char separator) {
     return part;
 }
 
-/// Relative folders are not looked at, as the specification has it.
+/// Relative folders are not looked at, as the specification has it. There is a HOME.
 std::vector<std::string> config_directories(const Variables& variables) {
     std::vector<std::string> found;
-    const std::string own = value_of(variables, "XDG_CONFIG_HOME"), home = own_variable("HOME");
-    if (own.starts_with('/'))
-        found.push_back(own);
-    else if (home.starts_with('/'))
-        found.push_back(home + "/.config");
+    const std::string own = value_of(variables, "XDG_CONFIG_HOME");
+    found.push_back(own.starts_with('/') ? own : own_variable("HOME") + "/.config");
     const std::string shared = value_of(variables, "XDG_CONFIG_DIRS");
     for (std::string_view rest = shared.empty() ? "/etc/xdg" : std::string_view(shared); !rest.empty();)
         if (const auto part = next_part(rest, ':'); part.starts_with('/')) found.emplace_back(part);
@@ -100,6 +97,8 @@ std::optional<Variables> desktop_variables(std::string_view shown) {
 }
 
 Result<Desktop> find_desktop(const StopSignal* stop) {
+    // Without a home there are no settings, and gsettings would tell what it comes with.
+    if (!own_variable("HOME").starts_with('/')) return Desktop{};
     const auto own = own_variables();
     // sd_notify(3) is no sign: a program in a terminal may have its socket. The manager writes the number of whom it
     // has started, and nobody inherits that as their own.
@@ -108,8 +107,9 @@ Result<Desktop> find_desktop(const StopSignal* stop) {
     const auto shown = child_output({"/usr/bin/systemctl", "--user", "show-environment"}, environment_of(own),
                                     {environment_limit_bytes, answer_limit, stop});
     if (!shown) {
+        // A service has a manager, even where that does not answer while it starts anew itself.
         const auto code = shown.error().code;
-        if (code == Errc::failed_precondition || code == Errc::not_found) return Desktop{};  // there is no manager
+        if (!service && (code == Errc::failed_precondition || code == Errc::not_found)) return Desktop{};
         return shown.error();
     }
     auto variables = desktop_variables(*shown);

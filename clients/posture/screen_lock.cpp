@@ -82,12 +82,12 @@ Result<Known> gsettings_lock(const Desktop& desktop, const Schemas& schemas) {
         .result();
 }
 
-Known plasma_lock(const SystemTree& tree, const Desktop& desktop) {
+Result<Known> plasma_lock(const SystemTree& tree, const Desktop& desktop) {
     std::vector<std::string> texts;
     for (const auto& directory : desktop.config_directories) {
         const std::string path = directory + "/kscreenlockerrc";
         auto text = tree.read(path, settings_limit_bytes);
-        if (!text && tree.exists(path)) return std::nullopt;
+        if (!text && tree.exists(path)) return {Errc::unavailable, path + " cannot be read"};
         if (text) texts.push_back(std::move(*text));
     }
     return plasma_locks(texts);

@@ -20,7 +20,7 @@ bool PosturePlan::due(const std::string& session_id, const Posture& posture, bas
     if (session_id != session_id_) return true;
     switch (outcome_) {
         case Outcome::taken:
-            return changed(posture, now);
+            return changed(posture, now) || now - at_ >= posture_rest;
         case Outcome::older_gateway:
         case Outcome::refused:
             return now - at_ >= posture_rest;

@@ -392,6 +392,43 @@ struct Gate {
     }
 };
 
+TEST_CASE("the write behind a batch of four waits, and a stop does not") {
+    using Steady = std::chrono::steady_clock;
+    for (const bool stops : {false, true}) {
+        Fixture f;
+        Gate gate;
+        auto journal = f.open();
+        // Of the disk's thread, which is the journal's, until the journal is gone.
+        std::optional<Steady::time_point> synced, written;
+        bool four_are_written = false;
+        std::atomic<bool> appended{false}, last_is_durable{false};
+        auto* const open = journal.get();
+        auto hold = gate.hook();
+        f.disk.set_hook([&](FakeDisk::Op op, const std::string& path) -> std::optional<Error> {
+            if (op == FakeDisk::Op::write && synced && !written) written = Steady::now();
+            if (op == FakeDisk::Op::sync && four_are_written && !synced) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));  // what this disk takes
+                synced = Steady::now();
+            }
+            return hold(op, path);
+        });
+        gate.arm();
+        journal->append(admin("held"), [&](auto) { four_are_written = true; });
+        gate.wait_inside();
+        for (int i = 0; i < 3; ++i) journal->append(admin("one of four"), {});
+        journal->append(admin("the fourth"), [&](auto) {
+            open->append(admin("the next one"), [&](auto result) { last_is_durable = result.ok(); });
+            appended = true;
+        });
+        gate.let_go();
+        until([&] { return stops ? appended.load() : last_is_durable.load(); });
+        journal.reset();
+        CHECK(last_is_durable);
+        REQUIRE((synced && written));
+        if (!stops) CHECK(*written - *synced >= std::chrono::microseconds{300});
+    }
+}
+
 TEST_CASE("a disk that hangs past the limit makes the journal unhealthy until it answers") {
     Fixture f;
     Gate gate;

@@ -1,6 +1,9 @@
 #include "clients/posture/desktop.hpp"
 
 #include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "catch.hpp"
 
@@ -29,5 +32,16 @@ TEST_CASE("a program in a desktop's terminal has the desktop in its environment"
     REQUIRE(desktop.ok());
     CHECK(desktop->names == "KDE");
     CHECK(desktop->config_directories == std::vector<std::string>{"/home/alice/settings", "/etc/xdg/kde", "/etc/xdg"});
+    const std::string home = ::getenv("HOME");
+    ::unsetenv("HOME");
+    CHECK(find_desktop(nullptr)->names.empty());
+    ::setenv("HOME", home.c_str(), 1);
+    // Of a service the manager is asked; there is none that answers, and that is for now.
+    ::setenv("SYSTEMD_EXEC_PID", std::to_string(::getpid()).c_str(), 1);
+    ::setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere", 1);
+    ::setenv("XDG_RUNTIME_DIR", "/nowhere", 1);
+    if (std::filesystem::exists("/usr/bin/systemctl"))
+        CHECK(find_desktop(nullptr).error().code == usher::base::Errc::failed_precondition);
+    for (const char* name : {"SYSTEMD_EXEC_PID", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"}) ::unsetenv(name);
     for (const char* name : {"XDG_CURRENT_DESKTOP", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"}) ::unsetenv(name);
 }

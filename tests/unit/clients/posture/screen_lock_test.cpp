@@ -116,7 +116,7 @@ TEST_CASE("Plasma's settings are read where the desktop has them", "[posture]") 
     fixture.file("/home/alice/.config/kscreenlockerrc", "[Daemon]\nAutolock=true\n");
     CHECK(*screen_lock(fixture.tree(), plasma) == true);
     fixture.file("/home/alice/.config/kscreenlockerrc", "[Daemon]\nAutolock=true\n" + std::string(70'000, '#'));
-    CHECK_FALSE(screen_lock(fixture.tree(), plasma)->has_value());
+    CHECK(screen_lock(fixture.tree(), plasma).error().code == Errc::unavailable);
 }
 
 TEST_CASE("without a desktop that is known nothing is", "[posture]") {
@@ -147,6 +147,8 @@ TEST_CASE("a desktop that cannot be asked this time is as it was, for a while", 
     for (int i = 0; i < 5; ++i) CHECK(lock.look(fixture.tree(), nullptr) == true);
     CHECK_FALSE(lock.look(fixture.tree(), nullptr).has_value());
     found = Desktop{"KDE", {"/etc/xdg"}, {}};
+    CHECK(lock.look(fixture.tree(), nullptr) == true);
+    found = Error{Errc::unavailable, "as told"};
     CHECK(lock.look(fixture.tree(), nullptr) == true);
     found = Desktop{};  // that there is none is an answer
     CHECK_FALSE(lock.look(fixture.tree(), nullptr).has_value());
