@@ -13,6 +13,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/no_core.hpp"
 #include "base/notify.hpp"
 #include "gateway/config.hpp"
 #include "gateway/daemon.hpp"
@@ -28,13 +29,10 @@ int fail(const base::Error& error) {
     return 1;
 }
 
-/// A core dump would hold passwords, tokens and keys; a debugger of the same user could read them.
 void protect_process() {
+    base::leave_no_core();
     ::umask(0077);
-    ::prctl(PR_SET_DUMPABLE, 0);
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    rlimit none{0, 0};
-    ::setrlimit(RLIMIT_CORE, &none);
 }
 
 /// A connection is one descriptor, its app another.

@@ -1,8 +1,10 @@
+#include "base/no_core.hpp"
 #include "clients/common/completion.hpp"
 #include "clients/common/program.hpp"
 #include "clients/usher/commands.hpp"
 
 int main(int argc, char** argv) {
+    usher::base::leave_no_core();
     using namespace usher::clients;
     CLI::App app{"usher: reach the applications of your enterprise through its gateway", "usher"};
     configure_app(app);

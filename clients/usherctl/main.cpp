@@ -1,7 +1,9 @@
+#include "base/no_core.hpp"
 #include "clients/common/completion.hpp"
 #include "clients/usherctl/commands.hpp"
 
 int main(int argc, char** argv) {
+    usher::base::leave_no_core();
     using namespace usher::clients;
     CLI::App app{"usherctl: administer an Usher gateway and read its record", "usherctl"};
     configure_app(app);

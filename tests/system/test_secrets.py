@@ -199,15 +199,18 @@ def test_the_umask_of_whoever_starts_it_changes_nothing(tmp_path):
         gateway.close()
 
 
+def leaves_no_core(pid):
+    """A process that may not be dumped belongs to root below /proc, and cannot be traced by its own user."""
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    core = next(line for line in limits if line.startswith("Max core file size"))
+    return core.split()[4:6] == ["0", "0"] and Path(f"/proc/{pid}/mem").stat().st_uid == 0
+
+
 def test_the_process_leaves_no_core_and_shows_nothing(busy):
     proc = Path("/proc") / str(busy.process.pid)
-    limits = (proc / "limits").read_text().splitlines()
-    core = next(line for line in limits if line.startswith("Max core file size"))
-    assert core.split()[4:6] == ["0", "0"]
+    assert leaves_no_core(busy.process.pid)
     status = (proc / "status").read_text()
     assert "NoNewPrivs:\t1" in status
-    # A process that may not be dumped belongs to root below /proc, and cannot be traced by its own user.
-    assert (proc / "mem").stat().st_uid == 0
     for name in ("cmdline", "environ"):
         content = (proc / name).read_bytes()
         assert not [s for s in busy.secrets if found(s, content)]
@@ -217,7 +220,7 @@ def test_the_process_leaves_no_core_and_shows_nothing(busy):
     ("usher", ["login", "--gateway", "127.0.0.1:{port}", "--ca", "{ca}", "--username", "carol", "--password-stdin"], PASSWORD + "-2"),
     ("usherctl", ["--socket", "{data}/control.sock", "account", "set-password", "carol", "--password-stdin"], PASSWORD + "-3"),
 ], ids=["usher", "usherctl"])  # fmt: skip
-def test_a_password_is_in_no_command_line_and_in_no_environment(busy, program, arguments, secret):
+def test_a_password_is_in_no_command_line_environment_or_core(busy, program, arguments, secret):
     home = busy.directory / "home"
     home.mkdir(exist_ok=True)
     filled = [a.format(port=busy.port, ca=busy.ca, data=busy.data_dir) for a in arguments]
@@ -226,6 +229,7 @@ def test_a_password_is_in_no_command_line_and_in_no_environment(busy, program, a
         [BIN / program, *filled], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**environment, "HOME": str(home)}
     )
     # It waits for its password, so that it can be looked at.
+    wait_for(lambda: leaves_no_core(process.pid), f"{program} to have begun")
     seen = b"".join((Path("/proc") / str(process.pid) / name).read_bytes() for name in ("cmdline", "environ"))
     output = b"".join(process.communicate(secret.encode() + b"\n", timeout=LONG))
     assert process.returncode == 0, output
