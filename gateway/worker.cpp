@@ -15,6 +15,7 @@
 #include <stdexcept>
 
 #include "audit/audit.hpp"
+#include "auth/next_change.hpp"
 #include "base/log.hpp"
 #include "gateway/connection.hpp"
 #include "gateway/dial/half_open.hpp"
@@ -314,8 +315,7 @@ void Worker::look_at_journal(base::MonoTime now) {
 void Worker::check_live(base::MonoTime now, std::size_t shares) {
     const auto& timeouts = services_.config.timeouts;
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
-    const base::UtcTime utc = services_.clock.utc();
-    if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all({});
+    judge_by_time();
     const auto control_age = services_.gatekeeper.control_age();
     if (services_.gatekeeper.control_loss_matters(std::exchange(control_age_, control_age), control_age)) judge_all({});
     const auto mfa_within = services_.gatekeeper.shortest_mfa_within();
@@ -341,13 +341,34 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
     }
 }
 
+void Worker::judge_by_time() {
+    const base::UtcTime utc = services_.clock.utc();
+    if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all({});
+}
+
+asio::awaitable<bool> Worker::wait_for_tick(std::chrono::steady_clock::duration length) {
+    using Steady = std::chrono::steady_clock;
+    constexpr base::Microseconds shortest{1000};  // the clock may stand still, or be a little behind
+    const auto end = Steady::now() + length;
+    for (;;) {
+        auto until = end;
+        const base::UtcTime utc = services_.clock.utc();
+        if (const auto next = auth::next_time_that_matters(*services_.directory.snapshot(), utc))
+            if (const auto left = *next - utc; left < length)
+                until = std::min(end, Steady::now() + std::max(shortest, left));
+        ticker_.expires_at(until);
+        auto [error] = co_await ticker_.async_wait(asio::as_tuple(asio::use_awaitable));
+        if (error) co_return false;
+        if (until == end) co_return true;
+        judge_by_time();
+    }
+}
+
 asio::awaitable<void> Worker::tick_loop() {
     std::size_t part = 0;
     while (!finished_) {
         const std::size_t parts = tick_parts();
-        ticker_.expires_after(tick / parts);
-        auto [error] = co_await ticker_.async_wait(asio::as_tuple(asio::use_awaitable));
-        if (error) break;
+        if (!co_await wait_for_tick(tick / parts)) break;
         const base::MonoTime now = services_.clock.mono();
         if (part == 0) look_at_journal(now);
         check_live(now, live_shares * parts);

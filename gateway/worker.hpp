@@ -74,6 +74,9 @@ private:
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> wait_for_descriptors();
     boost::asio::awaitable<void> tick_loop();
+    /// False when there are to be no more. What the time alone allows no more is cut at its moment meanwhile.
+    boost::asio::awaitable<bool> wait_for_tick(std::chrono::steady_clock::duration length);
+    void judge_by_time();
     void close_listener();
     void finish();
     void adopt(boost::asio::ip::tcp::socket socket);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "auth/next_change.hpp"
 #include "auth/policy.hpp"
 #include "auth/support.hpp"
 #include "base/text.hpp"
@@ -100,6 +101,9 @@ TEST_CASE("an account may do nothing before and after its validity") {
     CHECK_FALSE(auth::time_matters(directory, at("2026-12-02T00:00:00Z"), at("2026-12-03T00:00:00Z")));
     CHECK(auth::time_matters(directory, at("2026-12-31T23:00:00Z"), at("2027-02-01T00:00:00Z")));
     CHECK(auth::time_matters(directory, at("2026-12-31T23:00:00Z"), at("2026-12-31T22:00:00Z")));
+    CHECK(auth::next_time_that_matters(directory, at("2026-11-01T00:00:00Z")) == at("2026-12-01T00:00:00Z"));
+    CHECK(auth::next_time_that_matters(directory, at("2026-12-01T00:00:00Z")) == at("2027-01-01T00:00:00Z"));
+    CHECK_FALSE(auth::next_time_that_matters(directory, at("2027-01-01T00:00:00Z")).has_value());
 }
 
 TEST_CASE("where a policy has windows, time matters once a minute") {
@@ -108,6 +112,15 @@ TEST_CASE("where a policy has windows, time matters once a minute") {
     CHECK_FALSE(auth::time_matters(with, at("2026-11-24T12:01:00Z"), at("2026-11-24T12:01:59Z")));
     const auth::DirectorySnapshot without(1, {}, {app("crm", 1)}, {policy("p", {Rule{{"alice"}, {}, {}}})});
     CHECK_FALSE(auth::time_matters(without, at("2026-11-24T12:00:59Z"), at("2026-11-25T12:01:00Z")));
+
+    CHECK(auth::next_time_that_matters(with, at("2026-11-24T12:00:59.5Z")) == at("2026-11-24T12:01:00Z"));
+    CHECK(auth::next_time_that_matters(with, at("2026-11-24T12:01:00Z")) == at("2026-11-24T12:02:00Z"));
+    CHECK_FALSE(auth::next_time_that_matters(without, at("2026-11-24T12:00:59Z")).has_value());
+    auto alice = staff("alice");
+    alice.valid_until = at("2026-11-24T12:01:30Z");
+    const auth::DirectorySnapshot both(1, {alice}, {app("crm", 1)}, {policy("p", {office_rule()})});
+    CHECK(auth::next_time_that_matters(both, at("2026-11-24T12:00:59Z")) == at("2026-11-24T12:01:00Z"));
+    CHECK(auth::next_time_that_matters(both, at("2026-11-24T12:01:00Z")) == at("2026-11-24T12:01:30Z"));
 }
 
 TEST_CASE("conditions, expectations and validity come back from the database as they were") {
