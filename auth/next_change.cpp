@@ -15,4 +15,10 @@ std::optional<base::UtcTime> next_time_that_matters(const DirectorySnapshot& dir
     return next;
 }
 
+base::Microseconds time_until(std::optional<base::UtcTime> next, base::UtcTime now,
+                              base::Microseconds longest) noexcept {
+    if (!next || *next >= now + longest) return longest;
+    return std::max(base::Microseconds{0}, *next - now);
+}
+
 }  // namespace usher::auth

@@ -30,7 +30,6 @@ int fail(const base::Error& error) {
 }
 
 void protect_process() {
-    base::leave_no_core();
     ::umask(0077);
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
@@ -121,6 +120,7 @@ int run(gateway::Config config, base::UniqueFd older) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    base::leave_no_core();
     CLI::App app{"usherd: the Usher zero-trust access gateway", "usherd"};
     std::string path;
     bool only_check = false, version = false;

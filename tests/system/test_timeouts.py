@@ -10,6 +10,7 @@ import pytest
 
 from harness.build import SCALE
 from harness.prepared import module_prepared, prepared  # noqa: F401
+from harness.tunnel import ends_within
 from harness.wait import wait_for
 from harness.wire import exchange, head_is_there
 
@@ -308,3 +309,16 @@ def test_a_tunnel_older_than_any_may_be_is_cut_while_it_is_busy(prepared):
     # Its user may come again.
     with gateway.connect(gateway.app.address, token=token) as tunnel:
         assert tunnel.status == 200
+
+
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "2500-01-01T00:00:00Z"])
+def test_a_validity_that_ends_in_the_far_future_keeps_no_deadline_waiting(gateway_factory, echo, end):
+    # Those who import accounts write "no end" so, and it is further away than nanoseconds reach.
+    gateway = gateway_factory(config={"timeouts": {"idle": "1s"}}).start()
+    gateway.account("alice")
+    gateway.allow("demo", echo.address)
+    gateway.ctl("account", "update", "alice", "--valid-until", end)
+    with gateway.connect(echo.address, gateway.sign_in("alice")) as tunnel:
+        assert tunnel.status == 200
+        ends_within(tunnel, LONG)
+    assert gateway.wait_closed()["close_reason"] == "IDLE_TIMEOUT"

@@ -106,6 +106,20 @@ TEST_CASE("an account may do nothing before and after its validity") {
     CHECK_FALSE(auth::next_time_that_matters(directory, at("2027-01-01T00:00:00Z")).has_value());
 }
 
+TEST_CASE("the time until the next change is bounded, however far away that is") {
+    using namespace std::chrono_literals;
+    const auto now = at("2026-11-24T12:00:00Z");
+    CHECK(auth::time_until({}, now, 200ms) == 200ms);
+    CHECK(auth::time_until(at("2026-11-24T12:00:00.05Z"), now, 200ms) == 50ms);
+    CHECK(auth::time_until(at("2026-11-24T12:00:00.2Z"), now, 200ms) == 200ms);
+    CHECK(auth::time_until(now, now, 200ms) == 0us);
+    for (const char* past : {"1970-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "2026-11-24T11:59:59.999999Z"})
+        CHECK(auth::time_until(at(past), now, 200ms) == 0us);
+    for (const char* far :
+         {"2300-01-01T00:00:00Z", "2500-01-01T00:00:00Z", "2999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z"})
+        CHECK(auth::time_until(at(far), now, 200ms) == 200ms);
+}
+
 TEST_CASE("where a policy has windows, time matters once a minute") {
     const auth::DirectorySnapshot with(1, {}, {app("crm", 1)}, {policy("p", {office_rule()})});
     CHECK(auth::time_matters(with, at("2026-11-24T12:00:59Z"), at("2026-11-24T12:01:00Z")));
