@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "auth/next_change.hpp"
 #include "auth/validate.hpp"
 
 namespace usher::auth {
@@ -185,13 +186,9 @@ std::string_view to_word(RuleField field) noexcept {
 }
 
 bool time_matters(const DirectorySnapshot& directory, base::UtcTime from, base::UtcTime to) noexcept {
-    using std::chrono::floor;
-    using std::chrono::minutes;
     if (from > to) return directory.has_time_windows() || !directory.validity_changes().empty();
-    if (directory.has_time_windows() && floor<minutes>(from) != floor<minutes>(to)) return true;
-    const auto& changes = directory.validity_changes();
-    const auto next = std::upper_bound(changes.begin(), changes.end(), from);
-    return next != changes.end() && *next <= to;
+    const auto next = next_time_that_matters(directory, from);
+    return next && *next <= to;
 }
 
 }  // namespace usher::auth

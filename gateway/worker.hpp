@@ -110,7 +110,7 @@ private:
     std::optional<base::MonoTime> pause_logged_;
     std::optional<base::MonoTime> unhealthy_since_;
     base::Microseconds control_age_{0};  ///< as check_live() last saw it
-    base::UtcTime judged_at_{};          ///< when check_live() last asked whether time alone changes a judgement
+    base::UtcTime judged_at_{};          ///< when judge_by_time() last asked whether time alone changes a judgement
     std::thread thread_;
 };
 
