@@ -82,6 +82,10 @@ Desktop desktop_of(const Variables& variables, const StopSignal* stop) {
 
 }  // namespace
 
+bool says_nothing(const base::Error& error) noexcept {
+    return error.code == Errc::failed_precondition || error.code == Errc::not_found;
+}
+
 std::optional<Variables> desktop_variables(std::string_view shown) {
     Variables found;
     while (!shown.empty()) {
@@ -108,8 +112,7 @@ Result<Desktop> find_desktop(const StopSignal* stop) {
                                     {environment_limit_bytes, answer_limit, stop});
     if (!shown) {
         // A service has a manager, even where that does not answer while it starts anew itself.
-        const auto code = shown.error().code;
-        if (!service && (code == Errc::failed_precondition || code == Errc::not_found)) return Desktop{};
+        if (!service && says_nothing(shown.error())) return Desktop{};
         return shown.error();
     }
     auto variables = desktop_variables(*shown);

@@ -11,14 +11,17 @@
 
 namespace usher::clients {
 
+/// Of a program that was asked: true when it says nothing, and will say nothing next time (failed_precondition,
+/// not_found); false when it could not be asked this time.
+bool says_nothing(const base::Error& error) noexcept;
+
 /// The desktop that the user is in, as far as its settings go. No names: none.
 struct Desktop {
     /// XDG_CURRENT_DESKTOP, as "ubuntu:GNOME".
     std::string names{};
     /// Folders of settings by the XDG Base Directory Specification, those that count more first.
     std::vector<std::string> config_directories{};
-    /// What gsettings(1) says of a key of a schema: "true", "uint32 300". failed_precondition, not_found: it says
-    /// nothing, and will say nothing next time; anything else: it could not be asked this time.
+    /// What gsettings(1) says of a key of a schema: "true", "uint32 300"; an error as says_nothing() has it.
     std::function<base::Result<std::string>(std::string_view schema, std::string_view key)> setting{};
 };
 

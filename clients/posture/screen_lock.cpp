@@ -52,9 +52,7 @@ public:
     Questions& ask(std::string_view schema, std::string_view key, Known (*read)(std::string_view), bool wanted = true) {
         if (failed_ || known_ != true) return *this;
         auto answer = desktop_.setting(schema, key);
-        const bool lasting =
-            answer || answer.error().code == Errc::failed_precondition || answer.error().code == Errc::not_found;
-        if (!lasting) {
+        if (!answer && !says_nothing(answer.error())) {
             failed_ = std::move(answer).error();
             return *this;
         }
