@@ -131,6 +131,7 @@ const AccessField fields[] = {
     USHER_NUMBER("policy_version", r.policy_version()),
     USHER_ENUM(close_reason, close_words),
     USHER_TIME(revoked_at),
+    USHER_NUMBER("bytes_after_revocation", r.bytes_after_revocation()),
     USHER_TEXT("region", "region", r.region()),
     USHER_TEXT("retention_class", "retention_class", r.retention_class()),
     USHER_NUMBER("count", r.count()),

@@ -17,7 +17,8 @@ constexpr std::pair<int, std::string_view> later_columns[] = {
     {105, "enrolled_device_id"},    {105, "enrolled_device_name"}, {110, "enrolled_device_state"},
     {110, "second_factor_at"},      {113, "device_os_id"},         {113, "device_os_version"},
     {113, "device_agent_version"},  {113, "device_uid"},           {113, "device_time_zone"},
-    {113, "device_disk_encrypted"}, {113, "device_firewall"},      {113, "device_screen_lock"}};
+    {113, "device_disk_encrypted"}, {113, "device_firewall"},      {113, "device_screen_lock"},
+    {115, "bytes_after_revocation"}};
 
 bool is_later(std::string_view column) {
     return std::any_of(std::begin(later_columns), std::end(later_columns),
@@ -219,6 +220,8 @@ std::span<const base::sql::Migration> store_migrations() {
     static const std::string judged_postgresql = more_columns(true, 110);
     static const std::string posture_sqlite = more_columns(false, 113);
     static const std::string posture_postgresql = more_columns(true, 113);
+    static const std::string revoked_sqlite = more_columns(false, 115);
+    static const std::string revoked_postgresql = more_columns(true, 115);
     static const std::vector<base::sql::Migration> all{
         {100, "audit events, accesses and the watermark", sqlite, postgresql},
         {101, "retention", version_two, {}},
@@ -230,7 +233,8 @@ std::span<const base::sql::Migration> store_migrations() {
         {111, "sinks", sinks, {}},
         {112, "a lease for runs of retention", retention_lease, {}},
         {113, "what devices say of themselves", posture_sqlite, posture_postgresql},
-        {114, "orders that take two", pending_orders, {}}};
+        {114, "orders that take two", pending_orders, {}},
+        {115, "what passed behind a revocation", revoked_sqlite, revoked_postgresql}};
     return all;
 }
 

@@ -50,7 +50,7 @@ struct Devices::Impl {
     std::mutex change_mutex;            ///< held through a change, its listener included
     mutable std::mutex snapshot_mutex;  ///< held to copy or swap a pointer
     DevicesNow current = std::make_shared<const DeviceSnapshot>();
-    std::function<void()> listener;
+    std::function<void(const DevicesNow&, const DevicesNow&)> listener;
 
     DevicesNow get() const {
         std::lock_guard lock(snapshot_mutex);
@@ -64,11 +64,12 @@ struct Devices::Impl {
     }
 
     void publish(DevicesNow next) {
+        DevicesNow before;
         {
             std::lock_guard lock(snapshot_mutex);
-            current = std::move(next);
+            before = std::exchange(current, next);
         }
-        if (listener) listener();
+        if (listener) listener(before, next);
     }
 
     using Edit = std::function<Result<bool>(Transaction&, const DeviceSnapshot&)>;
@@ -137,7 +138,9 @@ Result<std::unique_ptr<Devices>> Devices::open(base::sql::Database& database, co
 
 const DeviceAuthority& Devices::authority() const noexcept { return *impl_->authority; }
 DevicesNow Devices::snapshot() const noexcept { return impl_->get(); }
-void Devices::set_listener(std::function<void()> on_change) { impl_->listener = std::move(on_change); }
+void Devices::set_listener(std::function<void(const DevicesNow&, const DevicesNow&)> on_change) {
+    impl_->listener = std::move(on_change);
+}
 
 Result<bool> Devices::refresh() {
     std::lock_guard lock(impl_->change_mutex);

@@ -43,9 +43,10 @@ public:
     const DeviceAuthority& authority() const noexcept;
     DevicesNow snapshot() const noexcept;
 
-    /// Called after each change, with the new snapshot in place, on the thread of the change, which waits for it. Set
-    /// once, before the first change. It must not change devices.
-    void set_listener(std::function<void()> on_change);
+    /// Called after each change, with the new snapshot in place, on the thread of the change, which waits for it. What
+    /// a call has as `after` the next one has as `before`. Set once, before the first change. It must not change
+    /// devices.
+    void set_listener(std::function<void(const DevicesNow& before, const DevicesNow& after)> on_change);
     /// Reads again what another gateway has changed, and calls the listener. Returns whether it did.
     base::Result<bool> refresh();
 

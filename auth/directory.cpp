@@ -46,7 +46,7 @@ struct Directory::Impl {
     std::mutex mutation_mutex;          ///< held through a mutation, its listener included
     mutable std::mutex snapshot_mutex;  ///< held to copy or swap a pointer
     Snapshot current = std::make_shared<const DirectorySnapshot>();
-    std::function<void(const Snapshot&)> listener;
+    std::function<void(const Snapshot&, const Snapshot&)> listener;
 
     Snapshot get() const {
         std::lock_guard lock(snapshot_mutex);
@@ -54,11 +54,12 @@ struct Directory::Impl {
     }
 
     void publish(Snapshot next) {
+        Snapshot before;
         {
             std::lock_guard lock(snapshot_mutex);
-            current = next;
+            before = std::exchange(current, next);
         }
-        if (listener) listener(next);
+        if (listener) listener(before, next);
     }
 
     static Snapshot load(Transaction& transaction) {
@@ -142,7 +143,9 @@ Result<std::unique_ptr<Directory>> Directory::open(base::sql::Database& database
 
 Snapshot Directory::snapshot() const noexcept { return impl_->get(); }
 
-void Directory::set_listener(std::function<void(const Snapshot&)> on_change) { impl_->listener = std::move(on_change); }
+void Directory::set_listener(std::function<void(const Snapshot&, const Snapshot&)> on_change) {
+    impl_->listener = std::move(on_change);
+}
 
 Result<bool> Directory::refresh() {
     std::lock_guard lock(impl_->mutation_mutex);

@@ -139,9 +139,9 @@ public:
     Snapshot snapshot() const noexcept;
 
     /// `on_change` is called after each commit, with the new snapshot in place, on the thread of the mutation; the
-    /// mutation returns when it has returned. Set once, before the first mutation. It must not
-    /// mutate the directory.
-    void set_listener(std::function<void(const Snapshot&)> on_change);
+    /// mutation returns when it has returned. What a call has as `after` the next one has as `before`. Set once, before
+    /// the first mutation. It must not mutate the directory.
+    void set_listener(std::function<void(const Snapshot& before, const Snapshot& after)> on_change);
 
     /// Reads the directory again when the database holds another version than the snapshot, as another gateway makes
     /// it, or a commit whose answer was lost; then calls the listener. Returns whether it did. For a poll every second

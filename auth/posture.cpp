@@ -46,12 +46,6 @@ Error invalid(std::string_view field, const std::string& problem) {
 
 std::string in_quotes(std::string_view text) { return "'" + base::escape_for_terminal(text, 100) + "'"; }
 
-std::string_view trimmed(std::string_view text) {
-    while (text.starts_with(' ')) text.remove_prefix(1);
-    while (text.ends_with(' ')) text.remove_suffix(1);
-    return text;
-}
-
 std::optional<std::uint64_t> number_of(std::string_view text) {
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -149,13 +143,13 @@ Result<PostureTest> PostureTest::parse(std::string_view text) {
         return Error{Errc::invalid_argument, in_quotes(text) + " is no condition; " + std::string(expected)};
     };
     if (!check_text("condition", text)) return refused();
-    std::string_view rest = trimmed(text);
+    std::string_view rest = base::trimmed(text);
     const auto op_at = rest.find_first_of("=!<>");
-    std::string_view name = trimmed(rest.substr(0, op_at));
+    std::string_view name = base::trimmed(rest.substr(0, op_at));
     PostureTest test;
     if (op_at == std::string_view::npos && name.starts_with("not ")) {
         test.op_ = Op::is_not;
-        name = trimmed(name.substr(4));
+        name = base::trimmed(name.substr(4));
     }
     const auto* field =
         std::find_if(std::begin(fields), std::end(fields), [&](const Field& known) { return known.name == name; });
@@ -176,7 +170,7 @@ Result<PostureTest> PostureTest::parse(std::string_view text) {
                                   [&](const auto& known) { return rest.starts_with(known.first); });
     if (op == std::end(operators)) return refused();
     test.op_ = op->second;
-    test.value_ = trimmed(rest.substr(op->first.size()));
+    test.value_ = base::trimmed(rest.substr(op->first.size()));
     if (test.value_.empty() || test.value_.find_first_of("=!<>") == 0) return refused();
     if (field->kind == Kind::version) {
         test.version_ = Version::parse(test.value_);

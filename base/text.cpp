@@ -89,6 +89,18 @@ bool is_utf8(std::string_view text) noexcept {
     return true;
 }
 
+std::string_view trimmed(std::string_view text, std::string_view blanks) noexcept {
+    text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+    return text.substr(0, text.find_last_not_of(blanks) + 1);
+}
+
+std::string_view take_until(std::string_view& text, char separator) noexcept {
+    const auto end = std::min(text.find(separator), text.size());
+    const auto part = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return part;
+}
+
 std::optional<std::string_view> closest(std::string_view word, std::span<const std::string_view> known) {
     constexpr std::size_t longest = 64;  // keys and commands are short; longer input is no slip of the pen
     if (word.size() > longest) return std::nullopt;

@@ -46,6 +46,12 @@ std::string format_duration(Microseconds duration);
 /// "64KiB", "16MiB", "1GiB" or a plain number of bytes.
 std::optional<std::uint64_t> parse_byte_size(std::string_view text);
 
+/// `text` without what it has of `blanks` at either end.
+std::string_view trimmed(std::string_view text, std::string_view blanks = " ") noexcept;
+/// Takes what comes before the next `separator`, and that one too, off the front of `text`: all of it where there is
+/// none.
+std::string_view take_until(std::string_view& text, char separator) noexcept;
+
 /// The known word closest to `word` (edit distance at most 2 and less than its length), for "did you mean".
 std::optional<std::string_view> closest(std::string_view word, std::span<const std::string_view> known);
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "auth/affected.hpp"
 #include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/sessions.hpp"
@@ -29,7 +30,7 @@ public:
         ControlAge& age;
         /// Sessions have changed: cuts what is no longer allowed. (A change of the directory or of
         /// a device calls its own listener.)
-        std::function<void()> enforce;
+        std::function<void(const auth::Affected&)> enforce;
     };
     /// nullptr where there is nobody to follow (SQLite).
     static std::unique_ptr<ControlFeed> start(Parts parts);

@@ -223,13 +223,16 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
                  tls_,
                  phase_,
                  [this](int fd, control::TunnelOrigin origin) { return serve_control(fd, std::move(origin)); },
-                 [this](const std::string& id) { return enforce(id); },
+                 [this](const Enforcement& what) { return enforce(what); },
                  [this](const std::string& id) { return count_accesses(id); }});
     if (auto r = workers_.create(*services_, std::move(listeners)); !r) return r;
     if (auto r = open_revocations(); !r) return r;
     // Before anybody can change them.
-    directory_->set_listener([this](const auth::Snapshot&) { enforce({}); });
-    devices_->set_listener([this] { enforce({}); });
+    const auto enforce_change = [this](const auto& before, const auto& after) {
+        enforce(Enforcement::of(auth::affected_by(*before, *after)));
+    };
+    directory_->set_listener(enforce_change);
+    devices_->set_listener(enforce_change);
     if (auto r = start_records(); !r) return r;
     if (auto r = start_metrics(); !r) return r;
     // Last of what may fail: no order is taken that another process would have to undo.
@@ -237,8 +240,9 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     workers_.start();
     started_ = true;
     revocations_->start();
-    control_feed_ = ControlFeed::start(
-        {*database_, *directory_, *devices_, *sessions_, clock_, control_age_, [this] { enforce({}); }});
+    control_feed_ =
+        ControlFeed::start({*database_, *directory_, *devices_, *sessions_, clock_, control_age_,
+                            [this](const auth::Affected& affected) { enforce(Enforcement::of(affected)); }});
     start_maintenance();
     if (const auto shortage = descriptors_.shortage(config_.limits.connections); !shortage.empty())
         base::log_warning("too few descriptors for all connections that are allowed", {{"reason", shortage}});
@@ -249,12 +253,14 @@ base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
 }
 
 base::Result<void> RunningDaemon::open_revocations() {
-    auto revocations = control::Revocations::open({*directory_, *sessions_, *devices_, *journal_, clock_, cut_off_,
-                                                   [this] { return enforce({}); }, [this] { return enforce_known(); },
-                                                   [this](const std::string& id) {
-                                                       if (const auto before = predecessor()) before->session_ended(id);
-                                                   },
-                                                   dir_->file("revocations")});
+    auto revocations = control::Revocations::open(
+        {*directory_, *sessions_, *devices_, *journal_, clock_, cut_off_,
+         [this](const auth::Affected& affected) { return enforce(Enforcement::of(affected)); },
+         [this](const auth::Affected& affected) { return enforce_known(affected); },
+         [this](const std::string& id) {
+             if (const auto before = predecessor()) before->session_ended(id);
+         },
+         dir_->file("revocations")});
     if (!revocations) return revocations.error();
     revocations_ = std::move(*revocations);
     return {};
@@ -280,7 +286,8 @@ base::Result<void> RunningDaemon::start_control() {
         dir_->file("control.sock"),
         control::ControlDependencies{
             *directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_, *shipper_, clock_, *revocations_,
-            [this](const std::string& id) { return count_accesses(id); }, [this] { return enforce({}); }, this,
+            [this](const std::string& id) { return count_accesses(id); },
+            [this](const auth::Affected& affected) { return enforce(Enforcement::of(affected)); }, this,
             retention_.get(), devices_.get(), sinks_.get(), std::move(tails), two_person_.get()});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};
     std::lock_guard lock(control_mutex_);
@@ -389,7 +396,7 @@ void RunningDaemon::maintain() {
             auto changed = sessions_->refresh();
             if (!changed) database = changed.error();
             if (changed) look_again_ = false;
-            if (changed && *changed) enforce({});
+            if (changed && *changed) enforce(Enforcement::of(auth::Affected::all()));
         }
         // Each may wait for a database that hangs, and whoever stops the gateway for no more than one of them.
         const auto step = [&](auto act) {
@@ -420,7 +427,9 @@ void RunningDaemon::maintain() {
 base::Result<void> RunningDaemon::expire_sessions() {
     auto swept = sessions_->sweep();
     const auto directory = directory_->snapshot();
+    auth::Affected gone;
     for (const auto& session : swept.expired) {
+        gone.sessions.push_back(session->id);
         usher::v1::SessionRecord record;
         record.set_event(usher::v1::SessionRecord::Event::EXPIRED);
         record.set_account_id(session->account_id);
@@ -430,7 +439,7 @@ base::Result<void> RunningDaemon::expire_sessions() {
             if (!r) base::log_error("the end of a session could not be recorded", {{"error", r.error().message}});
         });
     }
-    if (!swept.expired.empty()) enforce({});
+    if (!gone.nobody()) enforce(Enforcement::of(gone));
     return swept.database;
 }
 

@@ -71,14 +71,15 @@ base::MonoTime RunningDaemon::drain_end() const {
     return *drain_end_;
 }
 
-std::uint64_t RunningDaemon::enforce(const std::string& signed_out) {
-    std::uint64_t cut = workers_.enforce(signed_out);
-    if (const auto before = predecessor()) cut += before->enforce(directory_->snapshot()->version(), signed_out);
+std::uint64_t RunningDaemon::enforce(const Enforcement& what) {
+    if (what.affected.nobody()) return 0;
+    std::uint64_t cut = workers_.enforce(what, clock_.utc());
+    if (const auto before = predecessor()) cut += before->enforce(directory_->snapshot()->version(), what.signed_out);
     return cut;
 }
 
-std::uint64_t RunningDaemon::enforce_known() {
-    std::uint64_t cut = workers_.enforce({});
+std::uint64_t RunningDaemon::enforce_known(const auth::Affected& affected) {
+    std::uint64_t cut = workers_.enforce(Enforcement::of(affected), clock_.utc());
     if (const auto before = predecessor()) cut += before->enforce(0, {});
     return cut;
 }

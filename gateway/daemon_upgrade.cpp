@@ -135,7 +135,7 @@ Error RunningDaemon::resume(const Error& error) {
     // Orders that the other process took, and could not bring into the database, are in the file.
     if (auto r = revocations_->read_again(); !r)
         base::log_error("what the other process was told to cut off is not known here", {{"error", r.error().message}});
-    enforce({});
+    enforce(Enforcement::of(auth::Affected::all()));
     look_again_ = true;  // for as long as the other process served, it may have taken orders, and ended sessions
     start_maintenance();
     revocations_->start();
@@ -150,7 +150,8 @@ Error RunningDaemon::resume(const Error& error) {
 std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::Enforce& asked) {
     for (const auto& id : asked.ended_sessions()) sessions_->end_here(id, auth::SessionEnd::revoked);
     // What is known to be over does not wait for a database that may be away.
-    const auto cut = workers_.enforce(asked.signed_out());
+    const Enforcement all{auth::Affected::all(), asked.signed_out()};
+    const auto cut = workers_.enforce(all, clock_.utc());
     // Somebody is cut off whom the database does not know of yet.
     if (asked.directory_version() == 0) return cut;
     bool devices_known = false;
@@ -175,7 +176,7 @@ std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::E
         if (auto seen = sessions_->refresh(); !seen)
             base::log_warning("what devices say of themselves may be out of date here",
                               {{"error", seen.error().message}});
-    return cut + workers_.enforce(asked.signed_out());
+    return cut + workers_.enforce(all, clock_.utc());
 }
 
 base::Result<void> RunningDaemon::take_over(const std::shared_ptr<upgrade::Link>& link) {

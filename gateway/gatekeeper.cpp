@@ -132,25 +132,46 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
     return admission;
 }
 
-std::optional<CloseReason::Value> Gatekeeper::judge(const LiveAccess& access) const {
-    const auth::Session& session = *access.session();
-    if (sessions_.expires_at(session) <= clock_.utc()) return CloseReason::SESSION_EXPIRED;
-    if (session.ended.load(std::memory_order_acquire) || cut_off_.covers(session)) return CloseReason::REVOKED;
-    const auto devices = session.device_key ? devices_.snapshot() : nullptr;
-    const auth::Device* device = devices ? devices->by_key(*session.device_key) : nullptr;
-    if (devices && !stands(device, session)) return CloseReason::REVOKED;
-    const auto directory = directory_.snapshot();
-    const auth::Account* account = directory->account_by_id(session.account_id);
-    const auto known = context(session, access.client_ip(), device, clock_.utc());
-    if (account == nullptr || auth::standing(*account, known.time) != auth::Standing::good) return CloseReason::REVOKED;
+Gatekeeper::Judge::Judge(const Gatekeeper& gatekeeper)
+    : gatekeeper_(gatekeeper),
+      now_(gatekeeper.clock_.utc()),
+      directory_(gatekeeper.directory_.snapshot()),
+      devices_(gatekeeper.devices_.snapshot()) {}
+
+void Gatekeeper::Judge::take(const auth::Session& session) {
+    session_ = &session;
+    over_.reset();
+    if (gatekeeper_.sessions_.expires_at(session) <= now_) {
+        over_ = CloseReason::SESSION_EXPIRED;
+        return;
+    }
+    over_ = CloseReason::REVOKED;
+    if (session.ended.load(std::memory_order_acquire) || gatekeeper_.cut_off_.covers(session)) return;
+    const auth::Device* device = session.device_key ? devices_->by_key(*session.device_key) : nullptr;
+    if (session.device_key && !stands(device, session)) return;
+    account_ = directory_->account_by_id(session.account_id);
+    if (account_ == nullptr || auth::standing(*account_, now_) != auth::Standing::good) return;
+    over_.reset();
+    client_ip_.clear();
+    context_ = gatekeeper_.context(session, client_ip_, device, now_);
+}
+
+std::optional<CloseReason::Value> Gatekeeper::Judge::operator()(const LiveAccess& access) {
+    if (session_ != access.session().get()) take(*access.session());
+    if (over_) return over_;
+    if (client_ip_ != access.client_ip()) {
+        client_ip_ = access.client_ip();
+        context_.client_address = base::IpAddress::parse(client_ip_);
+    }
     if (is_control(access.destination()))
-        return auth::decide_control(*directory, *account, known).allowed ? std::nullopt
-                                                                         : std::optional(CloseReason::REVOKED);
-    const auth::App* app = directory->find_app(access.destination());
+        return auth::decide_control(*directory_, *account_, context_).allowed ? std::nullopt
+                                                                              : std::optional(CloseReason::REVOKED);
+    const auth::App* app = directory_->find_app(access.destination());
     // The same destination under another app is another access: its own record has to say so.
     if (app == nullptr || app->name != access.app()) return CloseReason::POLICY_CHANGED;
-    if (!auth::decide(*directory, *account, *app, known).allowed) return CloseReason::POLICY_CHANGED;
-    if (app->on_control_loss.action == auth::ControlLoss::Action::close && control_age() >= app->on_control_loss.after)
+    if (!auth::decide(*directory_, *account_, *app, context_).allowed) return CloseReason::POLICY_CHANGED;
+    const auto& loss = app->on_control_loss;
+    if (loss.action == auth::ControlLoss::Action::close && gatekeeper_.control_age() >= loss.after)
         return CloseReason::CONTROL_LOST;
     return std::nullopt;
 }

@@ -54,8 +54,30 @@ public:
     std::variant<Admission, Refusal> admit(const Credential& credential, const base::Destination& destination,
                                            const Peer& peer);
 
-    /// Whether a live access would still be admitted; the reason to cut it otherwise.
-    std::optional<CloseReason::Value> judge(const LiveAccess& access) const;
+    /// Says of live accesses, one after another, whether each would still be admitted, by what is known at the moment
+    /// of its making. It is quickest where those of one session come in a row. For one thread, and a short time.
+    class Judge {
+    public:
+        explicit Judge(const Gatekeeper& gatekeeper);
+        /// The reason to cut the access; nullopt where it stands.
+        std::optional<CloseReason::Value> operator()(const LiveAccess& access);
+
+    private:
+        void take(const auth::Session& session);
+
+        const Gatekeeper& gatekeeper_;
+        const base::UtcTime now_;
+        const auth::Snapshot directory_;
+        const auth::DevicesNow devices_;
+        // What is the same for all accesses of a session.
+        const auth::Session* session_ = nullptr;
+        std::optional<CloseReason::Value> over_{};  ///< why none of them stands
+        const auth::Account* account_ = nullptr;
+        auth::Context context_{};
+        std::string client_ip_;  ///< of context_
+    };
+    /// One access alone.
+    std::optional<CloseReason::Value> judge(const LiveAccess& access) const { return Judge(*this)(access); }
 
     /// Whether judge() may say something else at `to` than at `from` although nothing was changed: a window of a policy
     /// or an account's validity began or ended.

@@ -4,6 +4,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <utility>
 
 #include "audit/audit.hpp"
 #include "base/log.hpp"
@@ -31,10 +32,12 @@ struct LiveAccess::Shared {
     std::optional<bool> open_result;
 };
 
-LiveAccess::LiveAccess(audit::Journal& journal, const base::Clock& clock, asio::any_io_executor executor,
-                       AccessRecord record, base::Uuid id, auth::SessionPtr session, base::Destination destination)
+LiveAccess::LiveAccess(audit::Journal& journal, const base::Clock& clock, EnforcementQueue& orders,
+                       asio::any_io_executor executor, AccessRecord record, base::Uuid id, auth::SessionPtr session,
+                       base::Destination destination)
     : journal_(journal),
       clock_(clock),
+      orders_(orders),
       id_(id),
       session_(std::move(session)),
       destination_(std::move(destination)),
@@ -66,9 +69,12 @@ LiveAccess::Figures LiveAccess::arrived() const {
 void LiveAccess::stamp(AccessRecord& record, Figures figures) const {
     record.set_bytes_up(figures.up);
     record.set_bytes_down(figures.down);
-    record.set_duration_us((clock_.mono() - opened_mono_).count());
+    // Behind the cut nothing moves any more, however long it takes to clear away.
+    record.set_duration_us((cut_at_.value_or(clock_.mono()) - opened_mono_).count());
     if (uncertain_) record.set_bytes_uncertain(true);
-    if (revoked_at_) set_time(*record.mutable_revoked_at(), *revoked_at_);
+    if (!revoked_at_) return;
+    set_time(*record.mutable_revoked_at(), *revoked_at_);
+    record.set_bytes_after_revocation(passed_);
 }
 
 /// Two messages behind each other are one, in which the second one's values count (protobuf's encoding, "Last One
@@ -115,9 +121,9 @@ asio::awaitable<bool> LiveAccess::durable() {
     co_return true;
 }
 
-void LiveAccess::counted() {
-    if (progress_in_flight_ || up_ + down_ < stamped_at_ + progress_after_bytes) return;
-    progress();
+void LiveAccess::passed(std::uint64_t order, std::uint64_t bytes) noexcept {
+    if (std::exchange(waiting_order_, order) != order) passed_ = 0;
+    passed_ += bytes;
 }
 
 void LiveAccess::progress() {
@@ -184,12 +190,14 @@ void LiveAccess::look_at_unlogged(base::MonoTime now) {
     late_ = now - logged_until_ >= unlogged_time_max;
 }
 
-void LiveAccess::cut(CloseReason::Value reason) {
+void LiveAccess::cut(CloseReason::Value reason, const Order& order) {
     if (cut_reason_ || closed_) return;
     cut_reason_ = reason;
+    cut_at_ = clock_.mono();
+    if (order.oldest == 0 || order.oldest != waiting_order_) passed_ = 0;
     if (reason == CloseReason::REVOKED || reason == CloseReason::POLICY_CHANGED || reason == CloseReason::SIGNED_OUT ||
         reason == CloseReason::SESSION_EXPIRED || reason == CloseReason::CONTROL_LOST)
-        revoked_at_ = clock_.utc();
+        revoked_at_ = order.at;
     shared_->wake();
     if (stop_) {
         auto stop = std::move(stop_);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/intrusive/list_hook.hpp>
 #include <cstdint>
 #include <functional>
 #include <list>
@@ -13,6 +14,7 @@
 #include "auth/sessions.hpp"
 #include "base/clock.hpp"
 #include "base/net.hpp"
+#include "gateway/enforcement.hpp"
 #include "usher/v1/access.pb.h"
 #include "wire/buffer_pool.hpp"
 
@@ -39,8 +41,9 @@ inline constexpr base::Microseconds heartbeat_after{std::chrono::minutes{10}};
 /// without CLOSED (the destructor closes it as CLIENT_ERROR).
 class LiveAccess {
 public:
-    LiveAccess(audit::Journal& journal, const base::Clock& clock, boost::asio::any_io_executor executor,
-               AccessRecord record, base::Uuid id, auth::SessionPtr session, base::Destination destination);
+    LiveAccess(audit::Journal& journal, const base::Clock& clock, EnforcementQueue& orders,
+               boost::asio::any_io_executor executor, AccessRecord record, base::Uuid id, auth::SessionPtr session,
+               base::Destination destination);
     ~LiveAccess();
     LiveAccess(const LiveAccess&) = delete;
     LiveAccess& operator=(const LiveAccess&) = delete;
@@ -67,12 +70,14 @@ public:
     /// Bytes that were handed to the app (up) or the client (down).
     void count_up(std::uint64_t bytes) {
         up_ += bytes;
-        counted();
+        counted(bytes);
     }
     void count_down(std::uint64_t bytes) {
         down_ += bytes;
-        counted();
+        counted(bytes);
     }
+    /// Before each piece that is moved: whether its worker has been told to cut somebody. That may be this access.
+    void look_at_orders() { orders_.look(); }
     std::uint64_t bytes_up() const noexcept { return up_; }
     std::uint64_t bytes_down() const noexcept { return down_; }
 
@@ -101,7 +106,13 @@ public:
     /// How the owner is made to stop; set by the tunnel. Called at most once.
     void on_cut(std::function<void()> stop) { stop_ = std::move(stop); }
     /// Ends the access for `reason`, whatever it is doing. Only the first cut counts.
-    void cut(CloseReason::Value reason);
+    void cut(CloseReason::Value reason) { cut(reason, {clock_.utc(), 0}); }
+    /// The same, for what was in force before: since when, and as which of those that waited the first one came.
+    struct Order {
+        base::UtcTime at{};
+        std::uint64_t oldest = 0;
+    };
+    void cut(CloseReason::Value reason, const Order& order);
     bool was_cut() const noexcept { return cut_reason_.has_value(); }
 
     /// What is still in kernel buffers and will not be delivered: taken off the figures, which are then a lower bound.
@@ -116,6 +127,8 @@ public:
     /// Where its worker keeps it.
     void set_place(std::size_t place) noexcept { place_ = place; }
     std::size_t place() const noexcept { return place_; }
+    using Links = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
+    Links of_session, of_app;  ///< its worker's
 
 private:
     /// Figures of both directions.
@@ -125,7 +138,11 @@ private:
     };
     std::uint64_t unlogged() const noexcept { return up_ + down_ - std::min(up_ + down_, logged_); }
     Figures arrived() const;
-    void counted();
+    void counted(std::uint64_t bytes) {
+        if (const auto order = orders_.oldest(); order != 0) passed(order, bytes);
+        if (!progress_in_flight_ && up_ + down_ >= stamped_at_ + progress_after_bytes) progress();
+    }
+    void passed(std::uint64_t order, std::uint64_t bytes) noexcept;
     void progress();
     void look_at_unlogged(base::MonoTime now);
     void stamp(AccessRecord& record, Figures figures) const;
@@ -134,6 +151,7 @@ private:
     struct Shared;  // what a journal completion touches; outlives the access
     audit::Journal& journal_;
     const base::Clock& clock_;
+    EnforcementQueue& orders_;
     base::Uuid id_;
     auth::SessionPtr session_;
     base::Destination destination_;
@@ -144,7 +162,10 @@ private:
     std::shared_ptr<Shared> shared_;
     std::function<void()> stop_;
     std::optional<CloseReason::Value> cut_reason_;
+    std::optional<base::MonoTime> cut_at_;
     std::optional<base::UtcTime> revoked_at_;
+    std::uint64_t waiting_order_ = 0;  ///< the oldest one that waited when bytes last passed beside one
+    std::uint64_t passed_ = 0;         ///< since then
     std::function<OnTheWay()> on_the_way_;
     base::UtcTime opened_utc_;
     base::MonoTime opened_mono_, last_moved_, last_event_;

@@ -92,7 +92,7 @@ asio::awaitable<bool> serve_posture(Exchange& exchange, wire::http1::Request& re
             return appended ? base::Result<void>() : base::Result<void>(appended.error());
         };
         auto changed = services.sessions.set_posture(*session, std::move(said), on_record);
-        if (changed && *changed) services.enforce({});
+        if (changed && *changed) services.enforce(Enforcement::of(auth::Affected::session(session->id)));
         return changed;
     };
     const auto stored = co_await services.background.run<bool>(std::move(store));

@@ -123,6 +123,7 @@ asio::awaitable<void> Relay::upload(std::string early) {
     if (!early.empty() && !co_await to_app(early)) co_return app_broke();
     early = std::string();
     for (Pace pace;;) {
+        access_.look_at_orders();
         if (access_.gated()) co_await access_.gate();
         auto block = pool_.take(pace.size());
         std::size_t count = 0;
@@ -147,6 +148,7 @@ asio::awaitable<void> Relay::upload(std::string early) {
 
 asio::awaitable<void> Relay::download() {
     for (Pace pace;;) {
+        access_.look_at_orders();
         if (access_.gated()) co_await access_.gate();
         // What the client cannot take is not read from the app: it waits in the app's socket, and slows the app down.
         const std::size_t room = client_.room();

@@ -81,6 +81,21 @@ std::string read_line(std::string_view line, Revocation& out) {
 
 }  // namespace
 
+auth::Affected affected_by(const Revocation& revocation) {
+    switch (revocation.kind) {
+        case Revocation::Kind::session:
+            return auth::Affected::session(revocation.id);
+        case Revocation::Kind::sessions_of:
+        case Revocation::Kind::account_disabled:
+        case Revocation::Kind::account_deleted:
+        case Revocation::Kind::device_locked:
+        case Revocation::Kind::device_lost:
+        case Revocation::Kind::device_unbound:
+            break;
+    }
+    return auth::Affected::account(revocation.account_id);
+}
+
 std::string to_line(const Revocation& r) {
     const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.second == r.kind; });
     const auto member = [](std::string_view key, std::string_view value) {

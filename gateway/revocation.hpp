@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/affected.hpp"
 #include "auth/device.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
@@ -30,6 +31,9 @@ struct Revocation {
     std::string actor, actor_id{};  ///< who ordered it; the id is empty for the control socket's own user
     friend bool operator==(const Revocation&, const Revocation&) = default;
 };
+
+/// Whose accesses it is about. Pure.
+auth::Affected affected_by(const Revocation& revocation);
 
 /// One line of text for each, JSON without a line's end.
 std::string to_line(const Revocation& revocation);

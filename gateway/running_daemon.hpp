@@ -114,8 +114,8 @@ private:
 
     /// Cuts what is no longer allowed; returns when that is done on every worker, and in the process before this one.
     /// Never from a worker's thread.
-    std::uint64_t enforce(const std::string& signed_out);
-    std::uint64_t enforce_known();
+    std::uint64_t enforce(const Enforcement& what);
+    std::uint64_t enforce_known(const auth::Affected& affected);
     std::uint64_t count_accesses(const std::string& session_id);
 
     /// Tunnels of this process and the one before it.

@@ -15,6 +15,7 @@
 #include "gateway/background.hpp"
 #include "gateway/config.hpp"
 #include "gateway/control/tunnel_origin.hpp"
+#include "gateway/enforcement.hpp"
 #include "gateway/gatekeeper.hpp"
 #include "gateway/limits/app_list_rates.hpp"
 #include "gateway/limits/connection_limits.hpp"
@@ -73,8 +74,8 @@ struct Services {
     /// Hands one end of a socketpair to the control API, for a tunnel from there.
     std::function<base::Result<void>(int fd, control::TunnelOrigin origin)> serve_control;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were. Blocks; never from a
-    /// worker. Accesses of the session `signed_out` end as SIGNED_OUT.
-    std::function<std::uint64_t(const std::string& signed_out)> enforce;
+    /// worker.
+    std::function<std::uint64_t(const Enforcement& what)> enforce;
     /// How many accesses stand on the session, on all workers. Blocks; never from a worker.
     std::function<std::uint64_t(const std::string& session_id)> open_accesses;
 };

@@ -96,7 +96,7 @@ asio::awaitable<base::Result<auth::Account>> change_password(Services& services,
         auto changed = services.directory.set_password(account.username, next, on_record, account.updated_at);
         if (!changed) return std::move(changed).error();
         auto ended = services.sessions.end_account(account.id, auth::SessionEnd::revoked, {});
-        services.enforce({});
+        services.enforce(Enforcement::of(auth::Affected::account(account.id)));
         if (!ended)
             base::log_error("sessions of an old password could not be ended", {{"error", ended.error().message}});
         return std::move(*changed);
@@ -228,7 +228,7 @@ asio::awaitable<bool> sign_out(Services& services, const Peer& peer, const Gatek
             if (!appended) return appended.error();
             return {};
         });
-        services.enforce(id);
+        services.enforce({auth::Affected::session(id), id});
         if (!result && result.error().code != base::Errc::not_found) return base::Result<bool>(result.error());
         return base::Result<bool>(true);
     };

@@ -107,8 +107,9 @@ public:
           started_(services_.clock.mono()),
           allow_addresses_(std::move(admission.allow_addresses)),
           control_(admission.control),
-          access_(services_.journal, services_.clock, worker_.io().get_executor(), std::move(admission.record),
-                  base::new_uuid(services_.clock), std::move(admission.session), destination),
+          access_(services_.journal, services_.clock, worker_.orders(), worker_.io().get_executor(),
+                  std::move(admission.record), base::new_uuid(services_.clock), std::move(admission.session),
+                  destination),
           registration_(exchange, access_) {
         access_.on_cut([this] { stop(); });
     }
@@ -140,6 +141,8 @@ public:
         access_.open();
         const auto failure = co_await connect(std::move(endpoints));
         const bool durable = co_await access_.durable();
+        // An order finds it since it is registered. What no order is about may have changed meanwhile.
+        if (const auto reason = services_.gatekeeper.judge(access_)) access_.cut(*reason);
         if (access_.was_cut()) co_return over(CloseReason::REVOKED);
         if (!durable) {
             access_.close(CloseReason::JOURNAL_FAILED);

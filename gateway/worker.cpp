@@ -83,6 +83,7 @@ Worker::Worker(Services& services, unsigned index, int listener,
       resolver_(make_resolver(io_, services)),
       dialer_(io_, *resolver_, {services.config.timeouts.half_open, services.descriptors.dial_below}),
       connections_open_(services.metrics.worker_connections(index)) {
+    orders_.on_waiting([this] { obey(); });
     set_inherited(listener, services.config.timeouts.half_open);
     sockaddr_storage address{};
     socklen_t length = sizeof address;
@@ -228,44 +229,47 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
 }
 
 void Worker::enter(LiveAccess& access) {
-    access.set_place(live_.size());
-    live_.push_back(&access);
+    live_.enter(access);
     if (!is_control(access.destination())) live_count_.fetch_add(1, std::memory_order_relaxed);
     services_.metrics.tunnels_open.Increment();
 }
 
 void Worker::leave(LiveAccess& access) noexcept {
-    live_[access.place()] = live_.back();
-    live_[access.place()]->set_place(access.place());
-    live_.pop_back();
+    live_.leave(access);
     if (!is_control(access.destination())) live_count_.fetch_sub(1, std::memory_order_relaxed);
     services_.metrics.tunnels_open.Decrement();
 }
 
-void Worker::enforce(std::string signed_out, std::function<void(std::uint64_t)> done) {
-    asio::post(io_,
-               [this, signed_out = std::move(signed_out), done = std::move(done)] { done(judge_all(signed_out)); });
+void Worker::enforce(Enforcement what, base::UtcTime at, std::function<void(std::uint64_t)> done) {
+    orders_.put(std::move(what), at, std::move(done));
+    // For a worker that moves nothing just now.
+    asio::post(io_, [this] { orders_.look(); });
 }
 
-std::uint64_t Worker::judge_all(const std::string& signed_out) {
+void Worker::obey() noexcept {
+    const auto orders = orders_.take();
+    for (const auto& order : orders) order.done(judge(order.what, {order.at, orders.front().number}));
+}
+
+std::uint64_t Worker::judge(const Enforcement& what, const LiveAccess::Order& order) {
     std::uint64_t count = 0;
+    Gatekeeper::Judge judge(services_.gatekeeper);
     // A cut only marks and closes sockets; the access leaves live_ later, from its own coroutine.
-    for (LiveAccess* access : live_) {
-        if (access->was_cut()) continue;
-        auto reason = services_.gatekeeper.judge(*access);
-        if (!reason) continue;
-        if (*reason == CloseReason::REVOKED && access->session()->id == signed_out) reason = CloseReason::SIGNED_OUT;
-        access->cut(*reason);
+    live_.each(what.affected, [&](LiveAccess& access) {
+        if (access.was_cut()) return;
+        auto reason = judge(access);
+        if (!reason) return;
+        if (*reason == CloseReason::REVOKED && access.session()->id == what.signed_out)
+            reason = CloseReason::SIGNED_OUT;
+        access.cut(*reason, order);
         ++count;
-    }
+    });
     return count;
 }
 
 void Worker::count_accesses(std::string session_id, std::function<void(std::uint64_t)> done) {
     asio::post(io_, [this, session_id = std::move(session_id), done = std::move(done)] {
-        std::uint64_t count = 0;
-        for (LiveAccess* access : live_) count += access->session()->id == session_id;
-        done(count);
+        done(live_.of_session(session_id));
     });
 }
 
@@ -319,7 +323,7 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
     judge_by_time();
     const auto control_age = services_.gatekeeper.control_age();
-    if (services_.gatekeeper.control_loss_matters(std::exchange(control_age_, control_age), control_age)) judge_all({});
+    if (services_.gatekeeper.control_loss_matters(std::exchange(control_age_, control_age), control_age)) judge_all();
     const auto mfa_within = services_.gatekeeper.shortest_mfa_within();
     const auto factor_is_old = [&](const auth::Session& session) {
         const auto age = mfa_within ? services_.sessions.second_factor_age(session) : std::nullopt;
@@ -328,7 +332,7 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
     // A share of them each time, so that many that are idle keep nobody waiting for long.
     for (std::size_t left = (live_.size() + shares - 1) / shares; left > 0; --left) {
         if (next_live_ >= live_.size()) next_live_ = 0;
-        LiveAccess* const access = live_[next_live_++];
+        LiveAccess* const access = &live_.at(next_live_++);
         if (access->was_cut()) continue;
         if (access->tick(now)) services_.sessions.touch(*access->session());
         if (give_up)
@@ -345,7 +349,7 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
 
 void Worker::judge_by_time() {
     const base::UtcTime utc = services_.clock.utc();
-    if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all({});
+    if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all();
 }
 
 asio::awaitable<bool> Worker::wait_for_tick(std::chrono::steady_clock::duration length) {

@@ -15,7 +15,9 @@
 
 #include "audit/denial_merger.hpp"
 #include "gateway/dial/dialer.hpp"
+#include "gateway/enforcement.hpp"
 #include "gateway/live_access.hpp"
+#include "gateway/live_registry.hpp"
 #include "gateway/services.hpp"
 #include "wire/buffer_pool.hpp"
 
@@ -44,8 +46,9 @@ public:
     /// Lets the thread run out (after shut_down()) and waits for it.
     void join();
 
-    /// Judges every live access; `done` gets how many were cut, on this worker's thread. Thread-safe.
-    void enforce(std::string signed_out, std::function<void(std::uint64_t)> done);
+    /// Judges the live accesses that it may be about, before anything else is moved; `done` gets how many were cut, on
+    /// this worker's thread. `at`: since when it has been in force here. Thread-safe.
+    void enforce(Enforcement what, base::UtcTime at, std::function<void(std::uint64_t)> done);
     void count_accesses(std::string session_id, std::function<void(std::uint64_t)> done);
     /// Without those to the control API: whoever watches a drain must not hold it up.
     std::size_t live() const noexcept { return live_count_.load(std::memory_order_relaxed); }
@@ -57,6 +60,7 @@ public:
     boost::asio::io_context& io() noexcept { return io_; }
     wire::BufferPool& pool() noexcept { return pool_; }
     dial::Dialer& dialer() noexcept { return dialer_; }
+    EnforcementQueue& orders() noexcept { return orders_; }
     const std::shared_ptr<const dial::OwnListeners>& own_listeners() const noexcept { return own_listeners_; }
     void enter(LiveAccess& access);
     void leave(LiveAccess& access) noexcept;
@@ -69,8 +73,11 @@ public:
     void refuse_by_limit(const Peer& peer, const char* limit);
 
 private:
-    /// Cuts every access that would not be admitted any more; returns how many. On the worker's thread.
-    std::uint64_t judge_all(const std::string& signed_out);
+    /// Carries out what waits in orders_. One that could not be must not be lost: the process ends.
+    void obey() noexcept;
+    /// Cuts what would not be admitted any more, of those that it may be about; returns how many.
+    std::uint64_t judge(const Enforcement& what, const LiveAccess::Order& order);
+    void judge_all() { judge(Enforcement::of(auth::Affected::all()), {services_.clock.utc(), 0}); }
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> wait_for_descriptors();
     boost::asio::awaitable<void> tick_loop();
@@ -103,7 +110,8 @@ private:
     std::unordered_set<Connection*> connections_;
     std::atomic<std::size_t> connection_count_{0};  ///< of connections_, for other threads
     prometheus::Gauge& connections_open_;
-    std::vector<LiveAccess*> live_;           ///< in no order; each knows its place
+    EnforcementQueue orders_;
+    LiveRegistry live_;
     std::size_t next_live_ = 0;               ///< where check_live() goes on
     std::atomic<std::size_t> live_count_{0};  ///< as live() counts
     bool stopping_ = false, finished_ = false;

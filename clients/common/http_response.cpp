@@ -25,12 +25,6 @@ base::Error malformed(std::string_view what) {
     return {Errc::data_loss, "the gateway's answer is no HTTP/1.1: " + std::string(what)};
 }
 
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
-
 }  // namespace
 
 std::optional<std::string_view> HttpHead::field(std::string_view lower_name) const {
@@ -101,7 +95,7 @@ Result<void> HttpResponseParser::parse_head(std::string_view text) {
         const auto colon = field.find(':');
         if (colon == std::string_view::npos || colon == 0) return malformed("a field without a name");
         const auto name = field.substr(0, colon);
-        const auto value = trimmed(field.substr(colon + 1));
+        const auto value = base::trimmed(field.substr(colon + 1), " \t");
         if (!std::all_of(name.begin(), name.end(), is_token_char)) return malformed("a bad field name");
         if (!std::all_of(value.begin(), value.end(), is_field_char)) return malformed("control characters in a field");
         const std::string lower = base::to_lower(name);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/text.hpp"
 #include "clients/common/child_output.hpp"
 
 namespace usher::clients {
@@ -42,13 +43,6 @@ std::string value_of(const Variables& variables, std::string_view name) {
     return {};
 }
 
-std::string_view next_part(std::string_view& text, char separator) {
-    const auto end = std::min(text.find(separator), text.size());
-    const auto part = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    return part;
-}
-
 /// Relative folders are not looked at, as the specification has it. There is a HOME.
 std::vector<std::string> config_directories(const Variables& variables) {
     std::vector<std::string> found;
@@ -56,7 +50,7 @@ std::vector<std::string> config_directories(const Variables& variables) {
     found.push_back(own.starts_with('/') ? own : own_variable("HOME") + "/.config");
     const std::string shared = value_of(variables, "XDG_CONFIG_DIRS");
     for (std::string_view rest = shared.empty() ? "/etc/xdg" : std::string_view(shared); !rest.empty();)
-        if (const auto part = next_part(rest, ':'); part.starts_with('/')) found.emplace_back(part);
+        if (const auto part = base::take_until(rest, ':'); part.starts_with('/')) found.emplace_back(part);
     return found;
 }
 
@@ -89,7 +83,7 @@ bool says_nothing(const base::Error& error) noexcept {
 std::optional<Variables> desktop_variables(std::string_view shown) {
     Variables found;
     while (!shown.empty()) {
-        const auto line = next_part(shown, '\n');
+        const auto line = base::take_until(shown, '\n');
         const auto equals = line.find('=');
         if (equals == std::string_view::npos) continue;
         const auto name = line.substr(0, equals), value = line.substr(equals + 1);

@@ -120,9 +120,7 @@ std::vector<std::string> btrfs_devices(const SystemTree& tree, const std::string
 std::optional<RootMount> root_mount(std::string_view mountinfo) {
     std::optional<RootMount> found;
     while (!mountinfo.empty()) {
-        const auto end = std::min(mountinfo.find('\n'), mountinfo.size());
-        const auto words = words_of(mountinfo.substr(0, end));
-        mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
+        const auto words = words_of(base::take_until(mountinfo, '\n'));
         // id parent device root mount-point options [fields...] - type source options; a later one hides what it is
         // mounted on.
         if (words.size() < 5 || words[4] != "/") continue;

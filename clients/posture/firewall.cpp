@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/text.hpp"
+
 namespace usher::clients {
 
 namespace {
@@ -15,13 +17,6 @@ constexpr std::array<std::string_view, 3> filters{"nf_tables", "ip_tables", "ip6
 
 bool runs(const SystemTree& tree, std::string_view service) {
     return tree.exists("/run/systemd/units/invocation:" + std::string(service) + ".service");
-}
-
-std::string_view next_line(std::string_view& text) {
-    const auto end = std::min(text.find('\n'), text.size());
-    const auto line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    return line;
 }
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -50,7 +45,7 @@ bool ufw_is_on(const SystemTree& tree) {
     const auto text = tree.read("/etc/ufw/ufw.conf", settings_limit_bytes).value_or("");
     bool on = false;
     for (std::string_view rest = text; !rest.empty();) {
-        auto line = next_line(rest);
+        auto line = base::take_until(rest, '\n');
         if (!line.starts_with("ENABLED=")) continue;
         line.remove_prefix(8);
         while (!line.empty() && (line.back() == ' ' || line.back() == '\r')) line.remove_suffix(1);
@@ -65,7 +60,7 @@ bool nftables_filters(const SystemTree& tree) {
     for (const std::string_view path : {"/etc/nftables.conf", "/etc/sysconfig/nftables.conf"}) {
         const auto text = tree.read(path, settings_limit_bytes).value_or("");
         for (std::string_view rest = text; !rest.empty();) {
-            const auto line = next_line(rest);
+            const auto line = base::take_until(rest, '\n');
             const std::string statement = without_text(line.substr(0, line.find('#')));
             if (has_word(statement, "drop") || has_word(statement, "reject")) return true;
         }

@@ -56,11 +56,7 @@ struct Best {
 
 template <class Take>
 void each_line(std::string_view text, Take take) {
-    while (!text.empty()) {
-        const auto end = text.find('\n');
-        take(fields_of(text.substr(0, end)));
-        text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-    }
+    while (!text.empty()) take(fields_of(base::take_until(text, '\n')));
 }
 
 }  // namespace

@@ -12,11 +12,7 @@ namespace usher::clients {
 
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-    constexpr std::string_view blanks = " \t\r";
-    text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
-    return text.substr(0, text.find_last_not_of(blanks) + 1);
-}
+constexpr std::string_view blanks = " \t\r";
 
 /// Takes "[$ie]" off the end of `text` and gives the letters; empty where there is none.
 std::string_view take_options(std::string_view& text) {
@@ -36,9 +32,7 @@ public:
         const bool group_was_closed = group_closed_;
         bool inside = false;
         while (!text.empty()) {
-            const auto end = std::min(text.find('\n'), text.size());
-            auto line = trimmed(text.substr(0, end));
-            text.remove_prefix(std::min(end + 1, text.size()));
+            auto line = base::trimmed(base::take_until(text, '\n'), blanks);
             if (line.empty() || line.front() == '#') continue;
             if (line.front() == '[')
                 inside = begins_group(line);
@@ -65,7 +59,7 @@ private:
     }
     void entry(std::string_view line) {
         const auto equals = line.find('=');
-        auto key = trimmed(line.substr(0, equals));
+        auto key = base::trimmed(line.substr(0, equals), blanks);
         const auto options = take_options(key);
         const std::string name(key);
         const bool deleted = options.find('d') != std::string_view::npos;
@@ -73,7 +67,7 @@ private:
         if (deleted)
             values_.erase(name);
         else
-            values_[name] = trimmed(line.substr(equals + 1));
+            values_[name] = base::trimmed(line.substr(equals + 1), blanks);
         if (options.find('i') != std::string_view::npos) closed_keys_.insert(name);
     }
 

@@ -26,12 +26,6 @@ Error at(const std::string& file, std::size_t line, const std::string& problem) 
     return {Errc::invalid_argument, base::escape_for_terminal(file) + ":" + std::to_string(line) + ": " + problem};
 }
 
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-    while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-    return text;
-}
-
 Result<void> check_columns(const std::string& file, const CsvRecord& header) {
     for (std::size_t i = 0; i < header.cells.size(); ++i) {
         const auto& name = header.cells[i];
@@ -55,11 +49,9 @@ Result<void> check_columns(const std::string& file, const CsvRecord& header) {
 
 Result<void> read_groups(v1::Account& account, std::string_view cell) {
     while (!cell.empty()) {
-        const auto end = std::min(cell.find(';'), cell.size());
-        const auto group = trimmed(cell.substr(0, end));
+        const auto group = base::trimmed(base::take_until(cell, ';'));
         if (group.empty()) return {Errc::invalid_argument, "has an empty group between its ';'"};
         account.add_groups(std::string(group));
-        cell.remove_prefix(std::min(end + 1, cell.size()));
     }
     return {};
 }

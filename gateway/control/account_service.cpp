@@ -136,7 +136,6 @@ public:
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto updated = directory().update_account(*username, *update, recorder.callback());
                          if (!updated) return recorder.failed(std::move(updated).error());
-                         context_.gateway.enforce();
                          *response = to_proto(*updated);
                          return {};
                      });
@@ -155,7 +154,6 @@ public:
                          auto results =
                              directory().import_accounts(*rows, *hash, request->validate_only(), recorder.callback());
                          if (!results) return recorder.failed(std::move(results).error());
-                         if (!request->validate_only()) context_.gateway.enforce();
                          for (const auto& result : *results) *response->add_accounts() = to_proto(result);
                          return {};
                      });
@@ -291,7 +289,7 @@ private:
     /// when the database could not take the end of the sessions.
     Result<void> end_sessions(const std::string& account_id, auth::SessionEnd why) {
         auto ended = context_.gateway.sessions.end_account(account_id, why, {});
-        context_.gateway.enforce();
+        context_.gateway.enforce(auth::Affected::account(account_id));
         if (!ended) return std::move(ended).error();
         return {};
     }

@@ -7,6 +7,7 @@
 #include "audit/audit.hpp"
 #include "audit/retention_runner.hpp"
 #include "audit/sinks/sinks.hpp"
+#include "auth/affected.hpp"
 #include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/hashing_worker.hpp"
@@ -37,7 +38,7 @@ struct ControlDependencies {
     /// How many accesses of the session are open now (any thread).
     std::function<std::uint64_t(const std::string& session_id)> open_accesses;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses it cut, when that is done.
-    std::function<std::uint64_t()> enforce;
+    std::function<std::uint64_t(const auth::Affected&)> enforce;
     /// What GatewayService moves; without one there is no such service.
     Operation* operation = nullptr;
     /// What RetentionService moves; without one there is no such service, and no classes and holds to apply.

@@ -84,7 +84,6 @@ public:
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto deleted = directory().delete_app(*name, recorder.callback());
                          if (!deleted) return recorder.failed(std::move(deleted).error());
-                         context_.gateway.enforce();
                          return {};
                      });
     }
@@ -125,7 +124,6 @@ public:
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto deleted = directory().delete_policy(*name, recorder.callback());
                          if (!deleted) return recorder.failed(std::move(deleted).error());
-                         context_.gateway.enforce();
                          return {};
                      });
     }
@@ -166,7 +164,6 @@ public:
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          auto deleted = directory().delete_department(*code, recorder.callback());
                          if (!deleted) return recorder.failed(std::move(deleted).error());
-                         context_.gateway.enforce();
                          return {};
                      });
     }
@@ -278,7 +275,6 @@ private:
         AdminRecorder recorder(context_.gateway.journal, caller);
         auto outcomes = directory().apply(*resources, recorder.callback());
         if (!outcomes) return recorder.failed(std::move(outcomes).error());
-        context_.gateway.enforce();
         for (std::size_t i = 0; i < resources->size(); ++i) {
             auto& item = *response.add_items();
             std::visit(

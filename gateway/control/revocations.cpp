@@ -290,7 +290,7 @@ void Revocations::order(Revocation revocation, Change change, const Caller& call
         put_in_force();
         for (const auto& id : entry->sessions)
             if (parts_.session_ended) parts_.session_ended(id);
-        closed = parts_.enforce_known();
+        closed = parts_.enforce_known(affected_by(r));
     }
     bool stopped = false, away = false;
     {

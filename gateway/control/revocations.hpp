@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "audit/journal/journal.hpp"
+#include "auth/affected.hpp"
 #include "auth/devices.hpp"
 #include "auth/directory.hpp"
 #include "auth/sessions.hpp"
@@ -38,9 +39,9 @@ public:
         const base::Clock& clock;
         CutOff& cut_off;
         /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were.
-        std::function<std::uint64_t()> enforce;
+        std::function<std::uint64_t(const auth::Affected&)> enforce;
         /// The same by what is known here already: no process is asked to read the database first.
-        std::function<std::uint64_t()> enforce_known;
+        std::function<std::uint64_t(const auth::Affected&)> enforce_known;
         /// Tells the process of before an upgrade that a session is no more.
         std::function<void(const std::string& session_id)> session_ended;
         std::string file;                                ///< where the pending ones are kept

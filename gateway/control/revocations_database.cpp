@@ -119,7 +119,7 @@ Result<Revocations::Done> Revocations::persist(Entry& entry, const auth::RecordC
             // By another gateway's clock they may have been made later.
             if (auto erased = parts_.sessions.erase(id); !erased) ended = erased.error();
         }
-        const auto closed = parts_.enforce();
+        const auto closed = parts_.enforce(auth::Affected::account(account_id));
         if (!ended) return ended.error();
         done.ended_sessions = *ended;
         if (!entry.cut) done.closed_accesses = closed;
@@ -130,7 +130,7 @@ Result<Revocations::Done> Revocations::persist(Entry& entry, const auth::RecordC
             auto ended = parts_.sessions.end(r.id, auth::SessionEnd::revoked, {});
             // It ended in memory before, and its row may still be there, and in use at another gateway.
             if (!ended && ended.error().code == Errc::not_found) ended = parts_.sessions.erase(r.id);
-            parts_.enforce();
+            parts_.enforce(affected_by(r));
             if (!ended) return ended.error();
             done.ended_sessions = 1;
             return done;
@@ -164,7 +164,7 @@ Result<Revocations::Done> Revocations::persist(Entry& entry, const auth::RecordC
     if (!device) return device.error();
     // Also when it was in that state before, so that a call whose first try broke off half-way can be made again.
     auto ended = parts_.sessions.end_device(device->account_id, device->key_sha256, auth::SessionEnd::revoked);
-    const auto closed = parts_.enforce();
+    const auto closed = parts_.enforce(auth::Affected::account(device->account_id));
     if (!ended) return ended.error();
     done.ended_sessions = *ended;
     if (!entry.cut) done.closed_accesses = closed;

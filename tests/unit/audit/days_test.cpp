@@ -336,9 +336,9 @@ TEST_CASE("a database of before the days keeps all that is in it") {
                 for (const auto& field : audit::access_fields()) {
                     // Such a database had no columns for what a record has learnt since.
                     static const std::set<std::string_view> later{
-                        "second_factor_at",      "device_os_id",    "device_os_version",
-                        "device_agent_version",  "device_uid",      "device_time_zone",
-                        "device_disk_encrypted", "device_firewall", "device_screen_lock"};
+                        "second_factor_at",   "device_os_id",          "device_os_version",     "device_agent_version",
+                        "device_uid",         "device_time_zone",      "device_disk_encrypted", "device_firewall",
+                        "device_screen_lock", "bytes_after_revocation"};
                     if (field.column.starts_with("enrolled_device_") || later.count(field.column) != 0) continue;
                     columns += std::string(field.column) + ", ";
                     places += "$" + std::to_string(values.size() + 1) + ", ";

@@ -137,7 +137,7 @@ TEST_CASE("an act is recorded before it is in force, and another gateway learns 
         CHECK(device.state == DeviceState::pending);
         const auto other = must(Devices::open(*f.database, f.clock, sealing("k"), {}));
         int told = 0;
-        other->set_listener([&] { ++told; });
+        other->set_listener([&](const auto&, const auto&) { ++told; });
         must(f.devices->act(device.id, DeviceAct::approve, f.recorder.function()));
         REQUIRE(f.recorder.changes.size() == 1);
         CHECK(f.recorder.changes[0].action == "device.approve");

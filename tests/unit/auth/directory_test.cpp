@@ -195,8 +195,10 @@ TEST_CASE("the listener hears of each change, with the snapshot in place") {
     for_each_backend([](TestDatabase& test) {
         DirectoryFixture f(test);
         std::vector<std::uint64_t> heard;
-        f.directory->set_listener([&](const auth::Snapshot& snapshot) {
+        auto last = f.directory->snapshot();
+        f.directory->set_listener([&](const auth::Snapshot& before, const auth::Snapshot& snapshot) {
             CHECK(f.directory->snapshot() == snapshot);
+            CHECK(std::exchange(last, snapshot) == before);
             heard.push_back(snapshot->version());
         });
         const Resources crm{app("crm", {"crm.example:443"})};
@@ -315,7 +317,7 @@ TEST_CASE("what another gateway changed is seen by refresh and by the next chang
         auto other_database = test.open();
         const auto other = must(auth::Directory::open(*other_database, f.clock));
         int heard = 0;
-        other->set_listener([&](const auth::Snapshot&) { ++heard; });
+        other->set_listener([&](const auth::Snapshot&, const auth::Snapshot&) { ++heard; });
         CHECK_FALSE(must(other->refresh()));
         must(f.directory->set_status("alice", AccountStatus::disabled, no_record));
         CHECK(must(other->refresh()));

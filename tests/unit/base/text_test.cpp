@@ -174,6 +174,27 @@ TEST_CASE("sizes are bytes or a binary multiple") {
         CHECK_FALSE(parse_byte_size(bad));
 }
 
+TEST_CASE("a text without its blanks") {
+    CHECK(trimmed("  a b ") == "a b");
+    CHECK(trimmed("\ta ", " \t") == "a");
+    CHECK(trimmed("\ta") == "\ta");
+    CHECK(trimmed("   ").empty());
+    CHECK(trimmed("").empty());
+}
+
+TEST_CASE("a text is taken part by part, whether or not a separator ends it") {
+    std::string_view text = "a,,b";
+    CHECK(take_until(text, ',') == "a");
+    CHECK(take_until(text, ',').empty());
+    CHECK(text == "b");
+    CHECK(take_until(text, ',') == "b");
+    CHECK(text.empty());
+    CHECK(take_until(text, ',').empty());
+    text = "a,";
+    CHECK(take_until(text, ',') == "a");
+    CHECK(text.empty());
+}
+
 TEST_CASE("a near miss finds the known word") {
     const std::string_view known[] = {"listen", "metrics", "data_dir", "tls"};
     CHECK(closest("listenn", known) == "listen");

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "catch.hpp"
+#include "gateway/record.hpp"
 #include "tests/unit/gateway/held_journal.hpp"
 
 namespace asio = boost::asio;
@@ -19,13 +20,14 @@ struct Bench {
     base::ManualClock clock{base::from_micros(1'700'000'000'000'000)};
     asio::io_context io{1};
     HeldJournal journal;
+    EnforcementQueue orders;
     std::optional<LiveAccess> access;
 
     Bench() {
         AccessRecord record;
         record.set_username("alice");
         record.set_app("crm");
-        access.emplace(journal, clock, io.get_executor(), record, base::new_uuid(clock), nullptr,
+        access.emplace(journal, clock, orders, io.get_executor(), record, base::new_uuid(clock), nullptr,
                        base::Destination{"crm.corp.example", {}, 443});
     }
     /// Lets what has been posted run; no wait.
@@ -101,6 +103,54 @@ TEST_CASE("a cut's reason wins over what the sockets say afterwards, and only th
     bench.access->close(CloseReason::CLIENT_ERROR);
     CHECK(bench.last().close_reason() == CloseReason::REVOKED);
     CHECK(bench.last().has_revoked_at());
+}
+
+TEST_CASE("a cut says since when it was in force, when it was, and how much passed in between") {
+    Bench bench;
+    bench.open();
+    bench.access->count_up(100);
+    const auto ordered = bench.clock.utc();
+    bench.orders.put({}, ordered, {});
+    bench.access->count_up(5);
+    bench.access->count_down(7);
+    bench.clock.advance(base::Microseconds{30});
+    const auto order = bench.orders.take().front();
+    bench.access->cut(CloseReason::REVOKED, {order.at, order.number});
+    bench.clock.advance(base::Microseconds{1'000});
+    bench.access->close(CloseReason::CLIENT_ERROR);
+    CHECK(get_time(bench.last().revoked_at()) == ordered);
+    CHECK(get_time(bench.last().closed_at()) == ordered + base::Microseconds{30});
+    CHECK(bench.last().bytes_after_revocation() == 12);
+    CHECK(bench.last().bytes_up() + bench.last().bytes_down() == 112);
+}
+
+TEST_CASE("what passed beside an order that was about somebody else is not counted for the next one") {
+    Bench bench;
+    bench.open();
+    bench.orders.put({}, bench.clock.utc(), {});
+    bench.access->count_up(5);
+    bench.orders.take();
+    SECTION("a cut without an order") {
+        bench.access->cut(CloseReason::REVOKED);
+        bench.access->close(CloseReason::CLIENT_ERROR);
+        CHECK(bench.last().has_revoked_at());
+        CHECK(bench.last().bytes_after_revocation() == 0);
+    }
+    SECTION("one on the next order, beside which nothing passed") {
+        bench.orders.put({}, bench.clock.utc(), {});
+        const auto order = bench.orders.take().front();
+        bench.access->cut(CloseReason::REVOKED, {order.at, order.number});
+        bench.access->close(CloseReason::CLIENT_ERROR);
+        CHECK(bench.last().bytes_after_revocation() == 0);
+    }
+    SECTION("one on the next order, beside which something did") {
+        bench.orders.put({}, bench.clock.utc(), {});
+        bench.access->count_up(1);
+        const auto order = bench.orders.take().front();
+        bench.access->cut(CloseReason::REVOKED, {order.at, order.number});
+        bench.access->close(CloseReason::CLIENT_ERROR);
+        CHECK(bench.last().bytes_after_revocation() == 1);
+    }
 }
 
 TEST_CASE("half the unlogged bound makes one PROGRESS, the whole bound stops the relay until it is durable") {

@@ -102,22 +102,17 @@ struct TestGateway {
         second_factors =
             std::make_unique<auth::SecondFactors>(*database, clock, must(auth::SealingKeys::of(std::move(keys))));
         devices = must(auth::Devices::open(*database, clock, second_factors->keys(), {}));
-        revocations = must(gateway::control::Revocations::open({*directory,
-                                                                *sessions,
-                                                                *devices,
-                                                                *journal,
-                                                                clock,
-                                                                cut_off,
-                                                                [this] {
-                                                                    ++enforced;
-                                                                    return std::uint64_t{2};
-                                                                },
-                                                                [this] {
-                                                                    ++enforced;
-                                                                    return std::uint64_t{2};
-                                                                },
-                                                                {},
-                                                                directory_path + "/revocations"}));
+        revocations = must(
+            gateway::control::Revocations::open({*directory,
+                                                 *sessions,
+                                                 *devices,
+                                                 *journal,
+                                                 clock,
+                                                 cut_off,
+                                                 [this](const auth::Affected& affected) { return enforce(affected); },
+                                                 [this](const auth::Affected& affected) { return enforce(affected); },
+                                                 {},
+                                                 directory_path + "/revocations"}));
         revocations->start();
         server = must(gateway::control::ControlServer::start(socket(), dependencies()));
     }
@@ -138,6 +133,12 @@ struct TestGateway {
         return std::move(result).value();
     }
 
+    std::uint64_t enforce(const auth::Affected& affected) {
+        CHECK_FALSE(affected.nobody());
+        ++enforced;
+        return 2;
+    }
+
     std::string socket() const { return directory_path + "/control.sock"; }
     gateway::control::ControlDependencies dependencies() {
         return {*directory,
@@ -150,10 +151,7 @@ struct TestGateway {
                 control_clock,
                 *revocations,
                 [](const std::string&) { return std::uint64_t{3}; },
-                [this] {
-                    ++enforced;
-                    return std::uint64_t{2};
-                },
+                [this](const auth::Affected& affected) { return enforce(affected); },
                 &operation,
                 retention.get(),
                 devices.get(),

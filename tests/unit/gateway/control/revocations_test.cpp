@@ -64,8 +64,8 @@ struct Bench {
                                   *gateway.journal,
                                   gateway.clock,
                                   cut_off,
-                                  [] { return std::uint64_t{7}; },
-                                  [] { return std::uint64_t{7}; },
+                                  [](const auth::Affected&) { return std::uint64_t{7}; },
+                                  [](const auth::Affected&) { return std::uint64_t{7}; },
                                   {},
                                   file(),
                                   std::chrono::milliseconds{200}});

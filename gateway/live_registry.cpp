@@ -1,0 +1,50 @@
+#include "gateway/live_registry.hpp"
+
+#include <algorithm>
+
+namespace usher::gateway {
+
+void LiveRegistry::enter(LiveAccess& access) {
+    const auto& session = access.session();
+    // What takes memory comes first: where there is none, nobody refers to the access.
+    auto& of_app = apps_[access.app()];
+    auto& of_account = accounts_[session->account_id];
+    of_account.reserve(of_account.size() + 1);
+    all_.reserve(all_.size() + 1);
+    auto& of_session = sessions_[session->id];
+    if (!of_session.session) {
+        of_session.session = session;
+        of_account.push_back(&of_session);
+    }
+    of_session.accesses.push_back(access);
+    of_app.push_back(access);
+    access.set_place(all_.size());
+    all_.push_back(&access);
+}
+
+void LiveRegistry::leave(LiveAccess& access) noexcept {
+    all_[access.place()] = all_.back();
+    all_[access.place()]->set_place(access.place());
+    all_.pop_back();
+
+    const auto app = apps_.find(access.app());
+    app->second.erase(app->second.iterator_to(access));
+    if (app->second.empty()) apps_.erase(app);
+
+    const auto session = sessions_.find(access.session()->id);
+    session->second.accesses.erase(session->second.accesses.iterator_to(access));
+    if (!session->second.accesses.empty()) return;
+    const auto account = accounts_.find(session->second.session->account_id);
+    std::erase(account->second, &session->second);
+    if (account->second.empty()) accounts_.erase(account);
+    // The key is in the session, which must go last.
+    const auto keep = session->second.session;
+    sessions_.erase(session);
+}
+
+std::size_t LiveRegistry::of_session(std::string_view session_id) const {
+    const auto found = sessions_.find(session_id);
+    return found == sessions_.end() ? 0 : found->second.accesses.size();
+}
+
+}  // namespace usher::gateway

@@ -1,0 +1,146 @@
+#include "gateway/live_registry.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <set>
+
+#include "catch.hpp"
+#include "tests/unit/gateway/held_journal.hpp"
+
+using namespace usher;
+using namespace usher::gateway;
+
+namespace {
+
+auth::SessionPtr session(std::string id, std::string account) {
+    auto made = std::make_shared<auth::Session>();
+    made->id = std::move(id);
+    made->account_id = std::move(account);
+    return made;
+}
+
+/// Accesses by a letter each, in a registry.
+struct Bench {
+    base::ManualClock clock{base::from_micros(1'700'000'000'000'000)};
+    boost::asio::io_context io{1};
+    HeldJournal journal;
+    EnforcementQueue orders;
+    LiveRegistry registry;
+    std::map<char, std::unique_ptr<LiveAccess>> accesses;
+
+    ~Bench() {
+        for (auto& [name, access] : accesses) registry.leave(*access);
+    }
+    void enter(char name, const auth::SessionPtr& of, const std::string& app) {
+        AccessRecord record;
+        record.set_app(app);
+        record.set_username(std::string(1, name));
+        auto access = std::make_unique<LiveAccess>(journal, clock, orders, io.get_executor(), record,
+                                                   base::new_uuid(clock), of, base::Destination{"a.example", {}, 443});
+        registry.enter(*access);
+        accesses.emplace(name, std::move(access));
+    }
+    void leave(char name) {
+        registry.leave(*accesses.at(name));
+        accesses.erase(name);
+    }
+    /// The letters of those that are visited, in order.
+    std::string visited(const auth::Affected& affected) {
+        std::multiset<char> names;
+        registry.each(affected, [&](LiveAccess& access) {
+            for (const auto& [name, held] : accesses)
+                if (held.get() == &access) names.insert(name);
+        });
+        return {names.begin(), names.end()};
+    }
+    std::string places() const {
+        std::set<char> names;
+        for (std::size_t i = 0; i < registry.size(); ++i) {
+            CHECK(registry.at(i).place() == i);
+            for (const auto& [name, held] : accesses)
+                if (held.get() == &registry.at(i)) names.insert(name);
+        }
+        return {names.begin(), names.end()};
+    }
+};
+
+auth::Affected apps(std::vector<std::string> names) {
+    auth::Affected affected;
+    affected.apps = std::move(names);
+    return affected;
+}
+
+}  // namespace
+
+TEST_CASE("what is live is found by session, by account and by app") {
+    Bench bench;
+    const auto laptop = session("s-1", "alice"), phone = session("s-2", "alice"), other = session("s-3", "bob");
+    bench.enter('a', laptop, "crm");
+    bench.enter('b', laptop, "wiki");
+    bench.enter('c', phone, "crm");
+    bench.enter('d', other, "crm");
+
+    CHECK(bench.visited(auth::Affected::session("s-1")) == "ab");
+    CHECK(bench.visited(auth::Affected::session("s-2")) == "c");
+    CHECK(bench.visited(auth::Affected::account("alice")) == "abc");
+    CHECK(bench.visited(auth::Affected::account("bob")) == "d");
+    CHECK(bench.visited(apps({"crm"})) == "acd");
+    CHECK(bench.visited(apps({"wiki", "none"})) == "b");
+    CHECK(bench.visited(auth::Affected::all()) == "abcd");
+    CHECK(bench.visited({}).empty());
+    CHECK(bench.visited(auth::Affected::account("carol")).empty());
+    CHECK(bench.registry.of_session("s-1") == 2);
+    CHECK(bench.registry.of_session("s-9") == 0);
+
+    SECTION("who has left is found no more, and the others still are") {
+        bench.leave('a');
+        CHECK(bench.visited(auth::Affected::session("s-1")) == "b");
+        CHECK(bench.visited(apps({"crm"})) == "cd");
+        CHECK(bench.places() == "bcd");
+        bench.leave('b');
+        CHECK(bench.visited(auth::Affected::session("s-1")).empty());
+        CHECK(bench.visited(auth::Affected::account("alice")) == "c");
+        CHECK(bench.visited(apps({"wiki"})).empty());
+        bench.leave('d');
+        CHECK(bench.visited(auth::Affected::all()) == "c");
+        CHECK(bench.places() == "c");
+    }
+    SECTION("a session that was read again is the same session, whoever of the two leaves first") {
+        // As it comes from the database once more while an access stands on the former one.
+        bench.enter('e', session("s-1", "alice"), "crm");
+        CHECK(bench.visited(auth::Affected::session("s-1")) == "abe");
+        bench.leave('a');
+        bench.leave('b');
+        CHECK(bench.visited(auth::Affected::session("s-1")) == "e");
+        CHECK(bench.visited(auth::Affected::account("alice")) == "ce");
+        bench.leave('e');
+        CHECK(bench.visited(auth::Affected::account("alice")) == "c");
+    }
+}
+
+TEST_CASE("an order is waited for by nobody but whoever takes it, once") {
+    EnforcementQueue queue;
+    unsigned obeyed = 0;
+    std::vector<EnforcementQueue::Item> taken;
+    queue.on_waiting([&] {
+        ++obeyed;
+        taken = queue.take();
+    });
+    queue.look();
+    CHECK(obeyed == 0);
+    const auto at = base::from_micros(7);
+    queue.put({auth::Affected::session("s"), "s"}, at, {});
+    queue.put(Enforcement::of(auth::Affected::all()), at, {});
+    CHECK(queue.oldest() == 1);
+    queue.look();
+    CHECK(obeyed == 1);
+    REQUIRE(taken.size() == 2);
+    CHECK(taken[0].what.signed_out == "s");
+    CHECK(taken[1].number == 2);
+    CHECK(taken[1].what.affected.everybody);
+    CHECK(queue.oldest() == 0);
+    queue.look();
+    CHECK(obeyed == 1);
+    queue.put({}, at, {});
+    CHECK(queue.oldest() == 3);
+}
