@@ -10,13 +10,19 @@ void sort_unique(std::vector<std::string>& names) {
     names.erase(std::unique(names.begin(), names.end()), names.end());
 }
 
-/// Calls `changed` with each item of `before` that `after` does not have as it was; `find` looks one up there.
-template <class Item, class Find, class Changed>
-void each_changed(const std::vector<Item>& before, Find find, Changed changed) {
-    for (const auto& item : before) {
-        const Item* other = find(item);
-        if (other == nullptr || !(*other == item)) changed(item);
+/// Calls `changed` with each item of `before` that is not in `after` as it was, and with each of `after` that is not in
+/// `before` as it is; `find` looks one up in a snapshot.
+template <class Snapshot, class Item, class Find, class Changed>
+void each_changed(const Snapshot& before, const Snapshot& after, const std::vector<Item>& (Snapshot::*items)() const,
+                  Find find, Changed changed) {
+    for (const Item& item : (before.*items)()) {
+        const Item* other = find(after, item);
+        if (other != nullptr && *other == item) continue;
+        changed(item);
+        if (other != nullptr) changed(*other);
     }
+    for (const Item& item : (after.*items)())
+        if (find(before, item) == nullptr) changed(item);
 }
 
 }  // namespace
@@ -24,19 +30,16 @@ void each_changed(const std::vector<Item>& before, Find find, Changed changed) {
 Affected affected_by(const DirectorySnapshot& before, const DirectorySnapshot& after) {
     if (before.apps() != after.apps() || before.departments() != after.departments()) return Affected::all();
     Affected affected;
-    // Both ways, for what is new may allow or deny as well as what is gone.
-    const auto both_ways = [&](const DirectorySnapshot& one, const DirectorySnapshot& other) {
-        each_changed(
-            one.accounts(), [&](const Account& account) { return other.account_by_id(account.id); },
-            [&](const Account& account) { affected.accounts.push_back(account.id); });
-        each_changed(
-            one.policies(), [&](const Policy& policy) { return other.policy(policy.name); },
-            [&](const Policy& policy) {
-                affected.apps.insert(affected.apps.end(), policy.apps.begin(), policy.apps.end());
-            });
-    };
-    both_ways(before, after);
-    both_ways(after, before);
+    each_changed(
+        before, after, &DirectorySnapshot::accounts,
+        [](const DirectorySnapshot& in, const Account& account) { return in.account_by_id(account.id); },
+        [&](const Account& account) { affected.accounts.push_back(account.id); });
+    each_changed(
+        before, after, &DirectorySnapshot::policies,
+        [](const DirectorySnapshot& in, const Policy& policy) { return in.policy(policy.name); },
+        [&](const Policy& policy) {
+            affected.apps.insert(affected.apps.end(), policy.apps.begin(), policy.apps.end());
+        });
     sort_unique(affected.accounts);
     sort_unique(affected.apps);
     return affected;
@@ -44,32 +47,11 @@ Affected affected_by(const DirectorySnapshot& before, const DirectorySnapshot& a
 
 Affected affected_by(const DeviceSnapshot& before, const DeviceSnapshot& after) {
     Affected affected;
-    const auto add = [&](const Device& device) { affected.accounts.push_back(device.account_id); };
     each_changed(
-        before.devices(), [&](const Device& device) { return after.by_id(device.id); }, add);
-    each_changed(
-        after.devices(), [&](const Device& device) { return before.by_id(device.id); }, add);
+        before, after, &DeviceSnapshot::devices,
+        [](const DeviceSnapshot& in, const Device& device) { return in.by_id(device.id); },
+        [&](const Device& device) { affected.accounts.push_back(device.account_id); });
     sort_unique(affected.accounts);
-    return affected;
-}
-
-Affected affected_by(const std::vector<SharedChange>& changes) {
-    Affected affected;
-    for (const auto& change : changes) {
-        switch (change.kind) {
-            case ChangeKind::session_begun:
-            case ChangeKind::session_ended:
-            case ChangeKind::session_proved:
-                affected.sessions.push_back(change.id);
-                break;
-            case ChangeKind::sessions_of:
-                affected.accounts.push_back(change.id);
-                break;
-            case ChangeKind::directory:
-            case ChangeKind::devices:
-                return Affected::all();
-        }
-    }
     return affected;
 }
 

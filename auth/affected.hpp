@@ -5,7 +5,6 @@
 
 #include "auth/device.hpp"
 #include "auth/directory.hpp"
-#include "auth/shared_change.hpp"
 
 namespace usher::auth {
 
@@ -26,7 +25,5 @@ struct Affected {
 /// compared one by one; where apps or departments differ, which decide about one another, everybody is. Pure.
 Affected affected_by(const DirectorySnapshot& before, const DirectorySnapshot& after);
 Affected affected_by(const DeviceSnapshot& before, const DeviceSnapshot& after);
-/// The sessions that other gateways have changed, as they say. Pure.
-Affected affected_by(const std::vector<SharedChange>& changes);
 
 }  // namespace usher::auth

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/affected.hpp"
 #include "auth/device.hpp"
 #include "auth/model.hpp"
 #include "auth/shared_change.hpp"
@@ -87,8 +88,9 @@ public:
 
     struct Created {
         SessionPtr session;
-        base::Secret token;
-    };  ///< token: 43 base64url characters of 256 bits
+        base::Secret token;    ///< 43 base64url characters of 256 bits
+        Affected displaced{};  ///< by it
+    };
     /// Blocks on the database; the session is valid when this returns. When the account has as many as it may, its
     /// oldest one is displaced. failed_precondition when the account is not active, is gone, or has changed since
     /// `account` was read: a password that was verified against the old hash opens no session after the new one is in
@@ -153,6 +155,7 @@ public:
     /// expiry in memory does not wait for the database.
     struct Swept {
         std::vector<SessionPtr> expired;
+        Affected affected{};  ///< those, and what was found of the use at other gateways
         base::Result<void> database;
     };
     Swept sweep();
@@ -164,11 +167,12 @@ public:
     bool end_here(std::string_view session_id, SessionEnd why);
 
     /// Takes over what another gateway did in the same database: ends (as revoked) the sessions whose rows are gone,
-    /// loads new rows, and the later use and second factor of the two. Returns whether anything changed. Reads the
-    /// whole table, and lets no session begin or end meanwhile: for whoever may have missed something.
-    base::Result<bool> refresh();
-    /// The same for what another gateway says that it changed.
-    base::Result<bool> refresh(const std::vector<SharedChange>& changes);
+    /// loads new rows, and the later use and second factor of the two. Returns whom that is about, for nobody is told
+    /// of it again. Reads the whole table, and lets no session begin or end meanwhile: for whoever may have missed
+    /// something.
+    base::Result<Affected> refresh();
+    /// The same for what another gateway says that it changed, and perhaps more.
+    base::Result<Affected> refresh(const std::vector<SharedChange>& changes);
 
     /// Called for each session that ended, after it ended, on the ending thread, without a lock held. Set once, before
     /// first use.
@@ -177,7 +181,7 @@ public:
 private:
     Sessions();
     /// Of what seems to have idled out, what another gateway has seen of it.
-    base::Result<void> see_use(base::MonoTime now);
+    base::Result<Affected> see_use(base::MonoTime now);
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

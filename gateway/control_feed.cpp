@@ -125,7 +125,7 @@ base::Result<void> ControlFeed::catch_up() {
     if (auto devices = parts_.devices.refresh(); !devices) return devices.error();
     auto sessions = parts_.sessions.refresh();
     if (!sessions) return sessions.error();
-    if (*sessions) parts_.enforce(auth::Affected::all());
+    parts_.enforce(*sessions);
     parts_.age.current_at(from);
     return {};
 }
@@ -153,7 +153,7 @@ base::Result<void> ControlFeed::take_in(const std::vector<std::string>& messages
     }
     auto changed = parts_.sessions.refresh(changes);
     if (!changed) return changed.error();
-    if (*changed) parts_.enforce(auth::affected_by(changes));
+    parts_.enforce(*changed);
     return {};
 }
 

@@ -396,7 +396,7 @@ void RunningDaemon::maintain() {
             auto changed = sessions_->refresh();
             if (!changed) database = changed.error();
             if (changed) look_again_ = false;
-            if (changed && *changed) enforce(Enforcement::of(auth::Affected::all()));
+            if (changed) enforce(Enforcement::of(*changed));
         }
         // Each may wait for a database that hangs, and whoever stops the gateway for no more than one of them.
         const auto step = [&](auto act) {
@@ -427,9 +427,7 @@ void RunningDaemon::maintain() {
 base::Result<void> RunningDaemon::expire_sessions() {
     auto swept = sessions_->sweep();
     const auto directory = directory_->snapshot();
-    auth::Affected gone;
     for (const auto& session : swept.expired) {
-        gone.sessions.push_back(session->id);
         usher::v1::SessionRecord record;
         record.set_event(usher::v1::SessionRecord::Event::EXPIRED);
         record.set_account_id(session->account_id);
@@ -439,7 +437,7 @@ base::Result<void> RunningDaemon::expire_sessions() {
             if (!r) base::log_error("the end of a session could not be recorded", {{"error", r.error().message}});
         });
     }
-    if (!gone.nobody()) enforce(Enforcement::of(gone));
+    enforce(Enforcement::of(swept.affected));
     return swept.database;
 }
 

@@ -73,13 +73,13 @@ base::MonoTime RunningDaemon::drain_end() const {
 
 std::uint64_t RunningDaemon::enforce(const Enforcement& what) {
     if (what.affected.nobody()) return 0;
-    std::uint64_t cut = workers_.enforce(what, clock_.utc());
+    std::uint64_t cut = workers_.enforce(what);
     if (const auto before = predecessor()) cut += before->enforce(directory_->snapshot()->version(), what.signed_out);
     return cut;
 }
 
 std::uint64_t RunningDaemon::enforce_known(const auth::Affected& affected) {
-    std::uint64_t cut = workers_.enforce(Enforcement::of(affected), clock_.utc());
+    std::uint64_t cut = workers_.enforce(Enforcement::of(affected));
     if (const auto before = predecessor()) cut += before->enforce(0, {});
     return cut;
 }

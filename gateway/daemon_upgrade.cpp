@@ -151,7 +151,7 @@ std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::E
     for (const auto& id : asked.ended_sessions()) sessions_->end_here(id, auth::SessionEnd::revoked);
     // What is known to be over does not wait for a database that may be away.
     const Enforcement all{auth::Affected::all(), asked.signed_out()};
-    const auto cut = workers_.enforce(all, clock_.utc());
+    const auto cut = workers_.enforce(all);
     // Somebody is cut off whom the database does not know of yet.
     if (asked.directory_version() == 0) return cut;
     bool devices_known = false;
@@ -176,7 +176,7 @@ std::uint64_t RunningDaemon::enforce_as_told(const upgrade::Message::Question::E
         if (auto seen = sessions_->refresh(); !seen)
             base::log_warning("what devices say of themselves may be out of date here",
                               {{"error", seen.error().message}});
-    return cut + workers_.enforce(all, clock_.utc());
+    return cut + workers_.enforce(all);
 }
 
 base::Result<void> RunningDaemon::take_over(const std::shared_ptr<upgrade::Link>& link) {

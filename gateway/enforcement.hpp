@@ -26,14 +26,16 @@ public:
     struct Item {
         std::uint64_t number = 0;  ///< rising, from 1
         Enforcement what{};
-        base::UtcTime at{};  ///< when it was in force at this gateway
+        base::MonoTime at{};  ///< since when it waits
         std::function<void(std::uint64_t cut)> done{};
     };
 
-    void put(Enforcement what, base::UtcTime at, std::function<void(std::uint64_t)> done) {
+    void put(Enforcement what, const base::Clock& clock, std::function<void(std::uint64_t)> done) {
         std::lock_guard lock(mutex_);
-        items_.push_back({++last_, std::move(what), at, std::move(done)});
+        items_.push_back({++last_, std::move(what), {}, std::move(done)});
         if (items_.size() == 1) oldest_.store(last_, std::memory_order_relaxed);
+        // From here on whatever passes is counted, so this is not too early.
+        items_.back().at = clock.mono();
     }
 
     /// The number of the oldest one that waits; 0: none does. It costs a load.

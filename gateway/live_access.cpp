@@ -48,6 +48,7 @@ LiveAccess::LiveAccess(audit::Journal& journal, const base::Clock& clock, Enforc
       opened_mono_(clock.mono()),
       last_moved_(opened_mono_),
       last_event_(opened_mono_),
+      judged_at_(opened_mono_),
       logged_until_(opened_mono_) {
     record_->set_access_id(id_.to_string());
     if (!record_->has_opened_at()) set_time(*record_->mutable_opened_at(), clock.utc());
@@ -73,8 +74,9 @@ void LiveAccess::stamp(AccessRecord& record, Figures figures) const {
     record.set_duration_us((cut_at_.value_or(clock_.mono()) - opened_mono_).count());
     if (uncertain_) record.set_bytes_uncertain(true);
     if (!revoked_at_) return;
-    set_time(*record.mutable_revoked_at(), *revoked_at_);
-    record.set_bytes_after_revocation(passed_);
+    // Both moments on the clock of the duration: a step of the wall clock is not between them.
+    set_time(*record.mutable_revoked_at(), opened_utc_ + (*revoked_at_ - opened_mono_));
+    if (cut_by_order_) record.set_bytes_after_revocation(std::min(passed_, figures.total()));
 }
 
 /// Two messages behind each other are one, in which the second one's values count (protobuf's encoding, "Last One
@@ -194,10 +196,11 @@ void LiveAccess::cut(CloseReason::Value reason, const Order& order) {
     if (cut_reason_ || closed_) return;
     cut_reason_ = reason;
     cut_at_ = clock_.mono();
-    if (order.oldest == 0 || order.oldest != waiting_order_) passed_ = 0;
+    cut_by_order_ = order.oldest != 0;
+    if (order.oldest != waiting_order_) passed_ = 0;
     if (reason == CloseReason::REVOKED || reason == CloseReason::POLICY_CHANGED || reason == CloseReason::SIGNED_OUT ||
         reason == CloseReason::SESSION_EXPIRED || reason == CloseReason::CONTROL_LOST)
-        revoked_at_ = order.at;
+        revoked_at_ = std::clamp(order.at, opened_mono_, *cut_at_);  // it may be about an order of before too
     shared_->wake();
     if (stop_) {
         auto stop = std::move(stop_);

@@ -93,6 +93,10 @@ public:
     bool gated() const noexcept { return unlogged() >= gate_after_bytes || late_ || journal_failed_; }
     boost::asio::awaitable<void> gate();
 
+    /// When it was last found to be allowed, for whoever judges it again now and then.
+    base::MonoTime judged_at() const noexcept { return judged_at_; }
+    void set_judged_at(base::MonoTime now) noexcept { judged_at_ = now; }
+
     /// Once a second or so: PROGRESS where it is due. Returns whether the access has moved bytes since the last call.
     bool tick(base::MonoTime now);
     base::MonoTime opened_at() const noexcept { return opened_mono_; }
@@ -106,10 +110,11 @@ public:
     /// How the owner is made to stop; set by the tunnel. Called at most once.
     void on_cut(std::function<void()> stop) { stop_ = std::move(stop); }
     /// Ends the access for `reason`, whatever it is doing. Only the first cut counts.
-    void cut(CloseReason::Value reason) { cut(reason, {clock_.utc(), 0}); }
-    /// The same, for what was in force before: since when, and as which of those that waited the first one came.
+    void cut(CloseReason::Value reason) { cut(reason, {clock_.mono(), 0}); }
+    /// The same on an order: since when it had waited, and the number of the oldest one that waited beside it. 0: it
+    /// was no order.
     struct Order {
-        base::UtcTime at{};
+        base::MonoTime at{};
         std::uint64_t oldest = 0;
     };
     void cut(CloseReason::Value reason, const Order& order);
@@ -162,13 +167,12 @@ private:
     std::shared_ptr<Shared> shared_;
     std::function<void()> stop_;
     std::optional<CloseReason::Value> cut_reason_;
-    std::optional<base::MonoTime> cut_at_;
-    std::optional<base::UtcTime> revoked_at_;
+    std::optional<base::MonoTime> cut_at_, revoked_at_;
     std::uint64_t waiting_order_ = 0;  ///< the oldest one that waited when bytes last passed beside one
     std::uint64_t passed_ = 0;         ///< since then
     std::function<OnTheWay()> on_the_way_;
     base::UtcTime opened_utc_;
-    base::MonoTime opened_mono_, last_moved_, last_event_;
+    base::MonoTime opened_mono_, last_moved_, last_event_, judged_at_;
     base::MonoTime logged_until_;  ///< what had arrived then is durable
     std::uint64_t up_ = 0, down_ = 0, seen_ = 0;
     std::uint64_t stamped_at_ = 0;  ///< up_ + down_ at the last PROGRESS
@@ -177,7 +181,7 @@ private:
     bool progress_in_flight_ = false, opened_ = false, closed_ = false, journal_failed_ = false;
     bool late_ = false;
     bool stalled_up_ = false;
-    bool uncertain_ = false;
+    bool uncertain_ = false, cut_by_order_ = false;
     std::size_t place_ = 0;
 };
 

@@ -3,14 +3,23 @@
 #include <algorithm>
 
 namespace usher::gateway {
+namespace {
+
+/// For one more; twice as much as before where there is none.
+template <class T>
+void make_room(std::vector<T>& list) {
+    if (list.size() == list.capacity()) list.reserve(std::max<std::size_t>(2 * list.size(), 1));
+}
+
+}  // namespace
 
 void LiveRegistry::enter(LiveAccess& access) {
     const auto& session = access.session();
     // What takes memory comes first: where there is none, nobody refers to the access.
     auto& of_app = apps_[access.app()];
     auto& of_account = accounts_[session->account_id];
-    of_account.reserve(of_account.size() + 1);
-    all_.reserve(all_.size() + 1);
+    make_room(of_account);
+    make_room(all_);
     auto& of_session = sessions_[session->id];
     if (!of_session.session) {
         of_session.session = session;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -13,31 +12,34 @@ namespace usher::gateway {
 namespace asio = boost::asio;
 
 namespace {
-/// After so many bytes without a wait a direction lets the worker's other connections run; a read counts as a chunk at
-/// least.
-constexpr std::size_t bytes_before_yield = 16 * wire::BufferPool::chunk_bytes;
+/// A turn is over behind so many bytes; a read counts as a chunk at least.
+constexpr std::size_t bytes_a_turn = 4 * wire::BufferPool::chunk_bytes;
 
 /// One direction's course: whether its chunks are filled, and when it is somebody else's turn.
 class Pace {
 public:
+    using Size = wire::BufferPool::Size;
     /// What is to be read next.
-    wire::BufferPool::Size size() const noexcept { return size_; }
-    void waited() noexcept { moved_ = 0; }
-    /// True when the direction is to yield.
+    Size size() const noexcept { return size_; }
+    /// It waited for one of its peers. True when it has to wait for its turn besides: one that moves little goes on
+    /// at once.
+    bool waited() noexcept {
+        moved_ = 0;
+        return size_ == Size::bulk;
+    }
+    /// True when its turn is over.
     bool moved(std::size_t bytes) noexcept {
-        size_ = bytes >= wire::BufferPool::chunk_bytes ? wire::BufferPool::Size::bulk : wire::BufferPool::Size::chunk;
+        size_ = bytes >= wire::BufferPool::chunk_bytes ? Size::bulk : Size::chunk;
         moved_ += std::max(bytes, wire::BufferPool::chunk_bytes);
-        if (moved_ < bytes_before_yield) return false;
+        if (moved_ < bytes_a_turn) return false;
         moved_ = 0;
         return true;
     }
 
 private:
-    wire::BufferPool::Size size_ = wire::BufferPool::Size::chunk;
+    Size size_ = Size::chunk;
     std::size_t moved_ = 0;
 };
-
-asio::awaitable<void> yield() { co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable); }
 }  // namespace
 
 asio::awaitable<CloseReason::Value> Relay::run(std::string early) {
@@ -105,6 +107,7 @@ void Relay::settle() {
 
 asio::awaitable<bool> Relay::to_app(std::string_view data) {
     while (!data.empty()) {
+        access_.look_at_orders();
         std::size_t sent = 0;
         const wire::IoStatus status = app_.try_write(data, sent);
         access_.count_up(sent);
@@ -123,7 +126,6 @@ asio::awaitable<void> Relay::upload(std::string early) {
     if (!early.empty() && !co_await to_app(early)) co_return app_broke();
     early = std::string();
     for (Pace pace;;) {
-        access_.look_at_orders();
         if (access_.gated()) co_await access_.gate();
         auto block = pool_.take(pace.size());
         std::size_t count = 0;
@@ -131,7 +133,7 @@ asio::awaitable<void> Relay::upload(std::string early) {
         if (status == wire::IoStatus::would_block) {
             block.reset();
             if (!co_await client_.wait_readable()) co_return failed(CloseReason::CLIENT_ERROR);
-            pace.waited();
+            if (pace.waited()) co_await turns_.next();
             continue;
         }
         if (status == wire::IoStatus::eof) {
@@ -142,7 +144,7 @@ asio::awaitable<void> Relay::upload(std::string early) {
         if (status == wire::IoStatus::failed) co_return failed(CloseReason::CLIENT_ERROR);
         if (!co_await to_app({block.data(), count})) co_return app_broke();
         block.reset();
-        if (pace.moved(count)) co_await yield();
+        if (pace.moved(count)) co_await turns_.next();
     }
 }
 
@@ -154,6 +156,7 @@ asio::awaitable<void> Relay::download() {
         const std::size_t room = client_.room();
         if (room == 0) {
             if (!co_await client_.wait_room()) co_return failed(CloseReason::CLIENT_ERROR);
+            if (pace.waited()) co_await turns_.next();
             continue;
         }
         auto block = pool_.take(wire::BufferPool::size_for(room));
@@ -163,7 +166,7 @@ asio::awaitable<void> Relay::download() {
             block.reset();
             const auto [error] = co_await app_.readable();
             if (error || app_.aborted()) co_return failed(CloseReason::APP_ERROR);
-            pace.waited();
+            if (pace.waited()) co_await turns_.next();
             continue;
         }
         if (status == wire::IoStatus::eof && app_broke_) co_return failed(CloseReason::APP_ERROR);
@@ -176,7 +179,7 @@ asio::awaitable<void> Relay::download() {
 
         if (client_.put(std::move(block), count) != wire::IoStatus::done) co_return failed(CloseReason::CLIENT_ERROR);
         access_.count_down(count);  // what does not arrive is taken off by settle()
-        if (pace.moved(count)) co_await yield();
+        if (pace.moved(count)) co_await turns_.next();
     }
 }
 

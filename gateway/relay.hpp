@@ -4,17 +4,18 @@
 #include <string>
 
 #include "gateway/live_access.hpp"
+#include "gateway/turns.hpp"
 #include "wire/plain_socket.hpp"
 #include "wire/tunnel_end.hpp"
 
 namespace usher::gateway {
 
 /// Moves bytes both ways between a client and an app until both directions have ended, carrying each half-close
-/// through, and counts what was handed over. All four references must outlive run(). One worker's thread.
+/// through, and counts what was handed over. All references must outlive run(). One worker's thread.
 class Relay {
 public:
-    Relay(wire::TunnelEnd& client, wire::PlainSocket& app, LiveAccess& access, wire::BufferPool& pool)
-        : client_(client), app_(app), access_(access), pool_(pool) {
+    Relay(wire::TunnelEnd& client, wire::PlainSocket& app, LiveAccess& access, wire::BufferPool& pool, Turns& turns)
+        : client_(client), app_(app), access_(access), pool_(pool), turns_(turns) {
         access_.on_the_way([this] { return LiveAccess::OnTheWay{app_.unacknowledged(), client_.unconfirmed()}; });
     }
     ~Relay() { access_.on_the_way(nullptr); }
@@ -42,6 +43,7 @@ private:
     wire::PlainSocket& app_;
     LiveAccess& access_;
     wire::BufferPool& pool_;
+    Turns& turns_;
     std::exception_ptr failure_;
     CloseReason::Value reason_ = CloseReason::UNSPECIFIED;
     bool settled_ = false;

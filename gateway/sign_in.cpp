@@ -185,8 +185,11 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     // The account as it was read before its hash: when it was disabled or got another password while the old one was
     // being hashed, the session is refused.
     auto create = [&services, as_read = current, ip = peer.ip, device = form.device,
-                   second_factor = proof.second_factor.has_value(),
-                   key = peer.device_key] { return services.sessions.create(as_read, ip, device, second_factor, key); };
+                   second_factor = proof.second_factor.has_value(), key = peer.device_key] {
+        auto made = services.sessions.create(as_read, ip, device, second_factor, key);
+        if (made) services.enforce(Enforcement::of(made->displaced));
+        return made;
+    };
     auto created = co_await services.background.run<auth::Sessions::Created>(std::move(create));
     if (!created) {
         outcome.status = created.error().code == base::Errc::failed_precondition ? 401 : 503;

@@ -142,6 +142,7 @@ public:
         const auto failure = co_await connect(std::move(endpoints));
         const bool durable = co_await access_.durable();
         // An order finds it since it is registered. What no order is about may have changed meanwhile.
+        access_.look_at_orders();
         if (const auto reason = services_.gatekeeper.judge(access_)) access_.cut(*reason);
         if (access_.was_cut()) co_return over(CloseReason::REVOKED);
         if (!durable) {
@@ -151,7 +152,7 @@ public:
                 exchange_, {503, "proxy_internal_error", "the access can't be recorded now; try again later"});
         }
         if (failure) co_return co_await unreachable(*failure);
-        relay_.emplace(exchange_.end(), *app_, access_, worker_.pool());
+        relay_.emplace(exchange_.end(), *app_, access_, worker_.pool(), worker_.turns());
         if (!co_await exchange_.establish()) {
             relay_->stop();
             co_return over(CloseReason::CLIENT_ERROR);

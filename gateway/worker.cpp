@@ -35,6 +35,9 @@ constexpr std::size_t live_shares = 5;
 /// parts of a tick, so that those who transfer are not kept waiting by those who are idle.
 constexpr std::size_t live_at_a_time = 250;
 constexpr std::size_t tick_parts_max = 20;
+/// Each change says whom it may be about. Should one of them have said too little, or a session have ended unheard, it
+/// is found within so long.
+constexpr base::Microseconds judge_again{5'000'000};
 /// ADVERSARIES §3.1 A3: what is open is closed when the journal has been unable to take records for so long.
 constexpr base::Microseconds unhealthy_limit{10'000'000};
 /// Without descriptors accept() would fail in a busy loop.
@@ -240,8 +243,8 @@ void Worker::leave(LiveAccess& access) noexcept {
     services_.metrics.tunnels_open.Decrement();
 }
 
-void Worker::enforce(Enforcement what, base::UtcTime at, std::function<void(std::uint64_t)> done) {
-    orders_.put(std::move(what), at, std::move(done));
+void Worker::enforce(Enforcement what, std::function<void(std::uint64_t)> done) {
+    orders_.put(std::move(what), services_.clock, std::move(done));
     // For a worker that moves nothing just now.
     asio::post(io_, [this] { orders_.look(); });
 }
@@ -319,6 +322,7 @@ void Worker::look_at_journal(base::MonoTime now) {
 }
 
 void Worker::check_live(base::MonoTime now, std::size_t shares) {
+    orders_.look();  // what an order ends must not be found here first: it would say another reason
     const auto& timeouts = services_.config.timeouts;
     const bool give_up = unhealthy_since_ && now - *unhealthy_since_ >= unhealthy_limit;
     judge_by_time();
@@ -329,6 +333,7 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
         const auto age = mfa_within ? services_.sessions.second_factor_age(session) : std::nullopt;
         return age && *age >= *mfa_within;
     };
+    Gatekeeper::Judge judge(services_.gatekeeper);
     // A share of them each time, so that many that are idle keep nobody waiting for long.
     for (std::size_t left = (live_.size() + shares - 1) / shares; left > 0; --left) {
         if (next_live_ >= live_.size()) next_live_ = 0;
@@ -341,13 +346,16 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
             access->cut(CloseReason::IDLE_TIMEOUT);
         else if (timeouts.max_duration.count() > 0 && now - access->opened_at() >= timeouts.max_duration)
             access->cut(CloseReason::MAX_DURATION);
-        else if (!services_.sessions.valid(*access->session()) || factor_is_old(*access->session())) {
-            if (const auto reason = services_.gatekeeper.judge(*access)) access->cut(*reason);
+        else if (now - access->judged_at() >= judge_again || !services_.sessions.valid(*access->session()) ||
+                 factor_is_old(*access->session())) {
+            access->set_judged_at(now);
+            if (const auto reason = judge(*access)) access->cut(*reason);
         }
     }
 }
 
 void Worker::judge_by_time() {
+    orders_.look();
     const base::UtcTime utc = services_.clock.utc();
     if (services_.gatekeeper.time_matters(std::exchange(judged_at_, utc), utc)) judge_all();
 }

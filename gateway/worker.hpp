@@ -19,6 +19,7 @@
 #include "gateway/live_access.hpp"
 #include "gateway/live_registry.hpp"
 #include "gateway/services.hpp"
+#include "gateway/turns.hpp"
 #include "wire/buffer_pool.hpp"
 
 namespace usher::gateway {
@@ -47,8 +48,8 @@ public:
     void join();
 
     /// Judges the live accesses that it may be about, before anything else is moved; `done` gets how many were cut, on
-    /// this worker's thread. `at`: since when it has been in force here. Thread-safe.
-    void enforce(Enforcement what, base::UtcTime at, std::function<void(std::uint64_t)> done);
+    /// this worker's thread. Thread-safe.
+    void enforce(Enforcement what, std::function<void(std::uint64_t)> done);
     void count_accesses(std::string session_id, std::function<void(std::uint64_t)> done);
     /// Without those to the control API: whoever watches a drain must not hold it up.
     std::size_t live() const noexcept { return live_count_.load(std::memory_order_relaxed); }
@@ -61,6 +62,7 @@ public:
     wire::BufferPool& pool() noexcept { return pool_; }
     dial::Dialer& dialer() noexcept { return dialer_; }
     EnforcementQueue& orders() noexcept { return orders_; }
+    Turns& turns() noexcept { return turns_; }
     const std::shared_ptr<const dial::OwnListeners>& own_listeners() const noexcept { return own_listeners_; }
     void enter(LiveAccess& access);
     void leave(LiveAccess& access) noexcept;
@@ -77,7 +79,7 @@ private:
     void obey() noexcept;
     /// Cuts what would not be admitted any more, of those that it may be about; returns how many.
     std::uint64_t judge(const Enforcement& what, const LiveAccess::Order& order);
-    void judge_all() { judge(Enforcement::of(auth::Affected::all()), {services_.clock.utc(), 0}); }
+    void judge_all() { judge(Enforcement::of(auth::Affected::all()), {services_.clock.mono(), 0}); }
     boost::asio::awaitable<void> accept_loop();
     boost::asio::awaitable<void> wait_for_descriptors();
     boost::asio::awaitable<void> tick_loop();
@@ -103,6 +105,7 @@ private:
     boost::asio::ip::tcp::acceptor acceptor_;
     boost::asio::steady_timer ticker_;
     wire::BufferPool pool_;
+    Turns turns_{io_.get_executor()};
     std::shared_ptr<const dial::OwnListeners> own_listeners_;
     std::unique_ptr<dial::Resolver> resolver_;
     dial::Dialer dialer_;

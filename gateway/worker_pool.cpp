@@ -95,9 +95,9 @@ void WorkerPool::end() {
     gone_ = true;
 }
 
-std::uint64_t WorkerPool::enforce(const Enforcement& what, base::UtcTime now) {
+std::uint64_t WorkerPool::enforce(const Enforcement& what) {
     auto gather = std::make_shared<Gather>(workers_.size());
-    for (auto& worker : workers_) worker->enforce(what, now, [gather](std::uint64_t n) { gather->add(n); });
+    for (auto& worker : workers_) worker->enforce(what, [gather](std::uint64_t n) { gather->add(n); });
     return gather->wait(gone_);
 }
 

@@ -30,9 +30,9 @@ public:
     /// After end(): nobody refers to the workers any more.
     void clear() { workers_.clear(); }
 
-    /// Cuts what is no longer allowed; returns how many that were when it is done on every worker. `now`: it has been
-    /// in force since. Never from a worker's thread.
-    std::uint64_t enforce(const Enforcement& what, base::UtcTime now);
+    /// Cuts what is no longer allowed; returns how many that were when it is done on every worker. Never from a
+    /// worker's thread.
+    std::uint64_t enforce(const Enforcement& what);
     /// How many accesses stand on the session. Never from a worker's thread.
     std::uint64_t count_accesses(const std::string& session_id);
     /// Open accesses, without those to the control API.

@@ -293,10 +293,8 @@ std::string write_access(const v1::AuditEvent& event, Charset charset) {
     json.text("retention_class", access.retention_class(), id_bytes);
     json.number("duration_us", access.duration_us());
     if (access.bytes_uncertain()) json.boolean("bytes_uncertain", true);
-    if (access.has_revoked_at()) {
-        json.number("revoked_at", to_ms(access.revoked_at()));
-        json.number("bytes_after_revocation", access.bytes_after_revocation());
-    }
+    if (access.has_revoked_at()) json.number("revoked_at", to_ms(access.revoked_at()));
+    if (access.has_bytes_after_revocation()) json.number("bytes_after_revocation", access.bytes_after_revocation());
     write_claims(json, access.device());
     return finish(std::move(json));
 }

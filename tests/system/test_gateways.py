@@ -14,6 +14,7 @@ from harness.apps import EchoApp
 from harness.build import BIN, SCALE
 from harness.factors import enroll_by_administrator, sign_in
 from harness.gateway import PASSWORD
+from harness.h2_client import H2Client
 from harness.postgresql import psql
 from harness.prepared import PreparedGateway, prepared  # noqa: F401
 from harness.tunnel import ends_within
@@ -99,7 +100,20 @@ CAUSES = {
     "password": (lambda g, _: g.ctl("account", "set-password", "alice", "--password-stdin", input=PASSWORD + " anew\n"), "REVOKED"),
     "policy": (lambda g, _: g.apply("kind: policy\nname: demo\napps: [demo]\nallow: [{departments: [Sales]}]\n"), "POLICY_CHANGED"),
     "policy-deleted": (lambda g, _: g.ctl("delete", "policy", "demo"), "POLICY_CHANGED"),
+    "denied": (lambda g, _: g.apply("kind: policy\nname: demo\napps: [demo]\nallow: [{departments: [Finance]}]\n"
+                                    "deny: [{accounts: [alice]}]\n"), "POLICY_CHANGED"),
+    "posture": (lambda g, token: say_encrypted(g, token, "no"), "POLICY_CHANGED"),
 }
+
+
+def ask_for_encryption(first, other, token):
+    first.apply("kind: policy\nname: demo\napps: [demo]\nallow: [{departments: [Finance], posture: [disk_encrypted]}]\n")
+    assert say_encrypted(first, token, "yes") == 204
+    wait_for(lambda: other.connect(first.app.address, token=token).status == 200, "the other one to know it")
+
+
+def say_encrypted(gateway, token, word):
+    return gateway.request("PUT", "/.usher/v1/sessions/current/posture", {"disk_encrypted": word}, token)[0]
 
 
 @pytest.mark.parametrize("cause", CAUSES)
@@ -107,11 +121,21 @@ def test_what_one_cuts_off_is_cut_off_at_the_other(pair, cause):
     first, other = pair
     act, reason = CAUSES[cause]
     token = signed_in(first, other)
-    tunnels = [open_tunnel(other, first.app.address, token) for _ in range(20)]
+    if cause == "posture":
+        ask_for_encryption(first, other, token)
+        wait_for(lambda: all(r["event"] != "OPENED" for r in other.records()), "what was tried to be over")
+    before = len([r for r in other.records() if r["event"] == "CLOSED"])
+    tunnels = [open_tunnel(other, first.app.address, token) for _ in range(10)]
+    client = H2Client(other)
+    streams = [client.connect(first.app.address, token) for _ in range(10)]
+    assert [stream.status for stream in streams] == [200] * 10
     started = time.monotonic()
     act(first, token)
     for tunnel in tunnels:
         ends_within(tunnel, 30)
+    for stream in streams:
+        stream.wait_over()
+        assert stream.reset is not None
     took = time.monotonic() - started
     assert took < WITHIN * SCALE + 0.5, f"{took:.3f} s"  # the command itself takes a part of it
     assert other.connect(first.app.address, token=token).status in (403, 407)

@@ -198,16 +198,3 @@ TEST_CASE("a change of devices is about the accounts that have them") {
     given.account_id = "bob";
     CHECK(affected_by(before, DeviceSnapshot(2, {given, two})).accounts == std::vector<std::string>{"alice", "bob"});
 }
-
-TEST_CASE("what other gateways say is about the sessions and accounts that they name") {
-    using Kind = ChangeKind;
-    const auto affected = affected_by({{Kind::session_begun, "s-1"},
-                                       {Kind::session_ended, "s-2"},
-                                       {Kind::session_proved, "s-3"},
-                                       {Kind::sessions_of, "alice"}});
-    CHECK(affected.sessions == std::vector<std::string>{"s-1", "s-2", "s-3"});
-    CHECK(affected.accounts == std::vector<std::string>{"alice"});
-    CHECK_FALSE(affected.everybody);
-    CHECK(affected_by(std::vector<SharedChange>{}).nobody());
-    CHECK(affected_by({{Kind::directory, ""}}).everybody);
-}

@@ -5,7 +5,8 @@
 #include <set>
 #include <thread>
 
-#include "auth/support.hpp"
+#include "catch.hpp"
+#include "tests/unit/auth/sessions_support.hpp"
 
 using namespace usher;
 using namespace usher::test;
@@ -13,45 +14,7 @@ using auth::SessionEnd;
 using base::Errc;
 using Mode = UnreliableDatabase::Mode;
 using namespace std::chrono_literals;
-
-namespace {
-
-struct Fixture : DirectoryFixture {
-    explicit Fixture(TestDatabase& test, auth::SessionLimits l = {}) : DirectoryFixture(test), limits(l) {
-        alice = create("alice");
-        bob = create("bob");
-        restart();
-    }
-    auth::SessionLimits limits;
-    auth::Account alice, bob;
-    std::unique_ptr<auth::Sessions> sessions;
-    std::vector<std::pair<std::string, SessionEnd>> heard;
-    const auth::DeviceClaims laptop{"d-1", "Ann's laptop", "Acme", "A1", "Debian 12", "de"};
-
-    void restart() {
-        sessions = must(auth::Sessions::open(unreliable, clock, limits));
-        sessions->set_listener([this](const auth::SessionPtr& session, SessionEnd why) {
-            CHECK(session->ended);
-            heard.emplace_back(session->id, why);
-        });
-    }
-    auth::Sessions::Created sign_in(const auth::Account& account) {
-        return must(sessions->create(account, "192.0.2.1", laptop));
-    }
-    bool accepts(const base::Secret& token) { return sessions->authenticate(token.reveal()) != nullptr; }
-    std::int64_t stored() {
-        std::int64_t count = 0;
-        must(database->read([&](base::sql::Transaction& t) -> base::Result<void> {
-            count = t.execute("SELECT COUNT(*) FROM sessions")[0].integer(0);
-            return {};
-        }));
-        return count;
-    }
-};
-
-const std::function<base::Result<void>()> unrecorded;
-
-}  // namespace
+using Fixture = SessionsFixture;
 
 TEST_CASE("a session is authenticated by its token and survives a restart") {
     for_each_backend([](TestDatabase& test) {
@@ -281,7 +244,7 @@ TEST_CASE("a revocation is in force although the database is away, and its row g
 
         f.unreliable.mode = Mode::works;
         // A row that waits to be deleted is no session that another gateway opened.
-        CHECK_FALSE(must(f.sessions->refresh()));
+        CHECK(must(f.sessions->refresh()).nobody());
         must(f.sessions->sweep().database);
         CHECK(f.stored() == 1);
         f.restart();
@@ -345,6 +308,8 @@ TEST_CASE("the oldest session of an account makes room for a new one, and the to
         Fixture f(test, {.per_account = 3, .total = 4});
         std::vector<auth::Sessions::Created> made;
         for (int i = 0; i < 5; ++i) made.push_back(f.sign_in(f.alice));
+        CHECK(made[2].displaced.nobody());
+        CHECK(made[3].displaced.sessions == std::vector<std::string>{made[0].session->id});
         CHECK(f.heard == std::vector<std::pair<std::string, SessionEnd>>{{made[0].session->id, SessionEnd::displaced},
                                                                          {made[1].session->id, SessionEnd::displaced}});
         CHECK_FALSE(f.accepts(made[0].token));
@@ -379,179 +344,6 @@ TEST_CASE("sessions are listed by id, in pages, of all or of one account") {
         CHECK(all("") == std::vector<std::string>(ids.begin(), ids.end()));
         CHECK(all(f.alice.id) == std::vector<std::string>(of_alice.begin(), of_alice.end()));
         CHECK(all("nobody").empty());
-    });
-}
-
-TEST_CASE("sessions that another gateway opened, used or ended are taken over") {
-    for_each_backend([](TestDatabase& test) {
-        Fixture f(test, {.idle = 1h, .absolute = 24h});
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
-        CHECK_FALSE(must(f.sessions->refresh()));
-        auto theirs = must(other->create(f.alice, "192.0.2.9", f.laptop));
-        const auto ours = f.sign_in(f.alice);
-        CHECK_FALSE(f.accepts(theirs.token));
-        CHECK(must(f.sessions->refresh()));
-        CHECK(f.accepts(theirs.token));
-        CHECK(must(other->refresh()));
-        CHECK(other->authenticate(ours.token.reveal()));
-
-        f.clock.advance(50min);
-        CHECK(other->authenticate(ours.token.reveal()));
-        must(other->sweep().database);
-        CHECK_FALSE(must(f.sessions->refresh()));
-        CHECK(f.sessions->expires_at(*ours.session) == test_start + 110min);
-
-        must(other->end(ours.session->id, SessionEnd::signed_out, unrecorded));
-        CHECK(must(f.sessions->refresh()));
-        CHECK_FALSE(f.accepts(ours.token));
-        CHECK(f.heard == std::vector<std::pair<std::string, SessionEnd>>{{ours.session->id, SessionEnd::revoked}});
-    });
-}
-
-TEST_CASE("what another gateway says that it changed is looked at, and what it does not say is not") {
-    for_each_backend([](TestDatabase& test) {
-        using auth::ChangeKind;
-        Fixture f(test, {.idle = 1h, .absolute = 24h});
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
-        auto first = must(other->create(f.alice, "192.0.2.9", f.laptop));
-        auto second = must(other->create(f.alice, "192.0.2.9", f.laptop));
-
-        CHECK_FALSE(must(f.sessions->refresh(std::vector<auth::SharedChange>{})));
-        CHECK(must(f.sessions->refresh({{ChangeKind::session_begun, first.session->id}})));
-        CHECK(f.accepts(first.token));
-        CHECK_FALSE(f.accepts(second.token));
-        // Heard again, or about what is not there, it changes nothing; nor does a word that the rows do not bear out.
-        CHECK_FALSE(must(f.sessions->refresh({{ChangeKind::session_begun, first.session->id},
-                                              {ChangeKind::session_ended, first.session->id},
-                                              {ChangeKind::session_ended, base::new_uuid(f.clock).to_string()}})));
-        CHECK(f.accepts(first.token));
-
-        CHECK(must(f.sessions->refresh({{ChangeKind::sessions_of, f.alice.id}})));
-        CHECK(f.accepts(second.token));
-
-        f.clock.advance(10min);
-        must(other->renew_second_factor(*first.session));
-        const auto here = f.sessions->find(first.session->id);
-        CHECK_FALSE(f.sessions->second_factor_age(*here));
-        CHECK(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
-        CHECK(f.sessions->second_factor_age(*here) == 0min);
-
-        auth::Posture said;
-        said.os = "debian";
-        said.disk_encrypted = true;
-        int recorded = 0;
-        const auto record = [&] { return ++recorded, base::Result<void>(); };
-        CHECK(must(other->set_posture(*other->find(first.session->id), said, record)));
-        CHECK_FALSE(must(other->set_posture(*other->find(first.session->id), said, record)));
-        CHECK(recorded == 1);
-        CHECK_FALSE(here->posture.get());
-        CHECK(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
-        REQUIRE(here->posture.get());
-        CHECK(*here->posture.get() == said);
-        CHECK_FALSE(must(f.sessions->refresh({{ChangeKind::session_proved, first.session->id}})));
-        // What is known here may be behind: an old word is news again when another gateway has heard a new one.
-        auto changed = said;
-        changed.disk_encrypted = false;
-        CHECK(must(other->set_posture(*other->find(first.session->id), changed, record)));
-        CHECK_FALSE(must(f.sessions->set_posture(*here, said, record)));
-        CHECK(recorded == 3);
-        CHECK(must(other->refresh({{ChangeKind::session_proved, first.session->id}})));
-        CHECK(*other->find(first.session->id)->posture.get() == said);
-        const auto refuses = [] { return base::Result<void>(base::Error{base::Errc::unavailable, "no record"}); };
-        CHECK_FALSE(other->set_posture(*other->find(first.session->id), changed, refuses).ok());
-        CHECK(*other->find(first.session->id)->posture.get() == said);
-        // And after a restart.
-        CHECK(*must(auth::Sessions::open(*other_database, f.clock, f.limits))->find(first.session->id)->posture.get() ==
-              said);
-
-        must(other->end(first.session->id, SessionEnd::signed_out, unrecorded));
-        CHECK(must(f.sessions->refresh({{ChangeKind::session_ended, first.session->id}})));
-        CHECK_FALSE(f.accepts(first.token));
-        must(other->end_account(f.alice.id, SessionEnd::revoked, unrecorded));
-        CHECK(must(f.sessions->refresh({{ChangeKind::sessions_of, f.alice.id}})));
-        CHECK_FALSE(f.accepts(second.token));
-        CHECK(f.heard == std::vector<std::pair<std::string, SessionEnd>>{{first.session->id, SessionEnd::revoked},
-                                                                         {second.session->id, SessionEnd::revoked}});
-    });
-}
-
-TEST_CASE("what idled out here but was used elsewhere keeps its row") {
-    for_each_backend([](TestDatabase& test) {
-        Fixture f(test, {.idle = 1h, .absolute = 24h});
-        const auto made = f.sign_in(f.alice);
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
-        f.clock.advance(50min);
-        CHECK(other->authenticate(made.token.reveal()));
-        must(other->flush());
-        f.clock.advance(20min);
-        // Where gateways share a database it is asked first; and in any case the row stays.
-        const auto expired = f.sessions->sweep().expired;
-        CHECK(expired.empty() == (test.dialect() == base::sql::Dialect::postgresql));
-        CHECK(f.stored() == 1);
-        CHECK(other->authenticate(made.token.reveal()));
-        // Used by nobody, it goes.
-        f.clock.advance(2h);
-        f.sessions->sweep();
-        other->sweep();
-        CHECK(f.stored() == 0);
-    });
-}
-
-TEST_CASE("what is taken away goes from the database, although it is over here and in use elsewhere") {
-    for_each_backend([](TestDatabase& test) {
-        Fixture f(test, {.idle = 1h, .absolute = 24h});
-        const auto made = f.sign_in(f.alice);
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
-        f.clock.advance(50min);
-        CHECK(other->authenticate(made.token.reveal()));
-        f.clock.advance(20min);
-        CHECK_FALSE(f.accepts(made.token));
-        must(f.sessions->erase(made.session->id));
-        CHECK(must(other->refresh()));
-        CHECK_FALSE(other->authenticate(made.token.reveal()));
-        CHECK(f.stored() == 0);
-
-        // All of an account until some moment: who signed in since stays.
-        const auto old = f.sign_in(f.alice);
-        const auto until = f.clock.utc();
-        f.clock.advance(1s);
-        const auto young = f.sign_in(f.alice);
-        must(f.sessions->end_account(f.alice.id, SessionEnd::revoked, {}, until));
-        CHECK_FALSE(f.accepts(old.token));
-        CHECK(f.accepts(young.token));
-        CHECK(f.stored() == 1);
-    });
-}
-
-TEST_CASE("a row that was not written here is refused by name") {
-    for_each_backend([](TestDatabase& test) {
-        Fixture f(test);
-        const auto made = f.sign_in(f.alice);
-        const auto refused = [&](const std::string& change) {
-            f.tamper("UPDATE sessions SET " + change);
-            const auto opened = auth::Sessions::open(*f.database, f.clock, f.limits);
-            INFO(change);
-            REQUIRE_FALSE(opened.ok());
-            CHECK(opened.error().code == Errc::data_loss);
-            CHECK(opened.error().message.find(made.session->id) != std::string::npos);
-            // A gateway that runs keeps what it knows.
-            CHECK_FALSE(f.sessions->refresh().ok());
-            CHECK(f.accepts(made.token));
-        };
-        refused("device_name = 'a\nb'");
-        f.tamper("UPDATE sessions SET device_name = ''");
-        // Times with which reckoning would overflow.
-        refused("expires_at = 9223372036854775807");
-        f.tamper("UPDATE sessions SET expires_at = created_at + 1");
-        refused("last_used_at = -9223372036854775807");
-        f.tamper("UPDATE sessions SET last_used_at = created_at");
-        refused("second_factor_at = 9223372036854775807");
-        f.tamper("UPDATE sessions SET second_factor_at = NULL");
-        refused("created_at = -1");
     });
 }
 

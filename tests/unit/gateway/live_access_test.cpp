@@ -110,7 +110,7 @@ TEST_CASE("a cut says since when it was in force, when it was, and how much pass
     bench.open();
     bench.access->count_up(100);
     const auto ordered = bench.clock.utc();
-    bench.orders.put({}, ordered, {});
+    bench.orders.put({}, bench.clock, {});
     bench.access->count_up(5);
     bench.access->count_down(7);
     bench.clock.advance(base::Microseconds{30});
@@ -127,30 +127,55 @@ TEST_CASE("a cut says since when it was in force, when it was, and how much pass
 TEST_CASE("what passed beside an order that was about somebody else is not counted for the next one") {
     Bench bench;
     bench.open();
-    bench.orders.put({}, bench.clock.utc(), {});
+    bench.orders.put({}, bench.clock, {});
     bench.access->count_up(5);
     bench.orders.take();
     SECTION("a cut without an order") {
         bench.access->cut(CloseReason::REVOKED);
         bench.access->close(CloseReason::CLIENT_ERROR);
         CHECK(bench.last().has_revoked_at());
-        CHECK(bench.last().bytes_after_revocation() == 0);
+        CHECK_FALSE(bench.last().has_bytes_after_revocation());
     }
     SECTION("one on the next order, beside which nothing passed") {
-        bench.orders.put({}, bench.clock.utc(), {});
+        bench.orders.put({}, bench.clock, {});
         const auto order = bench.orders.take().front();
         bench.access->cut(CloseReason::REVOKED, {order.at, order.number});
         bench.access->close(CloseReason::CLIENT_ERROR);
+        CHECK(bench.last().has_bytes_after_revocation());
         CHECK(bench.last().bytes_after_revocation() == 0);
     }
     SECTION("one on the next order, beside which something did") {
-        bench.orders.put({}, bench.clock.utc(), {});
+        bench.orders.put({}, bench.clock, {});
         bench.access->count_up(1);
         const auto order = bench.orders.take().front();
         bench.access->cut(CloseReason::REVOKED, {order.at, order.number});
         bench.access->close(CloseReason::CLIENT_ERROR);
         CHECK(bench.last().bytes_after_revocation() == 1);
     }
+}
+
+TEST_CASE("what a cut says is no more than the figures, and its moments are within the access") {
+    Bench bench;
+    bench.orders.put({}, bench.clock, {});
+    bench.clock.advance(base::Microseconds{10});
+    bench.access.reset();
+    bench.journal.answer(true);
+    // An order about somebody else waits already when the access begins.
+    AccessRecord record;
+    record.set_app("crm");
+    bench.access.emplace(bench.journal, bench.clock, bench.orders, bench.io.get_executor(), record,
+                         base::new_uuid(bench.clock), nullptr, base::Destination{"crm.corp.example", {}, 443});
+    bench.open();
+    bench.access->count_down(100);
+    bench.access->on_cut([&] { bench.access->undelivered_down(60); });
+    bench.clock.step_utc(bench.clock.utc() - std::chrono::hours{1});
+    const auto order = bench.orders.take().front();
+    bench.access->cut(CloseReason::REVOKED, {order.at, order.number});
+    bench.access->close(CloseReason::CLIENT_ERROR);
+    CHECK(bench.last().bytes_down() == 40);
+    CHECK(bench.last().bytes_after_revocation() == 40);
+    CHECK(get_time(bench.last().revoked_at()) == get_time(bench.last().opened_at()));
+    CHECK(get_time(bench.last().closed_at()) >= get_time(bench.last().revoked_at()));
 }
 
 TEST_CASE("half the unlogged bound makes one PROGRESS, the whole bound stops the relay until it is durable") {
