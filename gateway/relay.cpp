@@ -13,7 +13,7 @@ namespace asio = boost::asio;
 
 namespace {
 /// A turn is over behind so many bytes; a read counts as a chunk at least.
-constexpr std::size_t bytes_a_turn = 4 * wire::BufferPool::chunk_bytes;
+constexpr std::size_t bytes_a_turn = 16 * wire::BufferPool::chunk_bytes;
 
 /// One direction's course: whether its chunks are filled, and when it is somebody else's turn.
 class Pace {

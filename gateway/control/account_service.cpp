@@ -71,7 +71,7 @@ public:
 
     Reactor* CreateAccount(Call* call, const v1::CreateAccountRequest* request, v1::Account* response) override {
         return unary(
-            context_, call, {"account.create", Need::administrator}, "accounts/" + request->account().username(),
+            context_, call, method("AccountService/CreateAccount"), "accounts/" + request->account().username(),
             [this, request, response, password = take_password(request)](const Caller& caller) -> Result<void> {
                 auto account = from_proto(request->account());
                 if (!account) return std::move(account).error();
@@ -94,7 +94,7 @@ public:
     }
 
     Reactor* GetAccount(Call* call, const v1::GetAccountRequest* request, v1::Account* response) override {
-        return unary(context_, call, {"account.get", Need::auditor}, request->name(),
+        return unary(context_, call, method("AccountService/GetAccount"), request->name(),
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto username = read_account_name(request->name());
                          if (!username) return std::move(username).error();
@@ -110,7 +110,7 @@ public:
 
     Reactor* ListAccounts(Call* call, const v1::ListAccountsRequest* request,
                           v1::ListAccountsResponse* response) override {
-        return unary(context_, call, {"account.list", Need::auditor}, {},
+        return unary(context_, call, method("AccountService/ListAccounts"), {},
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto page = read_page(request->page_size(), request->page_token(), "accounts");
                          if (!page) return std::move(page).error();
@@ -127,7 +127,7 @@ public:
     }
 
     Reactor* UpdateAccount(Call* call, const v1::UpdateAccountRequest* request, v1::Account* response) override {
-        return unary(context_, call, {"account.update", Need::administrator}, request->account().name(),
+        return unary(context_, call, method("AccountService/UpdateAccount"), request->account().name(),
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto username = read_account_name(request->account().name());
                          if (!username) return std::move(username).error();
@@ -143,7 +143,7 @@ public:
 
     Reactor* ImportAccounts(Call* call, const v1::ImportAccountsRequest* request,
                             v1::ImportAccountsResponse* response) override {
-        return unary(context_, call, {"account.import", Need::administrator}, "accounts",
+        return unary(context_, call, method("AccountService/ImportAccounts"), "accounts",
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto rows = read_import(*request);
                          if (!rows) return std::move(rows).error();
@@ -160,7 +160,7 @@ public:
     }
 
     Reactor* DisableAccount(Call* call, const v1::DisableAccountRequest* request, v1::Account* response) override {
-        return urgent(context_, call, {"account.disable", Need::administrator}, request->name(),
+        return urgent(context_, call, method("AccountService/DisableAccount"), request->name(),
                       [this, request, response](const Caller& caller, const Finish& finish) {
                           auto username = read_account_name(request->name());
                           if (!username) return finish(to_status(username.error(), "account.disable"));
@@ -174,12 +174,12 @@ public:
 
     Reactor* EnableAccount(Call* call, const v1::EnableAccountRequest* request, v1::Account* response) override {
         return unary(
-            context_, call, {"account.enable", Need::administrator}, request->name(),
+            context_, call, method("AccountService/EnableAccount"), request->name(),
             [this, request, response](const Caller& caller) { return enable(caller, request->name(), response); });
     }
 
     Reactor* DeleteAccount(Call* call, const v1::DeleteAccountRequest* request, google::protobuf::Empty*) override {
-        return urgent(context_, call, {"account.delete", Need::administrator}, request->name(),
+        return urgent(context_, call, method("AccountService/DeleteAccount"), request->name(),
                       [this, request](const Caller& caller, const Finish& finish) {
                           auto username = read_account_name(request->name());
                           if (!username) return finish(to_status(username.error(), "account.delete"));
@@ -199,7 +199,7 @@ public:
 
     Reactor* SetPassword(Call* call, const v1::SetPasswordRequest* request, v1::Account* response) override {
         return unary(
-            context_, call, {"account.set-password", Need::administrator}, request->name(),
+            context_, call, method("AccountService/SetPassword"), request->name(),
             [this, request, response, password = take_password(request)](const Caller& caller) -> Result<void> {
                 auto username = read_account_name(request->name());
                 if (!username) return std::move(username).error();
@@ -222,7 +222,7 @@ public:
 
     Reactor* EnrollSecondFactor(Call* call, const v1::EnrollSecondFactorRequest* request,
                                 v1::EnrollSecondFactorResponse* response) override {
-        return unary(context_, call, {"account.enroll-second-factor", Need::administrator}, request->name(),
+        return unary(context_, call, method("AccountService/EnrollSecondFactor"), request->name(),
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto username = read_account_name(request->name());
                          if (!username) return std::move(username).error();
@@ -247,7 +247,7 @@ public:
 
     Reactor* ResetSecondFactor(Call* call, const v1::ResetSecondFactorRequest* request,
                                v1::Account* response) override {
-        return unary(context_, call, {"account.reset-second-factor", Need::administrator}, request->name(),
+        return unary(context_, call, method("AccountService/ResetSecondFactor"), request->name(),
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto username = read_account_name(request->name());
                          if (!username) return std::move(username).error();

@@ -50,7 +50,7 @@ public:
     TailReactor* Tail(Call* call, const grpc::ByteBuffer* bytes) override {
         auto caller = context_.callers.identify(call->client_metadata(), call->peer());
         if (!caller) return new Refused(unauthenticated());
-        if (!satisfies(caller->role, Need::auditor)) return new Refused(permission_denied());
+        if (!satisfies(caller->role, method("AuditService/Tail").need)) return new Refused(permission_denied());
         v1::TailRequest request;
         grpc::ByteBuffer copy(*bytes);  // which reading empties
         if (!grpc::SerializationTraits<v1::TailRequest>::Deserialize(&copy, &request).ok())
@@ -77,7 +77,7 @@ public:
 
     Reactor* ListAccesses(Call* call, const v1::ListAccessesRequest* request,
                           v1::ListAccessesResponse* response) override {
-        return unary(context_, call, {"access.list", Need::auditor}, {},
+        return unary(context_, call, method("AuditService/ListAccesses"), {},
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto size = read_page_size(request->page_size());
                          if (!size) return std::move(size).error();
@@ -95,7 +95,7 @@ public:
     }
 
     Reactor* GetAuditStatus(Call* call, const v1::GetAuditStatusRequest*, v1::AuditStatus* response) override {
-        return unary(context_, call, {"audit.status", Need::auditor}, {},
+        return unary(context_, call, method("AuditService/GetAuditStatus"), {},
                      [this, response](const Caller&) -> Result<void> {
                          const auto status = context_.gateway.journal.status();
                          response->set_gateway_id(context_.gateway.journal.gateway_id().to_string());
@@ -123,7 +123,7 @@ public:
 
     Reactor* ListParkedRecords(Call* call, const v1::ListParkedRecordsRequest* request,
                                v1::ListParkedRecordsResponse* response) override {
-        return unary(context_, call, {"parked_record.list", Need::auditor}, {},
+        return unary(context_, call, method("AuditService/ListParkedRecords"), {},
                      [this, request, response](const Caller& caller) -> Result<void> {
                          v1::ListParkedRecordsResponse page;
                          if (auto ok = list_parked(context_.gateway.store, *request, page); !ok) return ok;
@@ -137,7 +137,7 @@ public:
 
     Reactor* GetParkedRecord(Call* call, const v1::GetParkedRecordRequest* request,
                              v1::ParkedRecord* response) override {
-        return unary(context_, call, {"parked_record.get", Need::auditor}, {},
+        return unary(context_, call, method("AuditService/GetParkedRecord"), {},
                      [this, request, response](const Caller& caller) -> Result<void> {
                          v1::ParkedRecord parked;
                          if (auto ok = get_parked(context_.gateway.store, *request, parked); !ok) return ok;
@@ -151,7 +151,7 @@ public:
 
     Reactor* RetryParkedRecords(Call* call, const v1::RetryParkedRecordsRequest* request,
                                 v1::RetryParkedRecordsResponse* response) override {
-        return unary(context_, call, {"parked_record.retry", Need::administrator}, request->record(),
+        return unary(context_, call, method("AuditService/RetryParkedRecords"), request->record(),
                      [this, request, response](const Caller& caller) -> Result<void> {
                          AdminRecorder recorder(context_.gateway.journal, caller);
                          return retry_parked(context_.gateway.store, recorder, *request, *response);
@@ -160,7 +160,7 @@ public:
 
     Reactor* DiscardParkedRecord(Call* call, const v1::DiscardParkedRecordRequest* request,
                                  google::protobuf::Empty*) override {
-        return unary(context_, call, {"parked_record.discard", Need::administrator}, request->record(),
+        return unary(context_, call, method("AuditService/DiscardParkedRecord"), request->record(),
                      [this, request](const Caller& caller) -> Result<void> {
                          auto order = discard_order(context_.gateway.store, *request);
                          if (!order) return std::move(order).error();

@@ -27,13 +27,13 @@ public:
 
     Reactor* ListDevices(Call* call, const v1::ListDevicesRequest* request,
                          v1::ListDevicesResponse* response) override {
-        return unary(context_, call, {"device.list", Need::auditor}, {},
+        return unary(context_, call, method("DeviceService/ListDevices"), {},
                      [this, request, response](const Caller&) { return list(*request, *response); });
     }
 
     Reactor* GetDevice(Call* call, const v1::GetDeviceRequest* request, v1::EnrolledDevice* response) override {
         return unary(
-            context_, call, {"device.get", Need::auditor}, {},
+            context_, call, method("DeviceService/GetDevice"), {},
             [this, request, response](const Caller&) -> Result<void> {
                 auto id = read_name(request->name(), "devices");
                 if (!id) return std::move(id).error();
@@ -47,23 +47,23 @@ public:
 
     Reactor* ApproveDevice(Call* call, const v1::ChangeDeviceRequest* request,
                            v1::ChangeDeviceResponse* response) override {
-        return change(call, DeviceAct::approve, request, response);
+        return change(call, method("DeviceService/ApproveDevice"), DeviceAct::approve, request, response);
     }
     Reactor* LockDevice(Call* call, const v1::ChangeDeviceRequest* request,
                         v1::ChangeDeviceResponse* response) override {
-        return take_away(call, DeviceAct::lock, request, response);
+        return take_away(call, method("DeviceService/LockDevice"), DeviceAct::lock, request, response);
     }
     Reactor* UnlockDevice(Call* call, const v1::ChangeDeviceRequest* request,
                           v1::ChangeDeviceResponse* response) override {
-        return change(call, DeviceAct::unlock, request, response);
+        return change(call, method("DeviceService/UnlockDevice"), DeviceAct::unlock, request, response);
     }
     Reactor* LoseDevice(Call* call, const v1::ChangeDeviceRequest* request,
                         v1::ChangeDeviceResponse* response) override {
-        return take_away(call, DeviceAct::lose, request, response);
+        return take_away(call, method("DeviceService/LoseDevice"), DeviceAct::lose, request, response);
     }
     Reactor* UnbindDevice(Call* call, const v1::ChangeDeviceRequest* request,
                           v1::ChangeDeviceResponse* response) override {
-        return take_away(call, DeviceAct::unbind, request, response);
+        return take_away(call, method("DeviceService/UnbindDevice"), DeviceAct::unbind, request, response);
     }
 
 private:
@@ -112,9 +112,9 @@ private:
         return described;
     }
 
-    Reactor* change(Call* call, DeviceAct act, const v1::ChangeDeviceRequest* request,
+    Reactor* change(Call* call, const Method& called, DeviceAct act, const v1::ChangeDeviceRequest* request,
                     v1::ChangeDeviceResponse* response) {
-        return unary(context_, call, {auth::to_action(act), Need::administrator}, request->name(),
+        return unary(context_, call, called, request->name(),
                      [this, act, request, response](const Caller& caller) -> Result<void> {
                          auto id = read_name(request->name(), "devices");
                          if (!id) return std::move(id).error();
@@ -131,10 +131,10 @@ private:
 
     /// Ends what the device has; also when it was in that state before, so that a call whose first try broke off
     /// half-way can be made again.
-    Reactor* take_away(Call* call, DeviceAct act, const v1::ChangeDeviceRequest* request,
+    Reactor* take_away(Call* call, const Method& called, DeviceAct act, const v1::ChangeDeviceRequest* request,
                        v1::ChangeDeviceResponse* response) {
         return urgent(
-            context_, call, {auth::to_action(act), Need::administrator}, request->name(),
+            context_, call, called, request->name(),
             [this, act, request, response](const Caller& caller, const Finish& finish) {
                 auto id = read_name(request->name(), "devices");
                 if (!id) return finish(to_status(id.error(), auth::to_action(act)));

@@ -38,7 +38,7 @@ public:
     explicit GatewayServiceImpl(const ServiceContext& context) : context_(context) {}
 
     Reactor* GetGatewayStatus(Call* call, const v1::GetGatewayStatusRequest*, v1::GatewayStatus* response) override {
-        return unary(context_, call, {"gateway.status", Need::auditor}, {},
+        return unary(context_, call, method("GatewayService/GetGatewayStatus"), {},
                      [this, response](const Caller&) -> Result<void> {
                          fill(*response);
                          return {};
@@ -46,7 +46,7 @@ public:
     }
 
     Reactor* DrainGateway(Call* call, const v1::DrainGatewayRequest* request, v1::GatewayStatus* response) override {
-        return unary(context_, call, {"gateway.drain", Need::administrator}, "gateway",
+        return unary(context_, call, method("GatewayService/DrainGateway"), "gateway",
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto deadline = read_deadline(*request);
                          if (!deadline) return std::move(deadline).error();
@@ -61,7 +61,7 @@ public:
 
     Reactor* UpgradeGateway(Call* call, const v1::UpgradeGatewayRequest* request,
                             v1::GatewayStatus* response) override {
-        return unary(context_, call, {"gateway.upgrade", Need::administrator}, "gateway",
+        return unary(context_, call, method("GatewayService/UpgradeGateway"), "gateway",
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto deadline = read_deadline(*request);
                          if (!deadline) return std::move(deadline).error();

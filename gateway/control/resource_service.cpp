@@ -45,13 +45,13 @@ public:
     explicit ResourceServiceImpl(const ServiceContext& context) : context_(context) {}
 
     Reactor* Apply(Call* call, const v1::ApplyRequest* request, v1::ApplyResponse* response) override {
-        return unary(context_, call, {"resource.apply", Need::administrator},
+        return unary(context_, call, method("ResourceService/Apply"),
                      std::to_string(request->resources_size()) + " resources",
                      [this, request, response](const Caller& caller) { return apply(caller, *request, *response); });
     }
 
     Reactor* GetApp(Call* call, const v1::GetAppRequest* request, v1::App* response) override {
-        return unary(context_, call, {"app.get", Need::auditor}, request->name(),
+        return unary(context_, call, method("ResourceService/GetApp"), request->name(),
                      [this, request, response](const Caller&) -> Result<void> {
                          auto name = read_name(request->name(), "apps");
                          if (!name) return std::move(name).error();
@@ -64,7 +64,7 @@ public:
     }
 
     Reactor* ListApps(Call* call, const v1::ListAppsRequest* request, v1::ListAppsResponse* response) override {
-        return unary(context_, call, {"app.list", Need::auditor}, {},
+        return unary(context_, call, method("ResourceService/ListApps"), {},
                      [this, request, response](const Caller&) -> Result<void> {
                          auto page = read_page(request->page_size(), request->page_token(), "apps");
                          if (!page) return std::move(page).error();
@@ -77,7 +77,7 @@ public:
     }
 
     Reactor* DeleteApp(Call* call, const v1::DeleteAppRequest* request, google::protobuf::Empty*) override {
-        return unary(context_, call, {"app.delete", Need::administrator}, request->name(),
+        return unary(context_, call, method("ResourceService/DeleteApp"), request->name(),
                      [this, request](const Caller& caller) -> Result<void> {
                          auto name = read_name(request->name(), "apps");
                          if (!name) return std::move(name).error();
@@ -89,7 +89,7 @@ public:
     }
 
     Reactor* GetPolicy(Call* call, const v1::GetPolicyRequest* request, v1::Policy* response) override {
-        return unary(context_, call, {"policy.get", Need::auditor}, request->name(),
+        return unary(context_, call, method("ResourceService/GetPolicy"), request->name(),
                      [this, request, response](const Caller&) -> Result<void> {
                          auto name = read_name(request->name(), "policies");
                          if (!name) return std::move(name).error();
@@ -104,7 +104,7 @@ public:
     Reactor* ListPolicies(Call* call, const v1::ListPoliciesRequest* request,
                           v1::ListPoliciesResponse* response) override {
         return unary(
-            context_, call, {"policy.list", Need::auditor}, {},
+            context_, call, method("ResourceService/ListPolicies"), {},
             [this, request, response](const Caller&) -> Result<void> {
                 auto page = read_page(request->page_size(), request->page_token(), "policies");
                 if (!page) return std::move(page).error();
@@ -117,7 +117,7 @@ public:
     }
 
     Reactor* DeletePolicy(Call* call, const v1::DeletePolicyRequest* request, google::protobuf::Empty*) override {
-        return unary(context_, call, {"policy.delete", Need::administrator}, request->name(),
+        return unary(context_, call, method("ResourceService/DeletePolicy"), request->name(),
                      [this, request](const Caller& caller) -> Result<void> {
                          auto name = read_name(request->name(), "policies");
                          if (!name) return std::move(name).error();
@@ -129,7 +129,7 @@ public:
     }
 
     Reactor* GetDepartment(Call* call, const v1::GetDepartmentRequest* request, v1::Department* response) override {
-        return unary(context_, call, {"department.get", Need::auditor}, request->name(),
+        return unary(context_, call, method("ResourceService/GetDepartment"), request->name(),
                      [this, request, response](const Caller&) -> Result<void> {
                          auto code = read_name(request->name(), "departments");
                          if (!code) return std::move(code).error();
@@ -143,7 +143,7 @@ public:
 
     Reactor* ListDepartments(Call* call, const v1::ListDepartmentsRequest* request,
                              v1::ListDepartmentsResponse* response) override {
-        return unary(context_, call, {"department.list", Need::auditor}, {},
+        return unary(context_, call, method("ResourceService/ListDepartments"), {},
                      [this, request, response](const Caller&) -> Result<void> {
                          auto page = read_page(request->page_size(), request->page_token(), "departments");
                          if (!page) return std::move(page).error();
@@ -157,7 +157,7 @@ public:
 
     Reactor* DeleteDepartment(Call* call, const v1::DeleteDepartmentRequest* request,
                               google::protobuf::Empty*) override {
-        return unary(context_, call, {"department.delete", Need::administrator}, request->name(),
+        return unary(context_, call, method("ResourceService/DeleteDepartment"), request->name(),
                      [this, request](const Caller& caller) -> Result<void> {
                          auto code = read_name(request->name(), "departments");
                          if (!code) return std::move(code).error();
@@ -170,13 +170,13 @@ public:
 
     Reactor* ExplainPolicy(Call* call, const v1::ExplainPolicyRequest* request,
                            v1::ExplainPolicyResponse* response) override {
-        return unary(context_, call, {"policy.explain", Need::auditor}, request->app(),
+        return unary(context_, call, method("ResourceService/ExplainPolicy"), request->app(),
                      [this, request, response](const Caller&) { return explain(*request, *response); });
     }
 
     Reactor* DiffPolicies(Call* call, const v1::DiffPoliciesRequest* request,
                           v1::DiffPoliciesResponse* response) override {
-        return unary(context_, call, {"policy.diff", Need::auditor}, {},
+        return unary(context_, call, method("ResourceService/DiffPolicies"), {},
                      [this, request, response](const Caller&) -> Result<void> {
                          return diff_policies(directory().snapshot(), context_.gateway.clock.utc(), *request,
                                               *response);
@@ -186,7 +186,7 @@ public:
     Reactor* ReplayPolicies(Call* call, const v1::ReplayPoliciesRequest* request,
                             v1::ReplayPoliciesResponse* response) override {
         return unary(
-            context_, call, {"policy.replay", Need::auditor}, {},
+            context_, call, method("ResourceService/ReplayPolicies"), {},
             [this, request, response](const Caller& caller) -> Result<void> {
                 v1::ReplayPoliciesResponse page;
                 if (auto ok = replay_policies(directory().snapshot(), context_.gateway.store,

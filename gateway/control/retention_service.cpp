@@ -27,7 +27,7 @@ public:
 
     Reactor* GetRetentionStatus(Call* call, const v1::GetRetentionStatusRequest*,
                                 v1::RetentionStatus* response) override {
-        return unary(context_, call, {"retention.status", Need::auditor}, {},
+        return unary(context_, call, method("RetentionService/GetRetentionStatus"), {},
                      [this, response](const Caller&) -> Result<void> {
                          auto classes = store().classes();
                          if (!classes) return std::move(classes).error();
@@ -44,7 +44,7 @@ public:
 
     Reactor* RunRetention(Call* call, const v1::RunRetentionRequest* request, v1::RetentionRun* response) override {
         return unary(
-            context_, call, {"retention.run", Need::administrator}, "retention",
+            context_, call, method("RetentionService/RunRetention"), "retention",
             [this, request, response](const Caller& caller) -> Result<void> {
                 if (request->dry_run() && request->confirm())
                     return {Errc::invalid_argument, "confirm: a dry run removes nothing that could be confirmed"};
@@ -64,7 +64,7 @@ public:
 
     Reactor* ListRetentionClasses(Call* call, const v1::ListRetentionClassesRequest* request,
                                   v1::ListRetentionClassesResponse* response) override {
-        return unary(context_, call, {"retention_class.list", Need::auditor}, {},
+        return unary(context_, call, method("RetentionService/ListRetentionClasses"), {},
                      [this, request, response](const Caller&) -> Result<void> {
                          // There are four: whatever the page's size, one page has them all.
                          auto page = read_page(request->page_size(), request->page_token(), "retention_classes");
@@ -78,7 +78,7 @@ public:
     }
 
     Reactor* ListHolds(Call* call, const v1::ListHoldsRequest* request, v1::ListHoldsResponse* response) override {
-        return unary(context_, call, {"hold.list", Need::auditor}, {},
+        return unary(context_, call, method("RetentionService/ListHolds"), {},
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto page = read_page(request->page_size(), request->page_token(), "holds");
                          if (!page) return std::move(page).error();
@@ -99,7 +99,7 @@ public:
     Reactor* DeleteRetentionClass(Call* call, const v1::DeleteRetentionClassRequest* request,
                                   google::protobuf::Empty*) override {
         return unary(
-            context_, call, {"retention_class.delete", Need::administrator}, request->name(),
+            context_, call, method("RetentionService/DeleteRetentionClass"), request->name(),
             [this, request](const Caller& caller) -> Result<void> {
                 auto name = read_name(request->name(), "retention_classes");
                 if (!name) return std::move(name).error();
@@ -117,7 +117,7 @@ public:
 
     Reactor* DeleteHold(Call* call, const v1::DeleteHoldRequest* request, google::protobuf::Empty*) override {
         return unary(
-            context_, call, {"hold.delete", Need::administrator}, request->name(),
+            context_, call, method("RetentionService/DeleteHold"), request->name(),
             [this, request](const Caller& caller) -> Result<void> {
                 auto name = read_name(request->name(), "holds");
                 if (!name) return std::move(name).error();
@@ -133,7 +133,7 @@ public:
 
     Reactor* ListPendingOrders(Call* call, const v1::ListPendingOrdersRequest* request,
                                v1::ListPendingOrdersResponse* response) override {
-        return unary(context_, call, {"pending_order.list", Need::auditor}, {},
+        return unary(context_, call, method("RetentionService/ListPendingOrders"), {},
                      [this, request, response](const Caller&) -> Result<void> {
                          auto page = read_page(request->page_size(), request->page_token(), "pending_orders");
                          if (!page) return std::move(page).error();
@@ -147,7 +147,7 @@ public:
 
     Reactor* DeletePendingOrder(Call* call, const v1::DeletePendingOrderRequest* request,
                                 google::protobuf::Empty*) override {
-        return unary(context_, call, {"pending_order.delete", Need::administrator}, request->name(),
+        return unary(context_, call, method("RetentionService/DeletePendingOrder"), request->name(),
                      [this, request](const Caller& caller) -> Result<void> {
                          auto id = read_name(request->name(), "pending_orders");
                          if (!id) return std::move(id).error();

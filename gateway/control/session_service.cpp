@@ -22,7 +22,7 @@ public:
 
     Reactor* ListSessions(Call* call, const v1::ListSessionsRequest* request,
                           v1::ListSessionsResponse* response) override {
-        return unary(context_, call, {"session.list", Need::auditor}, {},
+        return unary(context_, call, method("SessionService/ListSessions"), {},
                      [this, request, response](const Caller&) { return list(*request, *response); });
     }
 
@@ -32,7 +32,7 @@ public:
         if (request->which_case() == v1::RevokeSessionsRequest::kAccount) resource = "accounts/" + request->account();
         if (request->which_case() == v1::RevokeSessionsRequest::kSessionId)
             resource = "sessions/" + request->session_id();
-        return urgent(context_, call, {"session.revoke", Need::administrator}, std::move(resource),
+        return urgent(context_, call, method("SessionService/RevokeSessions"), std::move(resource),
                       [this, request, response](const Caller& caller, const Finish& finish) {
                           if (auto ok = revoke(caller, *request, *response, finish); !ok)
                               finish(to_status(ok.error(), "session.revoke"));

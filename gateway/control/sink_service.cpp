@@ -84,7 +84,7 @@ public:
     explicit SinkServiceImpl(const ServiceContext& context) : context_(context) {}
 
     Reactor* ListSinks(Call* call, const v1::ListSinksRequest* request, v1::ListSinksResponse* response) override {
-        return unary(context_, call, {"sink.list", Need::auditor}, {},
+        return unary(context_, call, method("SinkService/ListSinks"), {},
                      [this, request, response](const Caller& caller) -> Result<void> {
                          auto page = read_page(request->page_size(), request->page_token(), "sinks");
                          if (!page) return std::move(page).error();
@@ -99,7 +99,7 @@ public:
 
     Reactor* ListParkedSinkRecords(Call* call, const v1::ListParkedSinkRecordsRequest* request,
                                    v1::ListParkedSinkRecordsResponse* response) override {
-        return unary(context_, call, {"sink.list_parked", Need::auditor}, {},
+        return unary(context_, call, method("SinkService/ListParkedSinkRecords"), {},
                      [this, request, response](const Caller& caller) -> Result<void> {
                          const std::string kind = "parked_sink_records " + request->sink();
                          auto page = read_page(request->page_size(), request->page_token(), kind);
@@ -122,7 +122,7 @@ public:
     Reactor* RetryParkedSinkRecords(Call* call, const v1::RetryParkedSinkRecordsRequest* request,
                                     v1::RetryParkedSinkRecordsResponse* response) override {
         return unary(
-            context_, call, {"sink.retry", Need::administrator}, "sinks/" + request->sink(),
+            context_, call, method("SinkService/RetryParkedSinkRecords"), "sinks/" + request->sink(),
             [this, request, response](const Caller& caller) -> Result<void> {
                 if (!audit::sinks::is_sink_name(request->sink()))
                     return {Errc::invalid_argument, "sink: is not the name of a sink"};

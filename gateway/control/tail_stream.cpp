@@ -3,6 +3,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "gateway/control/methods.hpp"
 #include "gateway/control/read_record.hpp"
 #include "gateway/control/status.hpp"
 #include "gateway/control/tail.hpp"
@@ -59,7 +60,7 @@ base::Result<void> TailStream::start() {
 
 std::optional<TailView> TailStream::view_now() const {
     const auto now = callers_.again(caller_);
-    if (!now || !satisfies(now->role, Need::auditor)) return std::nullopt;
+    if (!now || !satisfies(now->role, method("AuditService/Tail").need)) return std::nullopt;
     return view_of(now->role);
 }
 

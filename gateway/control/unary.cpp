@@ -25,7 +25,7 @@ grpc::Status perform(const Work& work, const Caller& caller, std::string_view ac
 using LaterWork = std::function<void(const Caller&, const Finish&)>;
 
 grpc::ServerUnaryReactor* run(const ServiceContext& context, Executor& executor, grpc::CallbackServerContext* call,
-                              Method method, std::string resource, LaterWork work) {
+                              const Method& method, std::string resource, LaterWork work) {
     auto* reactor = call->DefaultReactor();
     auto caller = context.callers.identify(call->client_metadata(), call->peer());
     if (!caller) {
@@ -58,7 +58,7 @@ grpc::ServerUnaryReactor* run(const ServiceContext& context, Executor& executor,
 
 }  // namespace
 
-grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, const Method& method,
                                 std::string resource, Work work) {
     return run(context, context.executor, call, method, std::move(resource),
                [method, work = std::move(work)](const Caller& caller, const Finish& finish) {
@@ -66,7 +66,7 @@ grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackSer
                });
 }
 
-grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, const Method& method,
                                  std::string resource, std::function<void(const Caller&, Finish)> work,
                                  Newcomer newcomer) {
     const auto guarded = [method](const Finish& finish, const std::function<void()>& step) {

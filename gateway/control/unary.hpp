@@ -10,6 +10,7 @@
 #include "gateway/control/caller.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/executor.hpp"
+#include "gateway/control/methods.hpp"
 
 namespace usher::gateway::control {
 
@@ -24,17 +25,11 @@ struct ServiceContext {
     TailHub& tails;
 };
 
-/// A method of the API: its name on record and what it asks of the caller.
-struct Method {
-    std::string_view action;  ///< a literal: "account.create"
-    Need need;
-};
-
 /// Carries a unary call out: the caller is identified and its role checked on gRPC's thread, and `work` runs on the
 /// executor, where it may block. `work` fills the response; it may use request and response until it returns, and is
 /// destroyed after the call was answered. UNAUTHENTICATED, PERMISSION_DENIED (on record when the method changes
 /// something: `resource` names what), RESOURCE_EXHAUSTED with a full queue; an exception is logged and INTERNAL.
-grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+grpc::ServerUnaryReactor* unary(const ServiceContext& context, grpc::CallbackServerContext* call, const Method& method,
                                 std::string resource, std::function<base::Result<void>(const Caller&)> work);
 
 /// Ends a call, once; any thread.
@@ -48,7 +43,7 @@ struct Newcomer {
 /// As unary(), on the urgent executor, for what takes access away: `work` must not wait for the database, and calls
 /// `finish` when there is something to say. `response` is there until then. What is not known here is looked for first,
 /// on the other executor, where several gateways share a database; where that fails the call does.
-grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, Method method,
+grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, const Method& method,
                                  std::string resource, std::function<void(const Caller&, Finish)> work,
                                  Newcomer newcomer = {});
 

@@ -2,7 +2,10 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include <future>
+#include <map>
+#include <set>
 
+#include "gateway/control/methods.hpp"
 #include "gateway_fixture.hpp"
 #include "usher/v1/account.grpc.pb.h"
 #include "usher/v1/audit.grpc.pb.h"
@@ -70,6 +73,23 @@ grpc::Status call_with(const std::shared_ptr<grpc::Channel>& channel, const std:
 
 }  // namespace
 
+TEST_CASE("the table of roles has each method once, and auditors read while administrators change") {
+    std::map<std::string, gateway::control::Need> table;
+    std::set<std::string> actions;
+    for (const auto& method : gateway::control::methods) {
+        INFO(method.name);
+        CHECK(table.emplace("/usher.v1." + std::string(method.name), method.need).second);
+        CHECK(actions.insert(std::string(method.action)).second);
+    }
+    const auto described = all_methods();
+    for (const auto& method : described) {
+        INFO(method.path);
+        REQUIRE(table.count(method.path) == 1);
+        CHECK((table[method.path] == gateway::control::Need::auditor) == method.reads());
+    }
+    CHECK(table.size() == described.size());
+}
+
 TEST_CASE("a tunnel's call without a valid credential is UNAUTHENTICATED, on every method and on unknown ones") {
     TestGateway gateway;
     const auto admin = gateway.account("root", auth::Role::administrator);
@@ -119,15 +139,22 @@ TEST_CASE("each role may call on a tunnel what the contract says, and refused ch
             if (!method.reads()) ++refused;
         }
     }
+    // Each by its own line of the table, as what is refused says.
+    std::multiset<std::string> expected, actions;
+    for (const auto& method : gateway::control::methods)
+        if (method.need == gateway::control::Need::administrator)
+            for (int i = 0; i < 3; ++i) expected.insert(std::string(method.action));
     std::size_t recorded = 0;
     for (const auto& act : gateway.acts()) {
         if (act.outcome() != v1::AdminRecord::Outcome::REFUSED) continue;
         ++recorded;
+        actions.insert(act.action());
         CHECK(act.actor() != "u" + std::to_string(static_cast<int>(auth::Role::administrator)));
         CHECK_FALSE(act.actor_session_id().empty());
         CHECK_FALSE(act.action().empty());
     }
     CHECK(recorded == refused);
+    CHECK(actions == expected);
 }
 
 TEST_CASE("an account that is disabled or loses its role loses the API at its next call") {
