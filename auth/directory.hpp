@@ -55,10 +55,7 @@ public:
 
     /// When an account's validity begins or ends, rising.
     const std::vector<base::UtcTime>& validity_changes() const noexcept { return validity_changes_; }
-    bool has_time_windows() const noexcept { return has_time_windows_; }  ///< in a rule of any policy
-    /// Whether an allow rule of any policy asks for a device, its posture or a second factor, which its user may have
-    /// or not.
-    bool asks_of_users() const noexcept { return asks_for_devices_ || has_posture_tests_ || shortest_mfa_within_; }
+    bool has_time_windows() const noexcept { return has_time_windows_; }    ///< in a rule of any policy
     bool has_posture_tests() const noexcept { return has_posture_tests_; }  ///< in a rule of any policy
     /// The shortest age of a second factor that any rule asks for: a session whose factor is older is judged anew.
     std::optional<base::Microseconds> shortest_mfa_within() const noexcept { return shortest_mfa_within_; }
@@ -90,7 +87,7 @@ private:
     std::unordered_map<std::string_view, std::vector<Claim>> exact_, wildcard_;  ///< each list best first
     std::vector<BlockGroup> blocks_;                                             ///< longest prefix first
     std::vector<base::UtcTime> validity_changes_;
-    bool has_time_windows_ = false, asks_for_devices_ = false, has_posture_tests_ = false;
+    bool has_time_windows_ = false, has_posture_tests_ = false;
     std::optional<base::Microseconds> shortest_mfa_within_{};
     std::vector<base::Microseconds> closing_control_losses_;
     static const App* first_match(const std::vector<Claim>& claims, const base::Destination& destination) noexcept;

@@ -56,8 +56,6 @@ DirectorySnapshot::DirectorySnapshot(std::uint64_t version, std::vector<Account>
     for (const auto& policy : policies_) {
         has_time_windows_ = has_time_windows_ || std::any_of(policy.allow.begin(), policy.allow.end(), has_window) ||
                             std::any_of(policy.deny.begin(), policy.deny.end(), has_window);
-        asks_for_devices_ = asks_for_devices_ || std::any_of(policy.allow.begin(), policy.allow.end(),
-                                                             [](const Rule& rule) { return !rule.devices.empty(); });
         has_posture_tests_ = has_posture_tests_ || std::any_of(policy.allow.begin(), policy.allow.end(), has_test) ||
                              std::any_of(policy.deny.begin(), policy.deny.end(), has_test);
         for (const auto& rule : policy.allow)

@@ -53,11 +53,9 @@ std::string rule_text(std::string_view word, const Policy& policy, bool deny, st
     return out.append(conditions_of(deny ? policy.deny[index] : policy.allow[index]));
 }
 
-/// What the rule asks of its user and nothing else is missing of; no_allow_rule when something else is. They are
-/// compared last, so whatever else the rule asks is met.
-Reason needed_by(const Rule& rule, const Account& account, const Context& context,
-                 std::span<const std::string> above) noexcept {
-    const auto unmet = rule.first_unmet(account, context, above);
+/// What an allow rule asks of its user and nothing else is missing of, by what is unmet first; no_allow_rule when
+/// something else is. They are compared last, so whatever else the rule asks is met.
+Reason needed_by(const Rule& rule, RuleField unmet) noexcept {
     if (unmet == RuleField::second_factor) return Reason::second_factor_needed;
     if (unmet == RuleField::posture) return Reason::posture_needed;
     // Who has an active device is not to be told to enrol one.
@@ -120,19 +118,28 @@ Decision decide(const DirectorySnapshot& directory, const Account& account, cons
     }
     const auto& rules = directory.rules_of(app.name);
     const auto& above = directory.department_tree().above(account.department);
+    // What the first allow rule that would match asks of its user besides, should none match as it is.
+    const PlacedRule* asking = nullptr;
+    Reason asked = Reason::no_allow_rule;
     // Those that deny come first, so the first that matches decides.
-    const PlacedRule* decided = rules.first(
-        account, above, [&](const PlacedRule& placed) { return placed.rule->matches(account, context, above); });
+    const PlacedRule* decided = rules.first(account, above, [&](const PlacedRule& placed) {
+        const auto unmet = placed.rule->first_unmet(account, context, above);
+        if (!unmet) return true;
+        // They come in no order; those of one index lie in theirs.
+        if (placed.deny || (asking != nullptr && asking < &placed)) return false;
+        const auto needed = needed_by(*placed.rule, *unmet);
+        if (needed != Reason::no_allow_rule) {
+            asking = &placed;
+            asked = needed;
+        }
+        return false;
+    });
     if (decided != nullptr) {
         decision.allowed = !decided->deny;
         decision.reason = decided->deny ? Reason::deny_rule : Reason::allow_rule;
-    } else if (directory.asks_of_users()) {
-        const auto needed = [&](const PlacedRule& placed) {
-            return placed.deny ? Reason::no_allow_rule : needed_by(*placed.rule, account, context, above);
-        };
-        decided = rules.first(account, above,
-                              [&](const PlacedRule& placed) { return needed(placed) != Reason::no_allow_rule; });
-        if (decided != nullptr) decision.reason = needed(*decided);
+    } else {
+        decided = asking;
+        decision.reason = asked;
     }
     if (decided == nullptr) return decision;
     decision.policy = decided->policy;

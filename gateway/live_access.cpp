@@ -48,7 +48,8 @@ LiveAccess::LiveAccess(audit::Journal& journal, const base::Clock& clock, Enforc
       opened_mono_(clock.mono()),
       last_moved_(opened_mono_),
       last_event_(opened_mono_),
-      judged_at_(opened_mono_),
+      // Many that begin together are not judged again together.
+      judged_at_(opened_mono_ - judged_again_after * (id.bytes[14] * 256 + id.bytes[15]) / 65'536),
       logged_until_(opened_mono_) {
     record_->set_access_id(id_.to_string());
     if (!record_->has_opened_at()) set_time(*record_->mutable_opened_at(), clock.utc());
@@ -124,6 +125,7 @@ asio::awaitable<bool> LiveAccess::durable() {
 }
 
 void LiveAccess::passed(std::uint64_t order, std::uint64_t bytes) noexcept {
+    if (cut_at_ || bytes == 0) return;  // the figure is what it was at the cut
     if (std::exchange(waiting_order_, order) != order) passed_ = 0;
     passed_ += bytes;
 }

@@ -34,6 +34,9 @@ inline constexpr base::Microseconds progress_after_time{3'000'000};
 /// Bytes that have been unlogged for so long stop the relay too. An access is looked at once a second, so it is five
 /// seconds at most.
 inline constexpr base::Microseconds unlogged_time_max{4'000'000};
+/// Each change says whom it may be about. Should one of them have said too little, or a session have ended unheard,
+/// that is found within so long and the second in which the access is looked at.
+inline constexpr base::Microseconds judged_again_after{5'000'000};
 /// An access that moves nothing still says so now and then, which lets the journal drop old segments.
 inline constexpr base::Microseconds heartbeat_after{std::chrono::minutes{10}};
 

@@ -26,6 +26,9 @@ asio::awaitable<void> Multiplexer::run() {
     while (!streams_.empty()) co_await last_gone_.wait();
 }
 
+/// What an order ends must not be sent behind it.
+void Multiplexer::before_piece() { worker_.orders().look(); }
+
 void Multiplexer::on_lost() {
     for (auto& [id, exchange] : streams_) exchange->on_lost();
 }

@@ -45,6 +45,7 @@ private:
     void on_sent(std::int32_t id) override;
     void on_window(std::int32_t id) override;
     void on_closed(std::int32_t id, bool reset, std::size_t unsent) override;
+    void before_piece() override;
     void on_lost() override;
     void on_finished_sending() override;
 

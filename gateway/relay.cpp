@@ -13,7 +13,10 @@ namespace asio = boost::asio;
 
 namespace {
 /// A turn is over behind so many bytes; a read counts as a chunk at least.
-constexpr std::size_t bytes_a_turn = 16 * wire::BufferPool::chunk_bytes;
+constexpr std::size_t bytes_a_turn = 4 * wire::BufferPool::chunk_bytes;
+
+/// Who moves so much at once takes turns with the others: a record of TLS, which hardly a keystroke or a query fills.
+constexpr std::size_t busy_bytes = 16 * 1024;
 
 /// One direction's course: whether its chunks are filled, and when it is somebody else's turn.
 class Pace {
@@ -25,11 +28,12 @@ public:
     /// at once.
     bool waited() noexcept {
         moved_ = 0;
-        return size_ == Size::bulk;
+        return busy_;
     }
     /// True when its turn is over.
     bool moved(std::size_t bytes) noexcept {
         size_ = bytes >= wire::BufferPool::chunk_bytes ? Size::bulk : Size::chunk;
+        busy_ = bytes >= busy_bytes;
         moved_ += std::max(bytes, wire::BufferPool::chunk_bytes);
         if (moved_ < bytes_a_turn) return false;
         moved_ = 0;
@@ -38,6 +42,7 @@ public:
 
 private:
     Size size_ = Size::chunk;
+    bool busy_ = false;
     std::size_t moved_ = 0;
 };
 }  // namespace
@@ -108,6 +113,7 @@ void Relay::settle() {
 asio::awaitable<bool> Relay::to_app(std::string_view data) {
     while (!data.empty()) {
         access_.look_at_orders();
+        if (access_.was_cut()) co_return false;
         std::size_t sent = 0;
         const wire::IoStatus status = app_.try_write(data, sent);
         access_.count_up(sent);

@@ -16,7 +16,8 @@ namespace usher::gateway {
 /// allocates nothing once as many have waited before.
 class Turns {
 public:
-    /// `executor`: what runs those who wait. It must have run out of work, or be destroyed, before this is.
+    /// `executor`: what runs those who wait. Its context must outlive this; who still waits then is let go of when that
+    /// goes. Where memory is missing for a turn the process ends.
     explicit Turns(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
     Turns(const Turns&) = delete;
     Turns& operator=(const Turns&) = delete;

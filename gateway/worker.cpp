@@ -35,9 +35,6 @@ constexpr std::size_t live_shares = 5;
 /// parts of a tick, so that those who transfer are not kept waiting by those who are idle.
 constexpr std::size_t live_at_a_time = 250;
 constexpr std::size_t tick_parts_max = 20;
-/// Each change says whom it may be about. Should one of them have said too little, or a session have ended unheard, it
-/// is found within so long.
-constexpr base::Microseconds judge_again{5'000'000};
 /// ADVERSARIES §3.1 A3: what is open is closed when the journal has been unable to take records for so long.
 constexpr base::Microseconds unhealthy_limit{10'000'000};
 /// Without descriptors accept() would fail in a busy loop.
@@ -117,7 +114,7 @@ void Worker::shut_down() {
         stopping_ = true;
         close_listener();
         for (Connection* connection : connections_) connection->shut_down();
-        if (connections_.empty()) finish();
+        if (connections_.empty()) shut_down_is_over();
     });
 }
 
@@ -132,11 +129,18 @@ void Worker::close_listener() {
         ::close(listener);
 }
 
-void Worker::finish() {
-    // A cancel() alone is lost on a timer that has just fired: its loop would wait again, and join() for ever.
-    finished_ = true;
-    ticker_.cancel();
-    work_.reset();
+void Worker::shut_down_is_over() {
+    over_.store(true);
+    over_.notify_all();
+}
+
+void Worker::release() {
+    asio::post(io_, [this] {
+        // A cancel() alone is lost on a timer that has just fired: its loop would wait again, and join() for ever.
+        finished_ = true;
+        ticker_.cancel();
+        work_.reset();
+    });
 }
 
 void Worker::join() {
@@ -227,7 +231,7 @@ void Worker::adopt(asio::ip::tcp::socket socket) {
                        { const auto over = std::move(slot); }  // before the worker may end
                        services_.metrics.connections_open.Decrement();
                        connections_open_.Decrement();
-                       if (stopping_ && connections_.empty()) finish();
+                       if (stopping_ && connections_.empty()) shut_down_is_over();
                    });
 }
 
@@ -346,7 +350,7 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
             access->cut(CloseReason::IDLE_TIMEOUT);
         else if (timeouts.max_duration.count() > 0 && now - access->opened_at() >= timeouts.max_duration)
             access->cut(CloseReason::MAX_DURATION);
-        else if (now - access->judged_at() >= judge_again || !services_.sessions.valid(*access->session()) ||
+        else if (now - access->judged_at() >= judged_again_after || !services_.sessions.valid(*access->session()) ||
                  factor_is_old(*access->session())) {
             access->set_judged_at(now);
             if (const auto reason = judge(*access)) access->cut(*reason);

@@ -44,7 +44,10 @@ public:
     void stop_accepting();
     /// Ends every connection; live accesses end as SHUTDOWN.
     void shut_down();
-    /// Lets the thread run out (after shut_down()) and waits for it.
+    /// Waits until that has happened. What is asked of the worker is answered until release().
+    void wait_shut_down() { over_.wait(false); }
+    /// Behind it: lets the thread run out. join() waits for it.
+    void release();
     void join();
 
     /// Judges the live accesses that it may be about, before anything else is moved; `done` gets how many were cut, on
@@ -87,7 +90,7 @@ private:
     boost::asio::awaitable<bool> wait_for_tick(std::chrono::steady_clock::duration length);
     void judge_by_time();
     void close_listener();
-    void finish();
+    void shut_down_is_over();
     void adopt(boost::asio::ip::tcp::socket socket);
     void look_at_journal(base::MonoTime now);
     /// In how many parts live accesses are looked at between two ticks.
@@ -118,6 +121,7 @@ private:
     std::size_t next_live_ = 0;               ///< where check_live() goes on
     std::atomic<std::size_t> live_count_{0};  ///< as live() counts
     bool stopping_ = false, finished_ = false;
+    std::atomic<bool> over_{false};  ///< shut down, and no connection is left
     std::optional<base::MonoTime> pause_logged_;
     std::optional<base::MonoTime> unhealthy_since_;
     base::Microseconds control_age_{0};  ///< as check_live() last saw it

@@ -90,6 +90,9 @@ void WorkerPool::stop_accepting() {
 void WorkerPool::end() {
     if (running_.exchange(false)) {
         for (auto& worker : workers_) worker->shut_down();
+        // A connection of one of them may wait for something that asks all of them.
+        for (auto& worker : workers_) worker->wait_shut_down();
+        for (auto& worker : workers_) worker->release();
         for (auto& worker : workers_) worker->join();
     }
     gone_ = true;

@@ -1,7 +1,7 @@
 // How long a decision takes with 1,000 policies and 10,000 accounts, and whether it allocates: usher_bench_policy
 // [--json]. Median and 99th percentile in nanoseconds, of decisions that are timed one by one (the clock's own cost is
-// in it), for policies that are spread over the apps and for policies that all name one app. Exits with 1 where the
-// median is above 2 us, or where a decision allocates.
+// in it), for policies that are spread over the apps and for policies that all name one app. Half of the policies ask
+// for a device and its posture. Exits with 1 where the 99th percentile is above 2 us, or where a decision allocates.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -55,6 +55,11 @@ auth::Policy policy(std::size_t number, std::vector<std::string> apps, std::mt19
     for (int i = 0; i < 3; ++i) {
         auth::Rule rule;
         for (int n = 0; n < 3; ++n) rule.groups.push_back("group-" + std::to_string(any(group_count)));
+        if (i == 0 && number % 2 == 0) {
+            rule.devices = {auth::DeviceState::active};
+            rule.posture = {auth::PostureTest::parse("disk_encrypted").value(),
+                            auth::PostureTest::parse("os_version >= 12").value()};
+        }
         if (i == 1) rule.networks = {base::Cidr::parse("10.0.0.0/8").value()};
         if (i == 2) rule.mfa_within = 12h;
         out.allow.push_back(std::move(rule));
@@ -95,6 +100,12 @@ Figures measure(const Shape& shape) {
     auth::Context context;
     context.client_address = base::IpAddress::parse("192.0.2.7");
     context.time = base::parse_rfc3339("2026-11-24T10:00:00Z");
+    context.device = auth::DeviceState::active;
+    auth::Posture posture;
+    posture.os = "debian";
+    posture.os_version = "12.4";
+    posture.disk_encrypted = false;
+    context.posture = std::make_shared<const auth::Posture>(posture);
 
     std::vector<long> times(decisions);
     std::size_t allowed = 0;
@@ -143,7 +154,7 @@ int main(int argc, char** argv) {
                          : "%-30s median %6ld ns   p99 %6ld ns   %5.1f %% allowed   %llu allocations\n",
                     shape.name, figures.median, figures.p99, figures.allowed_percent,
                     static_cast<unsigned long long>(figures.allocations));
-        good = good && figures.median <= bound_ns && figures.allocations == 0;
+        good = good && figures.p99 <= bound_ns && figures.allocations == 0;
     }
     return good ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sqlite3
 import time
 
 import pytest
@@ -176,4 +177,23 @@ def test_a_hangup_during_the_drain_harms_nothing(prepared):
         assert tunnel.sock.recv(1) == b"x"
         tunnel.half_close()
         assert tunnel.recv_all() == b""
+    assert gateway.wait() == 0
+
+
+def test_it_ends_although_a_connection_waits_for_what_asks_every_worker(prepared):
+    """Signing out has all workers look at what is live. One that has no connection left must not be gone by then."""
+    gateway = prepared(config={"workers": 2, "limits": {"sign_ins_burst": 100, "sign_ins_per_minute": 6000}})
+    tokens = [gateway.sign_in("alice") for _ in range(6)]
+    lock = sqlite3.connect(gateway.data_dir / "usher.db", timeout=30, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    held = []
+    for token in tokens:
+        held.append(gateway.open_raw())
+        held[-1].sendall(f"DELETE /.usher/v1/sessions/current HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    # There are two threads for it, so these wait for the lock.
+    wait_for(lambda: gateway.metric("usher_background_queue_tasks") == 4, "the requests to wait for the database")
+    terminate(gateway)
+    wait_for(lambda: not listening(gateway), "the listeners to be closed")
+    lock.execute("ROLLBACK")
+    lock.close()
     assert gateway.wait() == 0

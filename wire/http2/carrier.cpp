@@ -11,8 +11,8 @@ namespace usher::wire::http2 {
 namespace asio = boost::asio;
 
 namespace {
-/// After so many reads without a wait the connection lets the thread's others run.
-constexpr unsigned reads_before_yield = 16;
+/// After so many pieces without a wait the connection lets the thread's others run.
+constexpr unsigned pieces_before_yield = 4;
 constexpr std::size_t linger_bytes = 256 * 1024;
 }  // namespace
 
@@ -42,6 +42,7 @@ void Carrier::lose() {
 
 asio::awaitable<void> Carrier::read() {
     for (unsigned reads = 0;; ++reads) {
+        before_piece();
         auto block = pool_.take();
         std::size_t count = 0;
         const IoStatus status = stream_.try_read({block.data(), BufferPool::chunk_bytes}, count);
@@ -59,7 +60,7 @@ asio::awaitable<void> Carrier::read() {
         block.reset();
         if (!goes_on) break;
         wake_writer();
-        if (reads >= reads_before_yield) {
+        if (reads >= pieces_before_yield) {
             reads = 0;
             co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
         }
@@ -81,18 +82,24 @@ asio::awaitable<void> Carrier::read() {
 }
 
 asio::awaitable<void> Carrier::write() {
-    for (;;) {
+    for (unsigned writes = 0;;) {
+        before_piece();
         // What reading left to send (a KeyUpdate's answer) goes first.
         if (!stream_.flushed() && !co_await stream_.wait_room()) break;
         auto block = pool_.take();
         const std::size_t count = session().fill({block.data(), BufferPool::chunk_bytes});
         if (count > 0) {
             if (stream_.put(std::move(block), count) != IoStatus::done) break;
+            if (++writes >= pieces_before_yield) {
+                writes = 0;
+                co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+            }
             continue;
         }
         block.reset();
         if (!reading_ || session().over()) break;
         co_await to_write_.wait();
+        writes = 0;
     }
     on_finished_sending();
     if (!stream_.aborted() && co_await stream_.shutdown_send() == IoStatus::done) co_return;

@@ -32,6 +32,8 @@ protected:
     boost::asio::awaitable<void> carry();
     TlsStream& stream() noexcept { return stream_; }
 
+    /// Called before each piece that is read or written, when nothing of the session is under way.
+    virtual void before_piece() {}
     /// No stream can go on: the peer gets and sends nothing any more. Called once.
     virtual void on_lost() = 0;
     /// The last bytes are on their way; what is left is that the peer ends its direction.
