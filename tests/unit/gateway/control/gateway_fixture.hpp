@@ -133,9 +133,9 @@ struct TestGateway {
         return std::move(result).value();
     }
 
+    /// From threads of the control API, where nothing may be asserted.
     std::uint64_t enforce(const auth::Affected& affected) {
-        CHECK_FALSE(affected.nobody());
-        ++enforced;
+        if (!affected.nobody()) ++enforced;
         return 2;
     }
 
