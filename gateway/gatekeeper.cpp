@@ -138,7 +138,8 @@ Gatekeeper::Judge::Judge(const Gatekeeper& gatekeeper)
       directory_(gatekeeper.directory_.snapshot()),
       devices_(gatekeeper.devices_.snapshot()) {}
 
-void Gatekeeper::Judge::take(const auth::Session& session) {
+void Gatekeeper::Judge::take(const LiveAccess& access) {
+    const auth::Session& session = *access.session();
     session_ = &session;
     over_.reset();
     if (gatekeeper_.sessions_.expires_at(session) <= now_) {
@@ -152,12 +153,12 @@ void Gatekeeper::Judge::take(const auth::Session& session) {
     account_ = directory_->account_by_id(session.account_id);
     if (account_ == nullptr || auth::standing(*account_, now_) != auth::Standing::good) return;
     over_.reset();
-    client_ip_.clear();
+    client_ip_ = access.client_ip();
     context_ = gatekeeper_.context(session, client_ip_, device, now_);
 }
 
 std::optional<CloseReason::Value> Gatekeeper::Judge::operator()(const LiveAccess& access) {
-    if (session_ != access.session().get()) take(*access.session());
+    if (session_ != access.session().get()) take(access);
     if (over_) return over_;
     if (client_ip_ != access.client_ip()) {
         client_ip_ = access.client_ip();

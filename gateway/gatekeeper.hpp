@@ -63,7 +63,7 @@ public:
         std::optional<CloseReason::Value> operator()(const LiveAccess& access);
 
     private:
-        void take(const auth::Session& session);
+        void take(const LiveAccess& access);
 
         const Gatekeeper& gatekeeper_;
         const base::UtcTime now_;

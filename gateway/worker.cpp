@@ -341,19 +341,19 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
     // A share of them each time, so that many that are idle keep nobody waiting for long.
     for (std::size_t left = (live_.size() + shares - 1) / shares; left > 0; --left) {
         if (next_live_ >= live_.size()) next_live_ = 0;
-        LiveAccess* const access = &live_.at(next_live_++);
-        if (access->was_cut()) continue;
-        if (access->tick(now)) services_.sessions.touch(*access->session());
+        LiveAccess& access = live_.at(next_live_++);
+        if (access.was_cut()) continue;
+        if (access.tick(now)) services_.sessions.touch(*access.session());
         if (give_up)
-            access->cut(CloseReason::JOURNAL_FAILED);
-        else if (now - access->last_moved() >= timeouts.idle)
-            access->cut(CloseReason::IDLE_TIMEOUT);
-        else if (timeouts.max_duration.count() > 0 && now - access->opened_at() >= timeouts.max_duration)
-            access->cut(CloseReason::MAX_DURATION);
-        else if (now - access->judged_at() >= judged_again_after || !services_.sessions.valid(*access->session()) ||
-                 factor_is_old(*access->session())) {
-            access->set_judged_at(now);
-            if (const auto reason = judge(*access)) access->cut(*reason);
+            access.cut(CloseReason::JOURNAL_FAILED);
+        else if (now - access.last_moved() >= timeouts.idle)
+            access.cut(CloseReason::IDLE_TIMEOUT);
+        else if (timeouts.max_duration.count() > 0 && now - access.opened_at() >= timeouts.max_duration)
+            access.cut(CloseReason::MAX_DURATION);
+        else if (now - access.judged_at() >= judged_again_after || !services_.sessions.valid(*access.session()) ||
+                 factor_is_old(*access.session())) {
+            access.set_judged_at(now);
+            if (const auto reason = judge(access)) access.cut(*reason);
         }
     }
 }

@@ -15,8 +15,7 @@ using Fixture = SessionsFixture;
 TEST_CASE("sessions that another gateway opened, used or ended are taken over") {
     for_each_backend([](TestDatabase& test) {
         Fixture f(test, {.idle = 1h, .absolute = 24h});
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        const Elsewhere other(test, f);
         CHECK(must(f.sessions->refresh()).nobody());
         auto theirs = must(other->create(f.alice, "192.0.2.9", f.laptop));
         const auto ours = f.sign_in(f.alice);
@@ -43,8 +42,7 @@ TEST_CASE("what another gateway says that it changed is looked at, and what it d
     for_each_backend([](TestDatabase& test) {
         using auth::ChangeKind;
         Fixture f(test, {.idle = 1h, .absolute = 24h});
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        const Elsewhere other(test, f);
         auto first = must(other->create(f.alice, "192.0.2.9", f.laptop));
         auto second = must(other->create(f.alice, "192.0.2.9", f.laptop));
 
@@ -94,7 +92,7 @@ TEST_CASE("what another gateway says that it changed is looked at, and what it d
         CHECK_FALSE(other->set_posture(*other->find(first.session->id), changed, refuses).ok());
         CHECK(*other->find(first.session->id)->posture.get() == said);
         // And after a restart.
-        CHECK(*must(auth::Sessions::open(*other_database, f.clock, f.limits))->find(first.session->id)->posture.get() ==
+        CHECK(*must(auth::Sessions::open(*other.database, f.clock, f.limits))->find(first.session->id)->posture.get() ==
               said);
 
         must(other->end(first.session->id, SessionEnd::signed_out, unrecorded));
@@ -112,8 +110,7 @@ TEST_CASE("what idled out here but was used elsewhere keeps its row") {
     for_each_backend([](TestDatabase& test) {
         Fixture f(test, {.idle = 1h, .absolute = 24h});
         const auto made = f.sign_in(f.alice);
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        const Elsewhere other(test, f);
         f.clock.advance(50min);
         CHECK(other->authenticate(made.token.reveal()));
         must(other->flush());
@@ -135,8 +132,7 @@ TEST_CASE("what is taken away goes from the database, although it is over here a
     for_each_backend([](TestDatabase& test) {
         Fixture f(test, {.idle = 1h, .absolute = 24h});
         const auto made = f.sign_in(f.alice);
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        const Elsewhere other(test, f);
         f.clock.advance(50min);
         CHECK(other->authenticate(made.token.reveal()));
         f.clock.advance(20min);
@@ -191,8 +187,7 @@ TEST_CASE("more changes than are looked at one by one take in others too, and sa
         using auth::ChangeKind;
         Fixture f(test);
         const auto made = f.sign_in(f.alice);
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        const Elsewhere other(test, f);
         auth::Posture said;
         said.disk_encrypted = false;
         REQUIRE(must(other->set_posture(*other->find(made.session->id), said, unrecorded)));
@@ -210,8 +205,7 @@ TEST_CASE("what is found of a session while it is asked whether it was used else
         if (test.dialect() != base::sql::Dialect::postgresql) return;  // which nobody else uses
         Fixture f(test, {.idle = 1h, .absolute = 24h});
         const auto told = f.sign_in(f.alice), ended = f.sign_in(f.alice), expired = f.sign_in(f.bob);
-        auto other_database = test.open();
-        auto other = must(auth::Sessions::open(*other_database, f.clock, f.limits));
+        const Elsewhere other(test, f);
         f.clock.advance(50min);
         CHECK(other->authenticate(told.token.reveal()));
         must(other->flush());

@@ -44,6 +44,15 @@ struct SessionsFixture : DirectoryFixture {
     }
 };
 
+/// The sessions of another gateway on the fixture's database.
+struct Elsewhere {
+    Elsewhere(TestDatabase& test, const SessionsFixture& f)
+        : database(test.open()), sessions(must(auth::Sessions::open(*database, f.clock, f.limits))) {}
+    auth::Sessions* operator->() const { return sessions.get(); }
+    std::unique_ptr<base::sql::Database> database;
+    std::unique_ptr<auth::Sessions> sessions;
+};
+
 inline const std::function<base::Result<void>()> unrecorded;
 
 }  // namespace usher::test
