@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "auth/policy.hpp"
+#include "auth/decided_by.hpp"
 #include "base/text.hpp"
 
 namespace usher::auth {
@@ -25,8 +25,10 @@ Outcome judge(const DirectorySnapshot& directory, const Expectation& expected) {
     if (app == nullptr) return {"app '" + base::escape_for_terminal(expected.app, 100) + "' does not exist", true};
     const auto decision = decide(directory, *account, *app, expected.context);
     if (decision.allowed == expected.allow) return {};
+    std::string why = decision.text();
+    for (const auto& condition : decided_by(decision, directory, *account, expected.context)) why += "; " + condition;
     return {"expected that '" + account->username + "' " + (expected.allow ? "may" : "may not") + " use '" + app->name +
-            "', but the decision is: " + decision.text()};
+            "', but the decision is: " + why};
 }
 
 }  // namespace

@@ -103,6 +103,12 @@ bool Rule::empty() const noexcept {
 
 std::optional<RuleField> Rule::first_unmet(const Account& account, const Context& context,
                                            std::span<const std::string> above) const noexcept {
+    if (const auto unmet = first_unmet_by_whom(account, above)) return unmet;
+    return besides().first_unmet(context);
+}
+
+std::optional<RuleField> Rule::first_unmet_by_whom(const Account& account,
+                                                   std::span<const std::string> above) const noexcept {
     if (empty() || (!accounts.empty() && !holds(accounts, account.username))) return RuleField::account;
     if (!groups.empty() && std::none_of(account.groups.begin(), account.groups.end(),
                                         [&](const std::string& group) { return holds(groups, group); }))
@@ -111,6 +117,10 @@ std::optional<RuleField> Rule::first_unmet(const Account& account, const Context
         std::none_of(above.begin(), above.end(), [&](const std::string& code) { return holds(departments, code); }))
         return RuleField::department;
     if (!roles.empty() && std::find(roles.begin(), roles.end(), account.role) == roles.end()) return RuleField::role;
+    return std::nullopt;
+}
+
+std::optional<RuleField> AskedBesides::first_unmet(const Context& context) const noexcept {
     const auto holds_client = [&](const base::Cidr& network) { return network.contains(*context.client_address); };
     if (!networks.empty() && (!context.client_address || std::none_of(networks.begin(), networks.end(), holds_client)))
         return RuleField::network;
@@ -126,6 +136,12 @@ std::optional<RuleField> Rule::first_unmet(const Account& account, const Context
     if (mfa_within && (!context.second_factor_age || *context.second_factor_age >= *mfa_within))
         return RuleField::second_factor;
     return std::nullopt;
+}
+
+bool operator==(const AskedBesides& a, const AskedBesides& b) noexcept {
+    return a.mfa_within == b.mfa_within && std::ranges::equal(a.networks, b.networks) &&
+           std::ranges::equal(a.times, b.times) && std::ranges::equal(a.devices, b.devices) &&
+           std::ranges::equal(a.posture, b.posture);
 }
 
 }  // namespace usher::auth

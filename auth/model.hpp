@@ -109,6 +109,19 @@ struct Context {
 /// The conditions of a rule, in the order in which they are compared.
 enum class RuleField { account, group, department, role, network, time, device, posture, second_factor };
 
+/// What a rule asks besides whom it is about, as Rule says it. Refers to lists that are kept elsewhere.
+struct AskedBesides {
+    std::span<const base::Cidr> networks{};
+    std::span<const TimeWindow> times{};
+    std::span<const DeviceState> devices{};
+    std::span<const PostureTest> posture{};
+    std::optional<base::Microseconds> mfa_within{};
+
+    /// The first condition that is not met; nullopt when all are.
+    std::optional<RuleField> first_unmet(const Context& context) const noexcept;
+    friend bool operator==(const AskedBesides& a, const AskedBesides& b) noexcept;
+};
+
 /// Matches when each list that is not empty holds what the attempt has: the account's value byte for byte (of
 /// departments also one that the account's department lies in), an address
 /// within a network, a moment within a window, the state of the enrolled device; and each condition of the posture
@@ -129,6 +142,11 @@ struct Rule {
     /// the account's department lies in.
     std::optional<RuleField> first_unmet(const Account& account, const Context& context,
                                          std::span<const std::string> above = {}) const noexcept;
+    /// The same of the conditions that say whom the rule is about: accounts, groups, departments and roles.
+    std::optional<RuleField> first_unmet_by_whom(const Account& account,
+                                                 std::span<const std::string> above) const noexcept;
+    /// The others.
+    AskedBesides besides() const noexcept { return {networks, times, devices, posture, mfa_within}; }
     bool matches(const Account& account, const Context& context,
                  std::span<const std::string> above = {}) const noexcept {
         return !first_unmet(account, context, above);

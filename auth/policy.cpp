@@ -122,18 +122,15 @@ Decision decide(const DirectorySnapshot& directory, const Account& account, cons
     const PlacedRule* asking = nullptr;
     Reason asked = Reason::no_allow_rule;
     // Those that deny come first, so the first that matches decides.
-    const PlacedRule* decided = rules.first(account, above, [&](const PlacedRule& placed) {
-        const auto unmet = placed.rule->first_unmet(account, context, above);
-        if (!unmet) return true;
-        // They come in no order; those of one index lie in theirs.
-        if (placed.deny || (asking != nullptr && asking < &placed)) return false;
-        const auto needed = needed_by(*placed.rule, *unmet);
-        if (needed != Reason::no_allow_rule) {
+    const PlacedRule* decided =
+        rules.first(account, above, context, [&](const PlacedRule& placed, RuleField unmet) noexcept {
+            // They come in no order; those of one index lie in theirs.
+            if ((asking != nullptr && asking <= &placed) || placed.deny) return;
+            const auto needed = needed_by(*placed.rule, unmet);
+            if (needed == Reason::no_allow_rule) return;
             asking = &placed;
             asked = needed;
-        }
-        return false;
-    });
+        });
     if (decided != nullptr) {
         decision.allowed = !decided->deny;
         decision.reason = decided->deny ? Reason::deny_rule : Reason::allow_rule;

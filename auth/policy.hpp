@@ -35,10 +35,11 @@ struct Decision {
     std::uint64_t policy_version = 0;
 
     std::string_view policy_name() const noexcept { return policy != nullptr ? std::string_view(policy->name) : ""; }
-    /// As it goes on record; the first word is for programs, then the rule and its conditions, all of which were met:
-    /// "allow-rule finance-uses-crm/allow[0] by department and network", "deny-rule p/deny[1] by group",
-    /// "no-allow-rule", "device-needed p/allow[0]", "posture-needed p/allow[0]", "second-factor-needed p/allow[0]",
-    /// "account-disabled", "account-not-yet-valid", "account-expired", "role administrator".
+    /// As it goes on record; the first word is for programs, then the rule and of which kinds its conditions are, all
+    /// of which were met (decided_by() says with what): "allow-rule finance-uses-crm/allow[0] by department and
+    /// network", "deny-rule p/deny[1] by group", "no-allow-rule", "device-needed p/allow[0]", "posture-needed
+    /// p/allow[0]", "second-factor-needed p/allow[0]", "account-disabled", "account-not-yet-valid", "account-expired",
+    /// "role administrator".
     std::string text() const;
 };
 

@@ -6,40 +6,91 @@
 
 namespace usher::auth {
 
+/// Copies what the rules ask besides into lists of our own.
+void RuleIndex::keep_what_is_asked(const std::vector<const Rule*>& one_of_each) {
+    std::size_t networks = 0, times = 0, devices = 0, posture = 0;
+    for (const Rule* rule : one_of_each) {
+        networks += rule->networks.size();
+        times += rule->times.size();
+        devices += rule->devices.size();
+        posture += rule->posture.size();
+    }
+    // All of the room first: what is referred to must not move.
+    networks_.reserve(networks);
+    times_.reserve(times);
+    devices_.reserve(devices);
+    posture_.reserve(posture);
+    const auto kept = [](auto& all, const auto& list) {
+        const auto from = all.size();
+        all.insert(all.end(), list.begin(), list.end());
+        return std::span(all).subspan(from);
+    };
+    for (const Rule* rule : one_of_each)
+        asked_.push_back({kept(networks_, rule->networks), kept(times_, rule->times), kept(devices_, rule->devices),
+                          kept(posture_, rule->posture), rule->mfa_within});
+}
+
 RuleIndex::RuleIndex(std::vector<PlacedRule> rules) : rules_(std::move(rules)) {
-    std::vector<std::pair<Key, std::uint32_t>> entries;
+    std::vector<std::pair<Value, Filed>> entries;
+    std::vector<const Rule*> one_of_each;
+    const auto number_of_what_is_asked = [&](const Rule& rule) {
+        const auto known = std::find_if(one_of_each.begin(), one_of_each.end(),
+                                        [&](const Rule* other) { return rule.besides() == other->besides(); });
+        const auto number = static_cast<std::uint16_t>(known - one_of_each.begin());
+        if (known != one_of_each.end()) return number;
+        if (number == remembered_max) return not_remembered;
+        one_of_each.push_back(&rule);
+        return number;
+    };
     for (std::uint32_t n = 0; n < rules_.size(); ++n) {
         const Rule& rule = *rules_[n].rule;
+        if (rule.empty()) continue;  // it matches nobody
         const std::pair<Field, const std::vector<std::string>*> lists[] = {
             {Field::account, &rule.accounts}, {Field::group, &rule.groups}, {Field::department, &rule.departments}};
         const std::pair<Field, const std::vector<std::string>*>* shortest = nullptr;
+        auto lists_of_whom = rule.roles.empty() ? 0 : 1;
         for (const auto& list : lists) {
-            if (list.second->empty() || list.second->size() > listed_max) continue;
+            if (list.second->empty()) continue;
+            ++lists_of_whom;
+            if (list.second->size() > listed_max) continue;
             if (shortest == nullptr || list.second->size() < shortest->second->size()) shortest = &list;
         }
-        if (shortest != nullptr)
-            for (const auto& value : *shortest->second) entries.emplace_back(key_of(shortest->first, value), n);
-        else if (!rule.roles.empty() && rule.roles.size() <= listed_max)
-            for (const auto role : rule.roles) entries.emplace_back(key_of(role), n);
-        else
-            entries.emplace_back(for_everybody, n);
+        Filed filed{n, number_of_what_is_asked(rule), lists_of_whom > 1};
+        if (shortest != nullptr) {
+            for (const auto& value : *shortest->second) entries.push_back({{shortest->first, value}, filed});
+        } else if (!rule.roles.empty() && rule.roles.size() <= listed_max) {
+            for (const auto role : rule.roles) entries.push_back({{Field::role, to_word(role)}, filed});
+        } else {
+            filed.more_of_whom = lists_of_whom > 0;
+            entries.push_back({{Field::everybody, {}}, filed});
+        }
     }
     if (entries.empty()) return;
-    std::sort(entries.begin(), entries.end());
-    entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
+    keep_what_is_asked(one_of_each);
+    // A list may have a value twice; reading its rule twice does no harm.
+    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+        return a.first != b.first ? a.first < b.first : a.second.place < b.second.place;
+    });
 
-    const auto slots = std::max<std::size_t>(2, std::bit_ceil(entries.size() * 2));
+    std::size_t values = 1;
+    for (std::size_t i = 1; i < entries.size(); ++i) values += entries[i].first != entries[i - 1].first ? 1 : 0;
+    const auto slots = std::max<std::size_t>(2, std::bit_ceil(values * 2));
     slots_.resize(slots);
+    tags_.resize(slots);
     shift_ = 64 - static_cast<unsigned>(std::countr_zero(slots));
     filed_.reserve(entries.size());
     for (std::size_t i = 0; i < entries.size();) {
-        const Key key = entries[i].first;
-        Slot slot{key, static_cast<std::uint32_t>(filed_.size()), 0};
-        for (; i < entries.size() && entries[i].first == key; ++i) filed_.push_back(entries[i].second);
+        const Value value = entries[i].first;
+        const auto hash = value.hash();
+        Slot slot{static_cast<std::uint32_t>(texts_.size()), static_cast<std::uint32_t>(value.text.size()), value.field,
+                  static_cast<std::uint32_t>(filed_.size()), 0};
+        texts_ += value.text;
+        for (; i < entries.size() && entries[i].first == value; ++i) filed_.push_back(entries[i].second);
         slot.end = static_cast<std::uint32_t>(filed_.size());
-        std::size_t at = key >> shift_;
-        while (slots_[at].key != 0) at = (at + 1) & (slots - 1);
+        std::size_t at = hash >> shift_;
+        while (tags_[at] != 0) at = (at + 1) & (slots - 1);
         slots_[at] = slot;
+        tags_[at] = tag_of(hash);
     }
 }
 

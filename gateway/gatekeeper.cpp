@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "auth/decided_by.hpp"
 #include "auth/username.hpp"
 
 namespace usher::gateway {
@@ -117,8 +118,13 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
     record.set_app(control ? std::string(auth::control_app_name) : app->name);
     record.set_policy(std::string(decision.policy_name()));
     record.set_policy_version(decision.policy_version);
+    const auto add_conditions = [&] {
+        for (auto& condition : auth::decided_by(decision, *subject->directory, *subject->account, known))
+            record.add_reasons(std::move(condition));
+    };
     if (!decision.allowed) {
         deny(record, decision.text());
+        add_conditions();
         return Refusal{403, denial_detail(decision, *subject), std::move(record)};
     }
     if (!control && app->on_control_loss.action != auth::ControlLoss::Action::go_on &&
@@ -127,6 +133,7 @@ std::variant<Admission, Refusal> Gatekeeper::admit(const Credential& credential,
         return Refusal{503, "the gateway cannot reach its database; try again later", std::move(record)};
     }
     record.add_reasons(decision.text());
+    add_conditions();
     Admission admission{subject->session, control, {}, std::move(record)};
     if (!control) admission.allow_addresses = app->allow_addresses;
     return admission;

@@ -35,7 +35,9 @@ std::string bytes_of(std::uint64_t bytes, bool uncertain) { return (uncertain ? 
 std::string reason_of(const v1::AccessRecord& record) {
     std::string why = friendly(v1::CloseReason::Value_Name(record.close_reason()));
     if (record.verdict() != v1::Verdict::ALLOWED || why.empty()) {
-        const std::string reasons = joined(record.reasons(), "; ");
+        // What let it pass is a rule, and the rule's conditions need no room in a line.
+        const bool by_rule = record.verdict() == v1::Verdict::ALLOWED && !record.reasons().empty();
+        const std::string reasons = by_rule ? record.reasons(0) : joined(record.reasons(), "; ");
         if (!why.empty() && !reasons.empty()) why += ": ";
         why += reasons;
     }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "auth/decided_by.hpp"
 #include "auth/devices.hpp"
 #include "auth/directory_draft.hpp"
 #include "auth/policy.hpp"
@@ -235,6 +236,8 @@ private:
         } else {
             response.set_allow(decision.allowed);
             response.set_reason(decision.text());
+            for (auto& condition : auth::decided_by(decision, *snapshot, *account, *context))
+                response.add_conditions(std::move(condition));
             response.set_policy(std::string(decision.policy_name()));
         }
         if (control) return {};

@@ -37,7 +37,11 @@ def test_a_rule_asks_from_where_and_when(gateway, echo):
     assert status(rule(times=[never_now()])) == 403
     assert status(rule(roles=["auditor", "administrator"])) == 403
     allowed = gateway.wait_record(lambda r: r["verdict"] == "ALLOWED" and r["app"] == "demo")
-    assert allowed["reasons"] == ["allow-rule demo/allow[0] by group, role, network and time"]
+    assert allowed["reasons"] == [
+        "allow-rule demo/allow[0] by group, role, network and time",
+        "group staff", "role employee", "network 127.0.0.0/8", f"time {ALWAYS}",
+    ]
+    assert gateway.records('reasons : "network 127.0.0.0/8"') and not gateway.records('reasons : "network 10.0.0.0/8"')
     rules = gateway.ctl("get", "policies", "-o", "yaml").stdout
     assert "roles:" in rules
     gateway.apply(rules)  # what is shown can be applied
@@ -114,6 +118,9 @@ def test_explain_says_what_each_rule_says(gateway):
     answer = gateway.ctl_json(*ask, "--from", "10.1.2.3")[0]
     assert answer["allow"] and answer["policy"] == "hours"
     assert answer["reason"] == "allow-rule hours/allow[0] by group, network and time"
+    assert answer["conditions"] == ["group staff", "network 10.0.0.0/8", "time mon-fri 08:00-18:00 Asia/Shanghai"]
+    shown = gateway.ctl(*ask, "--from", "10.1.2.3").stdout
+    assert "time (group staff; network 10.0.0.0/8; time mon-fri 08:00-18:00 Asia/Shanghai)\n" in shown
     shown = gateway.ctl(*ask).stdout
     assert shown.startswith("alice may not use demo2: no-allow-rule\n")
     assert "the network is not in its list" in shown

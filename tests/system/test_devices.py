@@ -396,7 +396,7 @@ def test_an_app_asks_for_an_enrolled_device_and_says_so(stored, echo, tmp_path):
         assert refused.headers["proxy-status"] == f'usher; error=http_request_denied; details="{NEEDED}"'
         assert refused.body().strip() == NEEDED
     denied = stored.wait_record(lambda r: r["event"] == "DENIED")
-    assert denied["reasons"] == ["device-needed demo/allow[0]"] and denied["policy"] == "demo"
+    assert denied["reasons"] == ["device-needed demo/allow[0]", "device active"] and denied["policy"] == "demo"
     assert denied["enrolled_device_state"] == "none" and "second_factor_at" not in denied
     # Whom no device would help is told what everybody is told who asks for what is not there.
     stored.account("eve", groups=("guests",))
@@ -411,13 +411,13 @@ def test_an_app_asks_for_an_enrolled_device_and_says_so(stored, echo, tmp_path):
         stored.ctl("device", "lock", device.id)
         ends_within(tunnel, 10)
     record = stored.wait_closed(lambda r: r["enrolled_device_id"] == device.id)
-    assert record["reasons"] == ["allow-rule demo/allow[0] by group and device"]
+    assert record["reasons"] == ["allow-rule demo/allow[0] by group and device", "group staff", "device active"]
     assert (record["close_reason"], record["enrolled_device_state"]) == ("REVOKED", "active")
     assert [r["access_id"] for r in stored.records('enrolled_device_state = "active"')] == [record["access_id"]]
 
     ask = ("policy", "explain", "--account", "alice", "--app", "demo")
     shown = stored.ctl(*ask).stdout
-    assert shown.startswith("alice may not use demo: device-needed demo/allow[0]\n") and "there is no such device" in shown
+    assert shown.startswith("alice may not use demo: device-needed demo/allow[0] (device active)\n") and "there is no such device" in shown
     locked = stored.ctl_json(*ask, "--device", device.id)[0]
     assert not locked["allow"] and locked["reason"] == "device-locked" and locked["rules"][0]["unmet"] == "device"
     stored.ctl("device", "unlock", device.id)

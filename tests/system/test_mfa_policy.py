@@ -25,7 +25,7 @@ def test_an_app_asks_for_a_second_factor_and_says_so(gateway, echo):
         assert refused.headers["proxy-status"] == f'usher; error=http_request_denied; details="{NEEDED}"'
         assert refused.body().strip() == NEEDED
     denied = gateway.wait_record(lambda r: r["event"] == "DENIED" and r["app"] == "demo")
-    assert denied["reasons"] == ["second-factor-needed demo/allow[0]"] and denied["policy"] == "demo"
+    assert denied["reasons"] == ["second-factor-needed demo/allow[0]", "second-factor within 12h"] and denied["policy"] == "demo"
     # Whom no second factor would help is told what everybody is told who asks for what is not there.
     gateway.account("eve", groups=("guests",))
     stranger = gateway.sign_in("eve")
@@ -41,7 +41,7 @@ def test_an_app_asks_for_a_second_factor_and_says_so(gateway, echo):
     fresh = sign_in(gateway, code=app_.code())[1]["token"]
     open_tunnel(gateway, echo, fresh).close()
     record = gateway.wait_record(lambda r: r["verdict"] == "ALLOWED")
-    assert record["reasons"] == ["allow-rule demo/allow[0] by group and second-factor"]
+    assert record["reasons"] == ["allow-rule demo/allow[0] by group and second-factor", "group staff", "second-factor within 12h"]
 
 
 def test_the_agent_says_it_in_words(gateway, echo):
@@ -106,7 +106,7 @@ def test_policies_with_a_second_factor_are_kept_shown_tested_and_explained(gatew
     gateway.start()
     ask = ("policy", "explain", "--account", "alice", "--app", "demo")
     shown = gateway.ctl(*ask).stdout
-    assert shown.startswith("alice may not use demo: second-factor-needed demo/allow[0]\n")
+    assert shown.startswith("alice may not use demo: second-factor-needed demo/allow[0] (second-factor within 12h)\n")
     assert "the second factor is missing or too old" in shown
     answer = gateway.ctl_json(*ask, "--second-factor-age", "11h")[0]
     assert answer["allow"] and answer["reason"] == "allow-rule demo/allow[0] by group and second-factor"

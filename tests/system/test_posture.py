@@ -65,10 +65,10 @@ def test_a_policy_asks_what_the_device_says(stored, echo):
         ends_within(tunnel, 10)
     record = gateway.wait_closed()
     assert record["close_reason"] == "POLICY_CHANGED" and "revoked_at" in record
-    assert record["reasons"] == ["allow-rule demo/allow[0] by group and posture"]
+    assert record["reasons"] == ["allow-rule demo/allow[0] by group and posture", "group staff", "posture disk_encrypted and os_version >= 12"]
     assert record["device"]["os_version"] == "12.4" and record["device"]["disk_encrypted"] == "yes"
     denied = gateway.wait_record(lambda r: r["event"] == "DENIED" and r.get("device", {}).get("disk_encrypted") == "no")
-    assert denied["reasons"] == ["posture-needed demo/allow[0]"] and denied["device"]["uid"] == "ab" * 32
+    assert denied["reasons"] == ["posture-needed demo/allow[0]", "posture disk_encrypted"] and denied["device"]["uid"] == "ab" * 32
     found = gateway.records('device.disk_encrypted = "yes" AND device.os_version = "12.4"')
     assert [r["access_id"] for r in found] == [record["access_id"]]
     # It is a session's: another one of the same account has said nothing.

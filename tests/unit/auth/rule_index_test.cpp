@@ -1,5 +1,6 @@
 #include "auth/rule_index.hpp"
 
+#include <map>
 #include <random>
 
 #include "auth/policy.hpp"
@@ -23,6 +24,8 @@ std::vector<std::string> numbered(const std::string& word, std::size_t from, std
     for (std::size_t i = 0; i < count; ++i) out.push_back(word + std::to_string(from + i));
     return out;
 }
+
+void ignore(const auth::PlacedRule&, auth::RuleField) {}
 
 }  // namespace
 
@@ -49,17 +52,24 @@ TEST_CASE("rules are found under whichever list they are filed, and under none")
         const std::vector<auth::PlacedRule> placed{{nullptr, false, 0, &by_nothing_of_hers},
                                                    {nullptr, false, 1, &rule}};
         const auth::RuleIndex index(placed);
-        const auto matches = [&](const auth::PlacedRule& p) { return p.rule->matches(alice, context); };
-        const auto* found = index.first(alice, {}, matches);
+        const auto* found = index.first(alice, {}, context, ignore);
         REQUIRE(found != nullptr);
         CHECK(found->rule == &rule);
         auto bob = named("carol");
         bob.role = auth::Role::administrator;
-        CHECK(index.first(bob, {}, [&](const auto& p) { return p.rule->matches(bob, {}); }) == nullptr);
+        CHECK(index.first(bob, {}, {}, ignore) == nullptr);
     }
-    CHECK(auth::RuleIndex().first(alice, {}, [](const auto&) { return true; }) == nullptr);
-    CHECK(auth::RuleIndex(std::vector<auth::PlacedRule>{}).first(alice, {}, [](const auto&) { return true; }) ==
-          nullptr);
+    CHECK(auth::RuleIndex().first(alice, {}, context, ignore) == nullptr);
+    CHECK(auth::RuleIndex(std::vector<auth::PlacedRule>{}).first(alice, {}, context, ignore) == nullptr);
+}
+
+TEST_CASE("a rule that matches nobody is found by nobody") {
+    Rule without_a_list;
+    without_a_list.mfa_within = std::chrono::hours(1);
+    auth::Context context;
+    context.second_factor_age = base::Microseconds(0);
+    const auth::RuleIndex index({{nullptr, false, 0, &without_a_list}});
+    CHECK(index.first(named("alice"), {}, context, ignore) == nullptr);
 }
 
 TEST_CASE("of many rules that match the first one is found") {
@@ -70,15 +80,42 @@ TEST_CASE("of many rules that match the first one is found") {
     rules.push_back(Rule{{"alice"}, {}, {}});
     std::vector<auth::PlacedRule> placed;
     for (const auto& rule : rules) placed.push_back({nullptr, false, placed.size(), &rule});
-    const auth::RuleIndex index(placed);
-    std::size_t read = 0;
-    const auto* found = index.first(alice, {}, [&](const auth::PlacedRule& p) {
-        ++read;
-        return p.rule->matches(alice, {});
-    });
+    const auto* found = auth::RuleIndex(placed).first(alice, {}, {}, ignore);
     REQUIRE(found != nullptr);
     CHECK(found->number == 490);
-    CHECK(read <= 11);
+}
+
+TEST_CASE("a rule that is missed is told with what it asks besides, and no other one is told") {
+    auto alice = named("alice");
+    alice.groups = {"staff"};
+    std::vector<Rule> rules(300, Rule{{}, {"staff"}, {}});
+    // More different networks than are remembered, each with an address of its own.
+    for (std::size_t i = 0; i < rules.size(); ++i)
+        rules[i].networks = {
+            base::Cidr::parse("10.0." + std::to_string(i / 100) + "." + std::to_string(i % 100) + "/32").value()};
+    rules[7].networks.clear();
+    rules[7].mfa_within = std::chrono::hours(1);
+    rules[8] = Rule{{}, {"others"}, {}};
+    rules[9].accounts = {"bob", "carol"};  // filed under the group
+    std::vector<auth::PlacedRule> placed;
+    for (const auto& rule : rules) placed.push_back({nullptr, false, placed.size(), &rule});
+    const auth::RuleIndex index(placed);
+    for (const std::size_t meant : {0U, 63U, 64U, 65U, 299U}) {
+        CAPTURE(meant);
+        auth::Context context;
+        context.client_address = rules[meant].networks[0].network;
+        std::map<std::size_t, auth::RuleField> missed;
+        const auto* found =
+            index.first(alice, {}, context, [&](const auto& p, auto unmet) { missed.emplace(p.number, unmet); });
+        REQUIRE(found != nullptr);
+        CHECK(found->number == meant);
+        for (std::size_t i = 0; i < meant; ++i) {
+            const auto unmet = rules[i].first_unmet(alice, context);
+            CHECK(missed.count(i) == (*unmet > auth::RuleField::role ? 1 : 0));
+            if (missed.count(i) != 0) CHECK(missed[i] == *unmet);
+        }
+        CHECK(missed.count(8) + missed.count(9) == 0);
+    }
 }
 
 TEST_CASE("random rules about anything decide as they are explained") {
@@ -93,7 +130,9 @@ TEST_CASE("random rules about anything decide as they are explained") {
             if (pick(4) == 0) out.departments = numbered("d", pick(3), 1);
             if (pick(4) == 0) out.roles = {static_cast<auth::Role>(pick(3))};
             if (pick(4) == 0) out.devices = {auth::DeviceState::active};
-            if (pick(4) == 0 || out.empty()) out.networks = {base::Cidr::parse("10.0.0.0/8").value()};
+            if (pick(4) == 0 || out.empty())
+                out.networks = {base::Cidr::parse("10." + std::to_string(pick(3)) + ".0.0/16").value()};
+            if (pick(4) == 0) out.mfa_within = std::chrono::hours(1 + pick(2));
             return out;
         };
         std::vector<auth::Policy> policies(pick(5));
@@ -110,13 +149,15 @@ TEST_CASE("random rules about anything decide as they are explained") {
         auth::Context context;
         if (pick(2) == 0) context.client_address = base::IpAddress::parse("10.1.2.3");
         if (pick(2) == 0) context.device = auth::DeviceState::active;
+        if (pick(2) == 0) context.second_factor_age = std::chrono::minutes(30 + 60 * pick(3));
         const auth::DirectorySnapshot directory(1, {someone}, {crm()}, policies);
         const auto& app = *directory.app("crm");
         const auto decision = auth::decide(directory, someone, app, context);
         const auto traces = auth::explain(directory, someone, app, context);
         const auto first = std::find_if(traces.begin(), traces.end(), [](const auto& t) { return !t.unmet; });
-        const auto asks = std::find_if(traces.begin(), traces.end(),
-                                       [](const auto& t) { return !t.deny && t.unmet == auth::RuleField::device; });
+        const auto asks = std::find_if(traces.begin(), traces.end(), [](const auto& t) {
+            return !t.deny && (t.unmet == auth::RuleField::device || t.unmet == auth::RuleField::second_factor);
+        });
         const auto decided = first != traces.end() ? first : asks;
         REQUIRE((decided == traces.end()) == (decision.policy == nullptr));
         REQUIRE(decision.allowed == (first != traces.end() && !first->deny));

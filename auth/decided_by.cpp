@@ -1,0 +1,101 @@
+#include "auth/decided_by.hpp"
+
+#include <algorithm>
+
+#include "auth/validate.hpp"
+#include "base/text.hpp"
+
+namespace usher::auth {
+namespace {
+
+using Reason = Decision::Reason;
+
+template <class List, class Value>
+bool holds(const List& list, const Value& value) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+/// The first of `have` that is listed, and empty where none is.
+std::string first_listed(const std::vector<std::string>& list, const std::vector<std::string>& have) {
+    const auto found = std::find_if(have.begin(), have.end(), [&](const auto& value) { return holds(list, value); });
+    return found == have.end() ? std::string() : *found;
+}
+
+std::string listed_department(const Rule& rule, const DirectorySnapshot& directory, const Account& account) {
+    if (holds(rule.departments, account.department)) return account.department;
+    return first_listed(rule.departments, directory.department_tree().above(account.department));
+}
+
+/// That of a list which contains what is known.
+template <class Ranges, class Known>
+std::string first_around(const Ranges& ranges, const Known& known) {
+    const auto found =
+        std::find_if(ranges.begin(), ranges.end(), [&](const auto& range) { return range.contains(*known); });
+    return found == ranges.end() ? std::string() : found->to_string();
+}
+
+std::string text_of(const PostureTest& test) {
+    constexpr std::string_view personal = "device_uid";
+    auto text = test.to_string();
+    return text.starts_with(personal) ? std::string(personal) : text;
+}
+
+std::string all_tests(const Rule& rule) {
+    std::string out;
+    for (const auto& test : rule.posture) out.append(out.empty() ? "" : " and ").append(text_of(test));
+    return out;
+}
+
+std::string first_test_that_fails(const Rule& rule, const Context& context) {
+    for (const auto& test : rule.posture)
+        if (!context.posture || !test.holds(*context.posture)) return text_of(test);
+    return {};
+}
+
+std::string age_asked(const Rule& rule) { return "within " + base::format_duration(*rule.mfa_within); }
+
+std::string said(RuleField field, const std::string& value) { return std::string(to_word(field)) + " " + value; }
+
+std::vector<std::string> all_met(const Rule& rule, const DirectorySnapshot& directory, const Account& account,
+                                 const Context& context) {
+    std::vector<std::string> out;
+    const auto add = [&](RuleField field, const std::string& value) { out.push_back(said(field, value)); };
+    if (!rule.groups.empty()) add(RuleField::group, first_listed(rule.groups, account.groups));
+    if (!rule.departments.empty()) add(RuleField::department, listed_department(rule, directory, account));
+    if (!rule.roles.empty()) add(RuleField::role, std::string(to_word(account.role)));
+    if (!rule.networks.empty()) add(RuleField::network, first_around(rule.networks, context.client_address));
+    if (!rule.times.empty()) add(RuleField::time, first_around(rule.times, context.time));
+    if (!rule.devices.empty()) add(RuleField::device, std::string(to_word(*context.device)));
+    if (!rule.posture.empty()) add(RuleField::posture, all_tests(rule));
+    if (rule.mfa_within) add(RuleField::second_factor, age_asked(rule));
+    return out;
+}
+
+}  // namespace
+
+std::vector<std::string> decided_by(const Decision& decision, const DirectorySnapshot& directory,
+                                    const Account& account, const Context& context) {
+    if (decision.policy == nullptr) return {};
+    const Policy& policy = *decision.policy;
+    switch (decision.reason) {
+        case Reason::allow_rule:
+            return all_met(policy.allow[decision.rule], directory, account, context);
+        case Reason::deny_rule:
+            return all_met(policy.deny[decision.rule], directory, account, context);
+        case Reason::device_needed:
+            return {said(RuleField::device, std::string(to_word(DeviceState::active)))};
+        case Reason::posture_needed:
+            return {said(RuleField::posture, first_test_that_fails(policy.allow[decision.rule], context))};
+        case Reason::second_factor_needed:
+            return {said(RuleField::second_factor, age_asked(policy.allow[decision.rule]))};
+        case Reason::account_disabled:
+        case Reason::account_not_yet_valid:
+        case Reason::account_expired:
+        case Reason::no_allow_rule:
+        case Reason::role:
+            break;
+    }
+    return {};
+}
+
+}  // namespace usher::auth
