@@ -7,10 +7,18 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 PASSWORD = "bench-Passw0rd-of-one-run"
+
+
+def warn_of_autogroups():
+    """Says so where the processor is shared among sessions: what runs in another one than the load may starve, see docs/benchmarks.md."""
+    setting = Path("/proc/sys/kernel/sched_autogroup_enabled")
+    if setting.exists() and setting.read_text().strip() != "0":
+        print("kernel.sched_autogroup_enabled is on: waits may be the scheduler's (sysctl -w kernel.sched_autogroup_enabled=0)", file=sys.stderr)
 
 
 class BenchError(Exception):
