@@ -7,9 +7,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
 
 #include "base/secret.hpp"
@@ -76,6 +73,8 @@ Result<KeyHandle> FileDeviceKey::make() {
 
 Result<void> FileDeviceKey::remove() { return remove_private_file(path_); }
 
+std::string FileDeviceKey::shown() const { return base::escape_for_terminal(path_); }
+
 Result<std::string> certificate_request(const KeyHandle& key) {
     ERR_clear_error();
     const std::unique_ptr<X509_REQ, decltype(&X509_REQ_free)> request(X509_REQ_new(), X509_REQ_free);
@@ -108,41 +107,6 @@ Result<DeviceIdentity> DeviceIdentity::of(KeyHandle key, const std::string& pem)
     identity.not_before = *from;
     identity.not_after = *until;
     return identity;
-}
-
-Result<std::optional<DeviceIdentity>> DeviceStore::load() const {
-    using Loaded = std::optional<DeviceIdentity>;
-    auto pem = read_private_file(certificate_, true);
-    if (!pem) return std::move(pem).error();
-    auto key = FileDeviceKey(key_).handle();
-    if (!key) return std::move(key).error();
-    if (!*pem || !*key) return Loaded{};
-    auto identity = DeviceIdentity::of(std::move(*key), **pem);
-    if (!identity)
-        return Error{Errc::data_loss, base::escape_for_terminal(certificate_) + ": " + identity.error().message +
-                                          "; enrol this device anew with: usher enroll --replace"};
-    return Loaded(std::move(*identity));
-}
-
-Result<KeyHandle> DeviceStore::begin() { return FileDeviceKey(new_key_).make(); }
-
-Result<void> DeviceStore::commit(const std::string& certificate_pem) {
-    auto key = FileDeviceKey(new_key_).handle();
-    if (!key) return std::move(key).error();
-    if (auto fits = DeviceIdentity::of(*key, certificate_pem); !fits) return fits.error();
-    // An old certificate beside the new key would be a damaged store: it goes first.
-    if (auto gone = remove_private_file(certificate_); !gone) return gone;
-    if (std::rename(new_key_.c_str(), key_.c_str()) != 0)
-        return Error{Errc::unavailable,
-                     "cannot write " + base::escape_for_terminal(key_) + ": " + std::strerror(errno)};
-    return write_private_file(certificate_, certificate_pem);
-}
-
-Result<void> DeviceStore::renew(const std::string& certificate_pem) {
-    auto key = FileDeviceKey(key_).handle();
-    if (!key) return std::move(key).error();
-    if (auto fits = DeviceIdentity::of(*key, certificate_pem); !fits) return fits.error();
-    return write_private_file(certificate_, certificate_pem);
 }
 
 }  // namespace usher::clients

@@ -13,7 +13,8 @@ namespace usher::clients {
 using KeyHandle = std::shared_ptr<EVP_PKEY>;
 
 /// Where the private key of this device is. What handle() gives signs; whether the key itself is in it is the
-/// implementation's matter, so that a key in a TPM or a token (PKCS#11) can be one.
+/// implementation's matter: FileDeviceKey has it, TokenDeviceKey leaves it on a token or in a TPM (PKCS#11). One thread
+/// at a time; what handle() gave may be used by many.
 class DeviceKey {
 public:
     virtual ~DeviceKey() = default;
@@ -22,6 +23,8 @@ public:
     /// Makes a new P-256 key in place of what was there.
     virtual base::Result<KeyHandle> make() = 0;
     virtual base::Result<void> remove() = 0;
+    /// Where it is, in words that are safe for a terminal.
+    virtual std::string shown() const = 0;
 };
 
 /// A key in a file that only its owner may read (PKCS#8, PEM, mode 0600).
@@ -31,6 +34,7 @@ public:
     base::Result<KeyHandle> handle() const override;
     base::Result<KeyHandle> make() override;
     base::Result<void> remove() override;
+    std::string shown() const override;
 
 private:
     std::string path_;
@@ -51,26 +55,6 @@ struct DeviceIdentity {
     bool expired(base::UtcTime now) const noexcept { return now >= not_after; }
     /// Less than a third of its time is left.
     bool to_be_renewed(base::UtcTime now) const noexcept { return now >= not_after - (not_after - not_before) / 3; }
-};
-
-/// What enrolment leaves on this machine: `directory`/device.key and `directory`/device.pem.
-class DeviceStore {
-public:
-    explicit DeviceStore(std::string directory)
-        : certificate_(directory + "/device.pem"),
-          new_key_(directory + "/device.key.new"),
-          key_(directory + "/device.key") {}
-
-    /// nullopt: this machine is not enrolled.
-    base::Result<std::optional<DeviceIdentity>> load() const;
-    /// A key for an enrolment that is about to be asked for; the present one stays until commit().
-    base::Result<KeyHandle> begin();
-    base::Result<void> commit(const std::string& certificate_pem);
-    /// A new certificate of the present key.
-    base::Result<void> renew(const std::string& certificate_pem);
-
-private:
-    std::string certificate_, new_key_, key_;
 };
 
 }  // namespace usher::clients

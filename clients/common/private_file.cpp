@@ -79,7 +79,7 @@ Result<void> write_private_file(const std::string& path, std::string_view conten
     return sync_directory(directory);
 }
 
-Result<std::optional<std::string>> read_private_file(const std::string& path, bool secret) {
+Result<std::optional<std::string>> read_private_file(const std::string& path, bool secret, std::string_view if_seen) {
     const base::UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (!file) {
         if (errno == ENOENT || errno == ENOTDIR) return std::optional<std::string>{};
@@ -90,11 +90,11 @@ Result<std::optional<std::string>> read_private_file(const std::string& path, bo
     if (!S_ISREG(info.st_mode)) return {Errc::failed_precondition, shown(path) + " is no regular file"};
     if (secret && info.st_uid != ::geteuid())
         return {Errc::permission_denied,
-                shown(path) + " belongs to another user; it is not read. Sign in again as yourself"};
+                shown(path) + " belongs to another user; it is not read. Make it anew as yourself"};
     if (secret && (info.st_mode & 077) != 0)
         return {Errc::permission_denied, "others can read " + shown(path) +
-                                             "; it is not used. Mend it with: chmod 600 " + shown(path) +
-                                             ", and sign in again if somebody may have seen it"};
+                                             "; it is not used. Mend it with: chmod 600 " + shown(path) + ", and " +
+                                             std::string(if_seen) + " if somebody may have seen it"};
     std::string content;
     std::array<char, 4096> bytes{};
     while (true) {

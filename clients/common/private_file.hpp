@@ -15,8 +15,10 @@ base::Result<std::string> config_directory(std::string_view program);
 base::Result<void> write_private_file(const std::string& path, std::string_view content);
 
 /// The content of a regular file of at most 64 KiB; nullopt when there is none. `secret`: refuses a file that others
-/// may read or that somebody else owns, and says how to mend that.
-base::Result<std::optional<std::string>> read_private_file(const std::string& path, bool secret);
+/// may read or that somebody else owns, and says how to mend that. `if_seen`: what its owner is to do where somebody
+/// may have seen it.
+base::Result<std::optional<std::string>> read_private_file(const std::string& path, bool secret,
+                                                           std::string_view if_seen = "sign in again");
 
 /// Removes the file; that it is not there is no error.
 base::Result<void> remove_private_file(const std::string& path);

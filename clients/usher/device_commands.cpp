@@ -27,6 +27,7 @@ using base::Result;
 
 struct Options {
     std::string name;
+    std::string key;  ///< where it is made; empty: where the present one is, else in a file
     bool replace = false;
     std::string format = "table";
 };
@@ -75,7 +76,32 @@ Result<Answer> ask(const TlsTrust& trust, const SavedSession& session, std::stri
     return Answer{std::move(*certificate), std::move(*state), std::move(*id), *not_after};
 }
 
+device::KeyPlace chosen_place(const Options& options, const device::DeviceStore& store) {
+    if (!options.key.empty()) {
+        auto place = device::parse_key_place(options.key);
+        if (!place) throw Failure{"--key: " + place.error().message, exit_usage};
+        return std::move(*place);
+    }
+    // A device whose key is on a token must not get one in a file because somebody left an option out.
+    const auto present = store.place();
+    if (!present) throw Failure{present.error().message + "; say where its key is to be with --key"};
+    return present->value_or(device::KeyPlace{});
+}
+
+/// Keys that nobody uses any more are to be in no token's way; that one stays ends nothing.
+void clean_up(device::DeviceStore& store) {
+    for (const auto& kept : store.clean_up()) complain("usher", kept.message);
+}
+
+[[noreturn]] void give_up(device::DeviceStore& store, const base::Error& why) {
+    clean_up(store);
+    fail_with(why);
+}
+
+std::string shown(const device::KeyPlace& place) { return place ? place->shown() : "file"; }
+
 void enroll(const Options& options) {
+    auto place = chosen_place(options, device_store());
     const SavedSession session = current_session();
     auto store = device_store();
     const auto present = store.load();
@@ -84,7 +110,10 @@ void enroll(const Options& options) {
                       (present ? std::string() : " (" + present.error().message + ")") +
                       "; to enrol it anew, with another key: usher enroll --replace"};
     const std::string name = options.name.empty() ? host_name() : options.name;
-    const auto request = must(certificate_request(must(store.begin())));
+    clean_up(store);
+    auto key = store.begin(place);
+    if (!key) give_up(store, key.error());
+    const auto request = must(certificate_request(*key));
     const std::string body =
         "{\"name\":" + base::json_quote(name) + ",\"certificate_request\":" +
         base::json_quote(base::base64_encode({reinterpret_cast<const std::uint8_t*>(request.data()), request.size()})) +
@@ -94,19 +123,27 @@ void enroll(const Options& options) {
         if (present) return ask(trust_of(session), session, "/.usher/v1/devices", body);
         return ask(must(TlsTrust::load(session.ca_file)), session, "/.usher/v1/devices", body);
     }();
-    if (!answer) fail_with(answer.error());
+    if (!answer) give_up(store, answer.error());
     must(store.commit(answer->certificate));
+    clean_up(store);
+    place = must(store.place()).value_or(place);
     if (options.format == "json")
         return print(json::serialize(json::object{{"device_id", answer->device_id},
                                                   {"name", name},
                                                   {"state", answer->state},
+                                                  {"key", shown(place)},
                                                   {"not_after", base::format_rfc3339(answer->not_after)}}) +
                      "\n");
     print("this device is enrolled as " + base::escape_for_terminal(name, 100) + " (" +
           base::escape_for_terminal(answer->device_id, 100) + ", " + base::escape_for_terminal(answer->state, 100) +
           ") until " + short_time(answer->not_after) + "\n" +
+          (place ? "Its key is on the token: " + place->shown() + "\n" : std::string()) +
           "Sign in again, so that your session is bound to it: usher login --gateway " + session.gateway.to_string() +
           "\n");
+    if (place && !place->pin_file())
+        print(
+            "The PIN of the token will be asked for. usher up has nobody to ask: for it, write the PIN into a file of "
+            "mode 0600 and add pin-source=file:/PATH to the URI in ~/.config/usher/device.key\n");
     if (answer->state == "pending") print("It counts as enrolled when an administrator has approved it.\n");
 }
 
@@ -125,11 +162,18 @@ void add_device_commands(CLI::App& app) {
         "enroll", "Make a key on this device and have the gateway certify it; new sessions are bound to it");
     auto options = std::make_shared<Options>();
     command->add_option("--name", options->name, "What this device is called; default: the host's name");
+    command
+        ->add_option("--key", options->key,
+                     "Where the key is made: 'file', or the PKCS#11 URI of a token (a smart card, a TPM); default: "
+                     "where the present one is, else file")
+        ->type_name("file|pkcs11:TOKEN");
     command->add_flag("--replace", options->replace, "Enrol anew where this device is enrolled already");
     command->add_option("-o,--output", options->format, "Form of the answer")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
-    command->footer(examples({"usher enroll", "usher enroll --name \"Alice's laptop\""}));
+    command->footer(
+        examples({"usher enroll", "usher enroll --name \"Alice's laptop\"", "usher enroll --key 'pkcs11:token=usher'",
+                  "usher enroll --key 'pkcs11:token=usher;object=laptop?pin-source=file:/home/alice/.pin'"}));
     command->callback([options] { enroll(*options); });
 }
 

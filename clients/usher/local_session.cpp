@@ -19,13 +19,22 @@ SavedSession current_session() {
     return std::move(*session);
 }
 
-DeviceStore device_store() { return DeviceStore(must(config_directory("usher"))); }
+device::DeviceStore device_store() { return device::DeviceStore(must(config_directory("usher"))); }
 
 std::optional<DeviceIdentity> device_identity() {
     auto identity = must(device_store().load());
     if (!identity || !identity->expired(base::SystemClock{}.utc())) return identity;
     complain("usher", "the certificate of this device has expired; enrol it anew with: usher enroll --replace");
     return std::nullopt;
+}
+
+std::optional<DeviceIdentity> device_identity_if_any() {
+    try {
+        return device_identity();
+    } catch (const Failure& failure) {
+        complain("usher", failure.message);
+        return std::nullopt;
+    }
 }
 
 TlsTrust trust_of(const SavedSession& session) {

@@ -4,6 +4,7 @@
 
 #include "clients/common/saved_session.hpp"
 #include "clients/common/tls_connection.hpp"
+#include "clients/device/device_store.hpp"
 
 namespace usher::clients::agent {
 
@@ -13,9 +14,11 @@ std::string declined_file();
 
 /// The session of this machine. Throws Failure when nobody signed in or its time is over.
 SavedSession current_session();
-DeviceStore device_store();
+device::DeviceStore device_store();
 /// What this device shows, where it is enrolled and its certificate is good; complains of one that has expired.
 std::optional<DeviceIdentity> device_identity();
+/// The same; nothing, and a complaint, where the key cannot be used now.
+std::optional<DeviceIdentity> device_identity_if_any();
 /// With what the device shows.
 TlsTrust trust_of(const SavedSession& session);
 

@@ -1,10 +1,12 @@
 #include "base/no_core.hpp"
 #include "clients/common/completion.hpp"
 #include "clients/common/program.hpp"
+#include "clients/device/open_tokens.hpp"
 #include "clients/usher/commands.hpp"
 
 int main(int argc, char** argv) {
     usher::base::leave_no_core();
+    const usher::clients::device::TokensClosedAtEnd tokens;
     using namespace usher::clients;
     CLI::App app{"usher: reach the applications of your enterprise through its gateway", "usher"};
     configure_app(app);

@@ -44,7 +44,12 @@ json::object ask(const SavedSession& session, std::string_view path) {
 GatewayWord ask_about(const SavedSession& session) {
     auto trust = TlsTrust::load(session.ca_file);
     if (!trust) return {GatewayWord::Kind::unreachable, {}, trust.error().message};
-    if (auto identity = device_identity()) trust->present(std::move(*identity));
+    try {
+        if (auto identity = device_identity()) trust->present(std::move(*identity));
+    } catch (const Failure& failure) {
+        // Without the key the gateway would say that the session is over, which it is not.
+        return {GatewayWord::Kind::unreachable, {}, failure.message};
+    }
     const auto answer =
         call_gateway(*trust, session.gateway, {"GET", "/.usher/v1/sessions/current", &session.token, {}});
     if (!answer) return {GatewayWord::Kind::unreachable, {}, answer.error().message};
@@ -129,7 +134,11 @@ void add_session_commands(CLI::App& app) {
         command->add_flag("--forget", *forget,
                           "Drop the session from this machine even when the gateway cannot be reached");
         command->footer(examples({"usher logout"}));
-        command->callback([forget] { print(log_out("usher", session_file(), *forget, device_identity())); });
+        command->callback([forget] {
+            // A token that is not there must not keep anybody signed in on this machine.
+            const auto device = *forget ? device_identity_if_any() : device_identity();
+            print(log_out("usher", session_file(), *forget, device));
+        });
     }
     {
         auto* command = app.add_subcommand("token", "Print the session's token, for scripts; whoever has it is you");

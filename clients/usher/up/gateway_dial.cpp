@@ -16,9 +16,9 @@
 #include "base/clock.hpp"
 #include "base/net.hpp"
 #include "base/text.hpp"
-#include "clients/common/device_key.hpp"
 #include "clients/common/private_file.hpp"
 #include "clients/common/tls_connection.hpp"
+#include "clients/device/device_store.hpp"
 
 namespace usher::clients::agent {
 namespace asio = boost::asio;
@@ -53,21 +53,27 @@ void tune(tcp::socket& socket) {
     (void)::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
 }
 
-asio::awaitable<Dialled> connect_gateway(std::shared_ptr<const SavedSession> session, wire::BufferPool& pool) {
+/// What the connection shows and whom it believes. Reads files and may ask a token, which takes its time; other tunnels
+/// wait as long. It is once a connection, and there are four at most.
+std::variant<TlsTrust, DialFailure> trust_for(const SavedSession& session) {
+    auto trust = TlsTrust::load(session.ca_file);
+    if (!trust) return DialFailure{trust.error().message, true};
+    auto directory = config_directory("usher");
+    if (!directory) return DialFailure{directory.error().message, true};
+    auto identity = device::DeviceStore(*directory, device::PinAsking::never).load();
+    if (!identity) return DialFailure{identity.error().message, identity.error().code != base::Errc::unavailable};
+    // One that has expired would end the handshake; without it the gateway says what is wrong.
+    if (*identity && !(*identity)->expired(base::SystemClock{}.utc())) trust->present(std::move(**identity));
+    return std::move(*trust);
+}
+
+asio::awaitable<Dialled> connect_gateway(std::shared_ptr<const SavedSession> session, TlsTrust trust,
+                                         wire::BufferPool& pool) {
     const auto executor = co_await asio::this_coro::executor;
     const std::string shown = session->gateway.to_string();
     const auto unreachable = [&shown](const std::string& why) {
         return DialFailure{"the gateway " + shown + " cannot be reached: " + why, false};
     };
-    auto trust = TlsTrust::load(session->ca_file);
-    if (!trust) co_return DialFailure{trust.error().message, true};
-    auto directory = config_directory("usher");
-    if (!directory) co_return DialFailure{directory.error().message, true};
-    auto device = DeviceStore(*directory).load();
-    if (!device) co_return DialFailure{device.error().message, true};
-    // One that has expired would end the handshake; without it the gateway says what is wrong.
-    if (*device && !(*device)->expired(base::SystemClock{}.utc())) trust->present(std::move(**device));
-
     tcp::resolver resolver(executor);
     auto [resolve_error, found] =
         co_await resolver.async_resolve(session->gateway.host, std::to_string(session->gateway.port), no_throw);
@@ -84,7 +90,7 @@ asio::awaitable<Dialled> connect_gateway(std::shared_ptr<const SavedSession> ses
     if (error) co_return unreachable(error.message());
     tune(socket);
 
-    auto tls = std::make_unique<wire::TlsStream>(std::move(socket), trust->context(), pool, session->gateway.host);
+    auto tls = std::make_unique<wire::TlsStream>(std::move(socket), trust.context(), pool, session->gateway.host);
     if (co_await tls->handshake() != wire::IoStatus::done) {
         const std::string untrusted = tls->verification_error();
         if (!untrusted.empty())
@@ -104,8 +110,12 @@ asio::awaitable<Dialled> connect_gateway(std::shared_ptr<const SavedSession> ses
 asio::awaitable<Dialled> dial_gateway(std::shared_ptr<const SavedSession> session, wire::BufferPool& pool) {
     using namespace asio::experimental::awaitable_operators;
     const std::string shown = session->gateway.to_string();
+    // Not inside of what is timed: of an operation that ends before its first wait, || gives the timer's end.
+    auto trust = trust_for(*session);
+    if (auto* failure = std::get_if<DialFailure>(&trust)) co_return std::move(*failure);
     asio::steady_timer timer(co_await asio::this_coro::executor, dial_time);
-    auto outcome = co_await (connect_gateway(std::move(session), pool) || timer.async_wait(no_throw));
+    auto outcome = co_await (connect_gateway(std::move(session), std::get<0>(std::move(trust)), pool) ||
+                             timer.async_wait(no_throw));
     if (outcome.index() == 1) co_return DialFailure{"the gateway " + shown + " cannot be reached: no answer", false};
     co_return std::get<0>(std::move(outcome));
 }

@@ -3,8 +3,8 @@
 #include <exception>
 
 #include "base/log.hpp"
-#include "clients/common/device_key.hpp"
 #include "clients/common/private_file.hpp"
+#include "clients/device/device_store.hpp"
 #include "clients/posture/declined.hpp"
 
 namespace usher::clients::agent {
@@ -17,7 +17,7 @@ base::Result<TlsTrust> trust_for(const SavedSession& session, base::UtcTime now)
     if (!trust) return trust;
     const auto directory = config_directory("usher");
     if (!directory) return directory.error();
-    auto device = DeviceStore(*directory).load();
+    auto device = device::DeviceStore(*directory, device::PinAsking::never).load();
     if (!device) return std::move(device).error();
     if (*device && !(*device)->expired(now)) trust->present(std::move(**device));
     return trust;
