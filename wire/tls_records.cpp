@@ -130,7 +130,9 @@ IoStatus TlsRecords::after_failure(int result) {
     const int why = SSL_get_error(ssl_, result);
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return IoStatus::would_block;
     if (why == SSL_ERROR_ZERO_RETURN) return IoStatus::eof;
-    ssl_error_ = ERR_peek_last_error();
+    // A key that signs elsewhere says first why it did not, in a library of its own; OpenSSL adds less behind it.
+    const auto first = ERR_peek_error();
+    ssl_error_ = ERR_GET_LIB(first) >= ERR_LIB_USER ? first : ERR_peek_last_error();
     ERR_clear_error();
     return IoStatus::failed;
 }

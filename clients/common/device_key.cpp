@@ -24,7 +24,7 @@ namespace {
 using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free_all)>;
 
 Error openssl_error(const std::string& what) {
-    const char* reason = ERR_reason_error_string(ERR_peek_last_error());
+    const char* reason = ERR_reason_error_string(ERR_peek_error());
     ERR_clear_error();
     return {Errc::internal, what + ": " + (reason != nullptr ? reason : "OpenSSL gave no reason")};
 }

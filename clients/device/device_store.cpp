@@ -1,5 +1,8 @@
 #include "clients/device/device_store.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -56,6 +59,7 @@ DeviceStore::DeviceStore(std::string directory, PinAsking asking)
       new_key_(directory + "/device.key.new"),
       old_key_(directory + "/device.key.old"),
       key_(directory + "/device.key"),
+      lock_(directory + "/enrolment.lock"),
       asking_(asking) {}
 
 Result<DeviceStore::KeyPtr> DeviceStore::key_of(const std::string& path) const {
@@ -92,8 +96,24 @@ Result<std::optional<KeyPlace>> DeviceStore::place() const {
     return *there ? Found(KeyPlace{}) : Found{};
 }
 
+Result<base::UniqueFd> DeviceStore::alone() const {
+    base::UniqueFd lock(::open(lock_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock)
+        return Error{Errc::unavailable,
+                     "cannot open " + base::escape_for_terminal(lock_) + ": " + std::strerror(errno)};
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+        return Error{Errc::unavailable,
+                     "this device is being enrolled by another usher enroll; wait until it has ended"};
+    return lock;
+}
+
 Result<KeyHandle> DeviceStore::begin(const KeyPlace& place) {
     if (!place) return FileDeviceKey(new_key_).make();
+    if (auto cut_off = reference_in(new_key_); cut_off && *cut_off)
+        return Error{Errc::failed_precondition,
+                     "the key of an enrolment that was cut off is still on its token; try again with the right PIN, or "
+                     "remove " +
+                         base::escape_for_terminal(new_key_) + " where that token is no more"};
     // One that cannot be read names nothing that could be spared.
     const auto present = reference_in(key_);
     const std::string replaces = present && *present ? (*present)->id().value_or("") : "";
@@ -119,10 +139,13 @@ Result<void> DeviceStore::commit(const std::string& certificate_pem) {
 
 std::vector<Error> DeviceStore::clean_up() {
     std::vector<Error> kept;
-    remove_unused(new_key_, {}, kept);  // commit() renames the file, so no key in use is named there
     const auto present = reference_in(key_);
-    // Where the present key cannot be told, the other one may be it: commit() writes that file first.
-    if (present) remove_unused(old_key_, *present ? (*present)->id().value_or("") : "", kept);
+    // Where the present key cannot be told, either may be it: commit() writes the old one's file first, and whoever
+    // puts files back from a backup may have both.
+    if (!present) return kept;
+    const std::string used = *present ? (*present)->id().value_or("") : "";
+    remove_unused(new_key_, used, kept);
+    remove_unused(old_key_, used, kept);
     return kept;
 }
 
@@ -135,6 +158,8 @@ void DeviceStore::remove_unused(const std::string& path, const std::string& used
     kept.push_back({gone.error().code, "a key that is not used any more" +
                                            (key ? ", " + (*key)->shown() + "," : std::string()) +
                                            " could not be removed: " + gone.error().message});
+    // A PIN that was mistyped: the key is there, and this file is all that names it.
+    if (gone.error().code == Errc::permission_denied) return;
     if (auto dropped = remove_private_file(path); !dropped) kept.push_back(dropped.error());
 }
 

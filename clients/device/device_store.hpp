@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.hpp"
 #include "clients/common/device_key.hpp"
 #include "clients/device/pin.hpp"
 #include "clients/device/token_uri.hpp"
@@ -21,7 +22,7 @@ base::Result<KeyPlace> parse_key_place(std::string_view text);
 /// the key (PKCS#8, PEM) or names the one on a token (a PKCS#11 URI). Both have mode 0600. While an enrolment goes on
 /// there is `device.key.new`, and until a replaced key is removed from its token `device.key.old`.
 ///
-/// Objects are as cheap as the path; one process at a time may change what they name.
+/// Objects are as cheap as the path; one process at a time may change what they name (alone()).
 class DeviceStore {
 public:
     /// `asking`: whether the PIN of a token may be asked for where the key's URI names no file with it.
@@ -32,12 +33,15 @@ public:
     /// Where the present key is, whether or not it can be reached. nullopt: there is none.
     base::Result<std::optional<KeyPlace>> place() const;
 
+    /// Held from before begin() until behind the last clean_up(). unavailable: another process has it.
+    base::Result<base::UniqueFd> alone() const;
     /// Makes a key for an enrolment that is about to be asked for; the present one stays until commit().
     base::Result<KeyHandle> begin(const KeyPlace& place);
     /// The new key takes the place of the present one, which goes from its token with clean_up().
     base::Result<void> commit(const std::string& certificate_pem);
     /// Removes keys that are not used any more: that of an enrolment that came to no end, and the one that commit()
-    /// has replaced. Gives what could not be removed and how to; it is not tried again.
+    /// has replaced. Gives what could not be removed and how to; it is not tried again, but where the
+    /// token refused the PIN.
     std::vector<base::Error> clean_up();
     /// A new certificate of the present key.
     base::Result<void> renew(const std::string& certificate_pem);
@@ -47,7 +51,7 @@ private:
     base::Result<KeyPtr> key_of(const std::string& path) const;
     void remove_unused(const std::string& path, const std::string& used_id, std::vector<base::Error>& kept) const;
 
-    std::string certificate_, new_key_, old_key_, key_;
+    std::string certificate_, new_key_, old_key_, key_, lock_;
     PinAsking asking_;
 };
 

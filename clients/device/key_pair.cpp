@@ -54,6 +54,13 @@ bool is(const TokenSession& on, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
     return read(on, object, type, value) == CKR_OK && value.size() == sizeof wanted && value[0] == wanted;
 }
 
+bool has_id(const TokenSession& on, CK_OBJECT_HANDLE object, const std::string& id) {
+    Bytes value;
+    return read(on, object, CKA_ID, value) == CKR_OK &&
+           std::equal(value.begin(), value.end(), id.begin(), id.end(),
+                      [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); });
+}
+
 }  // namespace
 
 CK_RV check_mechanisms(const TokenSession& on) {
@@ -85,6 +92,8 @@ CK_RV generate_pair(const TokenSession& on, const std::string& label, const std:
         entry(CKA_LABEL, label),
         entry(CKA_ID, id),
     };
+    // A token may have made the pair and failed to say so; the work is then done again.
+    if (const CK_RV code = destroy_pair(on, id); code != CKR_OK) return code;
     CK_MECHANISM how{CKM_EC_KEY_PAIR_GEN, nullptr, 0};
     CK_OBJECT_HANDLE public_half = 0, private_half = 0;
     const CK_RV code = on.call.C_GenerateKeyPair(on.handle, &how, of_public.data(), of_public.size(), of_private.data(),
@@ -92,9 +101,11 @@ CK_RV generate_pair(const TokenSession& on, const std::string& label, const std:
     if (code != CKR_OK) return code;
     // What the template asks for is what the whole key is worth; a module that takes it lightly is not believed.
     if (is(on, private_half, CKA_SENSITIVE, CK_TRUE) && is(on, private_half, CKA_EXTRACTABLE, CK_FALSE) &&
-        is(on, private_half, CKA_TOKEN, CK_TRUE))
+        is(on, private_half, CKA_TOKEN, CK_TRUE) && has_id(on, private_half, id) && has_id(on, public_half, id))
         return CKR_OK;
-    destroy_pair(on, id);
+    // By what it has just said that they are: it may know them by no id of ours.
+    on.call.C_DestroyObject(on.handle, private_half);
+    on.call.C_DestroyObject(on.handle, public_half);
     return CKR_ATTRIBUTE_VALUE_INVALID;
 }
 
@@ -119,14 +130,9 @@ CK_RV count_others(const TokenSession& on, const std::string& label, const std::
     std::array pattern{entry_of(CKA_CLASS, half), entry(CKA_LABEL, label)};
     Handles found;
     if (const CK_RV code = find(on, pattern, found); code != CKR_OK) return code;
-    for (const auto object : found) {
-        Bytes has;
-        // One whose id cannot be read is somebody else's.
-        if (read(on, object, CKA_ID, has) != CKR_OK ||
-            !std::equal(has.begin(), has.end(), id.begin(), id.end(),
-                        [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); }))
-            ++count;
-    }
+    // One whose id cannot be read is somebody else's.
+    count = static_cast<std::size_t>(
+        std::count_if(found.begin(), found.end(), [&](CK_OBJECT_HANDLE object) { return !has_id(on, object, id); }));
     return CKR_OK;
 }
 

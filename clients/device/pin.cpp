@@ -22,7 +22,8 @@ Result<Secret> pin_of_file(const std::string& path) {
     const std::string shown = base::escape_for_terminal(path);
     auto text = read_private_file(path, true, "change the PIN");
     if (!text) return std::move(text).error();
-    if (!*text) return Error{Errc::not_found, "there is no file " + shown + ", which pin-source names as the PIN's"};
+    if (!*text)
+        return Error{Errc::failed_precondition, "there is no file " + shown + ", which pin-source names as the PIN's"};
     auto pin = password_line(**text);
     base::wipe(**text);
     if (!pin) return Error{Errc::invalid_argument, shown + " has no PIN in its first line"};

@@ -28,7 +28,7 @@ int error_library() {
         const int number = ERR_get_next_error_library();
         static std::array<ERR_STRING_DATA, 4> texts{
             {{ERR_PACK(0, 0, gone), "the token with this device's key is not there"},
-             {ERR_PACK(0, 0, pin), "the token with this device's key refuses its PIN, or has nobody to ask for it"},
+             {ERR_PACK(0, 0, pin), "the token with this device's key refuses its PIN"},
              {ERR_PACK(0, 0, other), "the token with this device's key did not sign"},
              {0, nullptr}}};
         ERR_load_strings(number, texts.data());
@@ -56,12 +56,25 @@ int function_place() {
     return place;
 }
 
+/// A module shares this process's OpenSSL. What it leaves in the queue is nobody's error, and would be taken for the
+/// handshake's.
+class OwnErrorsOnly {
+public:
+    OwnErrorsOnly() noexcept { ERR_set_mark(); }
+    ~OwnErrorsOnly() { ERR_pop_to_mark(); }
+    OwnErrorsOnly(const OwnErrorsOnly&) = delete;
+    OwnErrorsOnly& operator=(const OwnErrorsOnly&) = delete;
+};
+
 std::optional<Bytes> sign_der(const unsigned char* digest, int length, const EC_KEY* key) noexcept {
     try {
         const auto* sign = static_cast<const SignDigest*>(EC_KEY_get_ex_data(key, function_place()));
         if (sign == nullptr || length <= 0) return std::nullopt;
         // The leftmost bits of a longer digest count (FIPS 186-4 §6.4); not every token knows that.
-        auto signature = (*sign)({digest, std::min<std::size_t>(static_cast<std::size_t>(length), 32)});
+        auto signature = [&] {
+            const OwnErrorsOnly own;
+            return (*sign)({digest, std::min<std::size_t>(static_cast<std::size_t>(length), 32)});
+        }();
         auto der = signature ? der_signature(*signature) : std::nullopt;
         if (!der) put_reason(signature ? Errc::internal : signature.error().code);
         return der;

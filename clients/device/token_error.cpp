@@ -56,9 +56,10 @@ Error token_error(CK_RV code, std::string_view doing, const std::string& token) 
             return {Errc::failed_precondition, "the token " + token + " is write-protected; no key can be made on it"};
         case CKR_KEY_HANDLE_INVALID:
         case CKR_OBJECT_HANDLE_INVALID:
-            return {Errc::failed_precondition, "the token " + token +
-                                                   " has this device's key no longer; enrol this device anew with: "
-                                                   "usher enroll --replace"};
+            return {Errc::failed_precondition,
+                    "the token " + token +
+                        " has this device's key no longer; enrol this device anew with: "
+                        "usher enroll --replace (signed out? usher login --without-device first)"};
         default:
             break;
     }

@@ -104,6 +104,7 @@ void enroll(const Options& options) {
     auto place = chosen_place(options, device_store());
     const SavedSession session = current_session();
     auto store = device_store();
+    const auto alone = must(store.alone());
     const auto present = store.load();
     if (!options.replace && (!present || *present))
         throw Failure{"this device is enrolled already" +

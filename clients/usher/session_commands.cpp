@@ -115,14 +115,18 @@ void add_session_commands(CLI::App& app) {
             ->envname("USHER_CA");
         command->add_option("--username", options->username, "Your username")->required();
         add_secret_options(command, *options);
+        auto without_device = std::make_shared<bool>(false);
+        command->add_flag("--without-device", *without_device,
+                          "Sign in as a device that is not enrolled, where this one's key is lost or cannot be used");
         command->footer(examples(
             {"usher login --gateway gate.corp.example:8443 --username alice",
              "usher login --gateway 127.0.0.1:8443 --ca data/tls/ca.pem --username alice --password-stdin < file",
              "usher login --gateway gate.corp.example:8443 --username alice --code 287082"}));
-        command->callback([options] {
+        command->callback([options, without_device] {
+            auto device = *without_device ? std::optional<DeviceIdentity>() : device_identity();
             const auto session =
-                log_in(*options, session_file(), device_id_file(), device_identity(), declined_or_all());
-            renew_device(session);
+                log_in(*options, session_file(), device_id_file(), std::move(device), declined_or_all());
+            if (!*without_device) renew_device(session);
             print("signed in as " + base::escape_for_terminal(session.username, 100) + " at " +
                   session.gateway.to_string() + " until " + short_time(session.expires_at) + "\n");
             report_this_device(session);

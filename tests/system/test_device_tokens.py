@@ -11,7 +11,7 @@ import pytest
 from harness.agent import Agent
 from harness.build import BIN, SANITIZER, SCALE
 from harness.gateway import PASSWORD
-from harness.tokens import MODULE, PIN, Token
+from harness.tokens import MODULE, PIN, WRONG_PIN, Token
 from harness.wait import wait_for
 from test_clock import SOURCE as STEP_CLOCK
 
@@ -28,9 +28,9 @@ class Person:
     def usher(self, *arguments, **options):
         return self.gateway.client("usher", *arguments, environment={**self.token.environment, **options.pop("environment", {})}, **options)
 
-    def login(self, **options):
+    def login(self, *arguments, **options):
         return self.usher("login", "--gateway", f"localhost:{self.gateway.port}", "--ca", self.gateway.ca, "--username", "alice",
-                          "--password-stdin", input=PASSWORD + "\n", **options)
+                          "--password-stdin", *arguments, input=PASSWORD + "\n", **options)
 
     def enroll(self, *arguments):
         self.login()
@@ -208,9 +208,9 @@ def test_a_pin_is_asked_for_where_no_file_has_it_and_the_agent_says_that_it_cann
 
 def test_a_wrong_pin_is_tried_once(gateway, echo, alice, token):
     alice.enroll("--key", token.uri)
-    token.set_pin_file("0000")
+    token.set_pin_file(WRONG_PIN)
     said = alice.refused("connect", echo.address, input="")
-    assert "refuses the PIN" in said and "0000" not in said
+    assert "refuses the PIN" in said and WRONG_PIN not in said
     agent = Agent(gateway)
     agent.env |= token.environment
     agent.start()
@@ -219,10 +219,10 @@ def test_a_wrong_pin_is_tried_once(gateway, echo, alice, token):
         return agent.ask(f"CONNECT {echo.address} HTTP/1.1\r\nHost: {echo.address}\r\n\r\n".encode(), half_close=True)
 
     try:
-        assert b" 503 " in answer() and b"the PIN" in answer()
+        assert b" 503 " in answer() and b"PIN" in answer()
         # The tunnels and the report of the posture are two threads, and one token: the first is refused, the other not tried.
         wait_for(lambda: "has refused this PIN before" in agent.log(), "the same PIN not to be tried again")
-        assert agent.log().count("refuses the PIN") == 1 and "0000" not in agent.log()
+        assert agent.log().count("refuses the PIN") == 1 and WRONG_PIN not in agent.log()
         status = json.loads(alice.usher("status", "-o", "json", check=False).stdout)
         assert status["state"] == "unreachable" and "the PIN" in status["words"] and "PIN" in status["agent"]["last_error"]
         token.set_pin_file(PIN)
@@ -238,7 +238,7 @@ def test_what_is_wrong_with_a_token_is_said_with_what_to_do(gateway, alice, toke
 
     secret = f"&pin-source=file:{token.pin_file}"
     for uri, words in [
-        (at("&pin-value=4711"), "would show the PIN"),
+        (at("&pin-value=" + PIN), "would show the PIN"),
         (at(secret, path=";id=%01"), "id= is chosen"),
         (at(secret, path=";tken=x"), "did you mean 'token'?"),
         (at("&pin-source=pin"), "whole path"),
@@ -282,3 +282,8 @@ def test_a_key_that_is_not_on_its_token_any_more(gateway, alice, token):
     assert "has this device's key no longer" in said and "usher enroll --replace" in said
     # Whoever has lost it can still sign out here, and enrol anew.
     assert alice.usher("logout", "--forget").returncode == 0
+    assert "usher login --without-device" in said
+    alice.login("--without-device")
+    assert alice.usher("enroll", "--replace", "--key", "file").returncode == 0
+    alice.login()
+    assert alice.usher("apps").returncode == 0

@@ -9,7 +9,8 @@ import pytest
 from harness.build import SANITIZER, SCALE
 from harness.gateway import PASSWORD, free_port
 from harness.wait import wait_for
-from test_device_tokens import PIN, Person
+from harness.tokens import PIN, WRONG_PIN
+from test_device_tokens import Person
 
 MODULE = "/usr/lib/x86_64-linux-gnu/pkcs11/libtpm2_pkcs11.so"
 
@@ -77,7 +78,7 @@ def test_a_key_in_a_tpm_binds_a_session(gateway, echo, tpm):
     assert alice.usher("connect", echo.address, input="through").stdout == "through"
     assert gateway.wait_closed()["enrolled_device_id"] == answer["device_id"]
     assert json.loads(alice.usher("status", "-o", "json").stdout)["state"] == "signed-in"
-    tpm.set_pin_file("0000")
+    tpm.set_pin_file(WRONG_PIN)
     assert "refuses the PIN" in alice.refused("connect", echo.address, input="")
     tpm.set_pin_file(PIN)
     assert alice.usher("connect", echo.address, input="again").stdout == "again"

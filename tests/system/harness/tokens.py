@@ -7,7 +7,8 @@ from pathlib import Path
 from .build import SCALE
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
-PIN = "4711"
+# No digits alone: a port or a time that is shown would look like it.
+PIN, WRONG_PIN = "pin-4711-right", "pin-0000-wrong"
 
 
 class Token:

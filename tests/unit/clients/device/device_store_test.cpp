@@ -139,4 +139,18 @@ TEST_CASE("a commit that was cut off before its rename leaves the present key on
     CHECK(store.clean_up().empty());
     CHECK_FALSE(folder.has("device.key.old"));
     CHECK(folder.has("device.key"));
+    // Files that somebody put back from a backup may name it as a new one.
+    folder.write("device.key.new", reference);
+    CHECK(store.clean_up().empty());
+    CHECK_FALSE(folder.has("device.key.new"));
+    CHECK(folder.has("device.key"));
+}
+
+TEST_CASE("one process at a time enrols") {
+    const Folder folder;
+    auto first = DeviceStore(folder.path).alone();
+    REQUIRE(first.ok());
+    CHECK(DeviceStore(folder.path).alone().error().message.find("another usher enroll") != std::string::npos);
+    first->reset();
+    CHECK(DeviceStore(folder.path).alone().ok());
 }

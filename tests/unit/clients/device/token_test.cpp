@@ -142,7 +142,7 @@ TEST_CASE("a file with the PIN is its owner's alone") {
     bench.pin.write("");
     has(bench.run(), Errc::invalid_argument, "has no PIN");
     std::filesystem::remove(bench.pin.path());
-    has(bench.run(), Errc::not_found, "there is no file");
+    has(bench.run(), Errc::failed_precondition, "there is no file");
     CHECK(bench.module.logins.empty());
 }
 
