@@ -26,12 +26,18 @@ std::string listed_department(const Rule& rule, const DirectorySnapshot& directo
     return first_listed(rule.departments, directory.department_tree().above(account.department));
 }
 
-/// That of a list which contains what is known.
-template <class Ranges, class Known>
-std::string first_around(const Ranges& ranges, const Known& known) {
+/// Empty for a network of one address: whose it is stands in the record already.
+std::string network_around(const Rule& rule, const Context& context) {
+    const auto found = std::find_if(rule.networks.begin(), rule.networks.end(), [&](const base::Cidr& network) {
+        return network.contains(*context.client_address);
+    });
+    return found == rule.networks.end() || found->prefix_bits == 128 ? std::string() : found->to_string();
+}
+
+std::string first_around(const std::vector<TimeWindow>& windows, base::UtcTime time) {
     const auto found =
-        std::find_if(ranges.begin(), ranges.end(), [&](const auto& range) { return range.contains(*known); });
-    return found == ranges.end() ? std::string() : found->to_string();
+        std::find_if(windows.begin(), windows.end(), [&](const TimeWindow& window) { return window.contains(time); });
+    return found == windows.end() ? std::string() : found->to_string();
 }
 
 std::string text_of(const PostureTest& test) {
@@ -54,7 +60,19 @@ std::string first_test_that_fails(const Rule& rule, const Context& context) {
 
 std::string age_asked(const Rule& rule) { return "within " + base::format_duration(*rule.mfa_within); }
 
-std::string said(RuleField field, const std::string& value) { return std::string(to_word(field)) + " " + value; }
+/// It is in each event of an access. Cut between characters (RFC 3629 §3).
+std::string bounded(std::string text) {
+    if (text.size() <= condition_bytes_max) return text;
+    constexpr std::string_view more = "...";
+    std::size_t end = condition_bytes_max - more.size();
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+    return text.substr(0, end).append(more);
+}
+
+std::string said(std::string_view word, const std::string& value) {
+    return bounded(std::string(word) + (value.empty() ? "" : " ") + value);
+}
+std::string said(RuleField field, const std::string& value) { return said(to_word(field), value); }
 
 std::vector<std::string> all_met(const Rule& rule, const DirectorySnapshot& directory, const Account& account,
                                  const Context& context) {
@@ -62,9 +80,10 @@ std::vector<std::string> all_met(const Rule& rule, const DirectorySnapshot& dire
     const auto add = [&](RuleField field, const std::string& value) { out.push_back(said(field, value)); };
     if (!rule.groups.empty()) add(RuleField::group, first_listed(rule.groups, account.groups));
     if (!rule.departments.empty()) add(RuleField::department, listed_department(rule, directory, account));
-    if (!rule.roles.empty()) add(RuleField::role, std::string(to_word(account.role)));
-    if (!rule.networks.empty()) add(RuleField::network, first_around(rule.networks, context.client_address));
-    if (!rule.times.empty()) add(RuleField::time, first_around(rule.times, context.time));
+    // "role auditor" alone is the reason of who was let in to the control API.
+    if (!rule.roles.empty()) out.push_back(said("account-role", std::string(to_word(account.role))));
+    if (!rule.networks.empty()) add(RuleField::network, network_around(rule, context));
+    if (!rule.times.empty()) add(RuleField::time, first_around(rule.times, *context.time));
     if (!rule.devices.empty()) add(RuleField::device, std::string(to_word(*context.device)));
     if (!rule.posture.empty()) add(RuleField::posture, all_tests(rule));
     if (rule.mfa_within) add(RuleField::second_factor, age_asked(rule));

@@ -6,21 +6,24 @@
 
 namespace usher::auth {
 
-/// Copies what the rules ask besides into lists of our own.
+/// Copies what the rules ask besides into lists of our own, where it is not long.
 void RuleIndex::keep_what_is_asked(const std::vector<const Rule*>& one_of_each) {
     std::size_t networks = 0, times = 0, devices = 0, posture = 0;
+    const auto kept_size = [](const auto& list) { return list.size() > listed_max ? 0 : list.size(); };
     for (const Rule* rule : one_of_each) {
-        networks += rule->networks.size();
-        times += rule->times.size();
-        devices += rule->devices.size();
-        posture += rule->posture.size();
+        networks += kept_size(rule->networks);
+        times += kept_size(rule->times);
+        devices += kept_size(rule->devices);
+        posture += kept_size(rule->posture);
     }
     // All of the room first: what is referred to must not move.
     networks_.reserve(networks);
     times_.reserve(times);
     devices_.reserve(devices);
     posture_.reserve(posture);
-    const auto kept = [](auto& all, const auto& list) {
+    // A long list gains nothing by lying close, and would be there once for each app of its policy.
+    const auto kept = []<class T>(std::vector<T>& all, const std::vector<T>& list) -> std::span<const T> {
+        if (list.size() > listed_max) return list;
         const auto from = all.size();
         all.insert(all.end(), list.begin(), list.end());
         return std::span(all).subspan(from);

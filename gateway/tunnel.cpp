@@ -193,7 +193,9 @@ private:
         auto& record = access_.record();
         const bool refused = failure.kind == dial::DialErrorKind::address_refused;
         record.set_verdict(refused ? usher::v1::Verdict::DENIED : usher::v1::Verdict::FAILED);
+        // Before what met the conditions of the rule: of a list that is cut the end goes.
         record.add_reasons(std::string(failure.reason));
+        for (int i = record.reasons_size() - 1; i > 1; --i) record.mutable_reasons()->SwapElements(i, i - 1);
         services_.metrics.denied(std::string(failure.reason));
         access_.close(CloseReason::APP_UNREACHABLE);
         co_return co_await refuse(exchange_, answer);

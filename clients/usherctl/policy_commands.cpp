@@ -27,7 +27,8 @@ std::string why_not(const std::string& unmet) {
 void show(const Question& question, const v1::ExplainPolicyResponse& answer) {
     std::string text = shown(question.account) + (answer.allow() ? " may use " : " may not use ") +
                        shown(question.app) + ": " + shown(answer.reason());
-    if (!answer.conditions().empty()) text += " (" + shown(joined(answer.conditions(), "; ")) + ")";
+    if (!answer.conditions().empty())
+        text += " (" + base::escape_for_terminal(joined(answer.conditions(), "; "), 4000) + ")";
     text += "\n";
     if (!answer.rules().empty()) {
         Table table({{"POLICY"}, {"RULE"}, {"MATCHES"}, {"WHY NOT"}});

@@ -39,7 +39,7 @@ def test_a_rule_asks_from_where_and_when(gateway, echo):
     allowed = gateway.wait_record(lambda r: r["verdict"] == "ALLOWED" and r["app"] == "demo")
     assert allowed["reasons"] == [
         "allow-rule demo/allow[0] by group, role, network and time",
-        "group staff", "role employee", "network 127.0.0.0/8", f"time {ALWAYS}",
+        "group staff", "account-role employee", "network 127.0.0.0/8", f"time {ALWAYS}",
     ]
     assert gateway.records('reasons : "network 127.0.0.0/8"') and not gateway.records('reasons : "network 10.0.0.0/8"')
     rules = gateway.ctl("get", "policies", "-o", "yaml").stdout

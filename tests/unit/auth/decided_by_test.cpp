@@ -68,7 +68,7 @@ TEST_CASE("of a rule that decided it is said what met each of its conditions") {
     known.posture = std::make_shared<const auth::Posture>(said);
     const Texts met{"group finance",
                     "department EU",
-                    "role auditor",
+                    "account-role auditor",
                     "network 10.0.0.0/8",
                     "time mon-fri 08:00-18:00 UTC",
                     "device active",
@@ -80,6 +80,27 @@ TEST_CASE("of a rule that decided it is said what met each of its conditions") {
     CHECK(conditions({rule}, {}, known) == with_factor);
     CHECK(conditions({Rule{{}, {}, {"Sales", "Tax"}}}, {}, known) == Texts{"department Tax"});
     CHECK(conditions({Rule{{"alice"}, {}, {}}}, {}, known).empty());
+    Rule from_one_address{{"alice"}, {}, {}};
+    from_one_address.networks = {base::Cidr::parse("10.1.2.3/32").value()};
+    CHECK(conditions({from_one_address}, {}, known) == Texts{"network"});
+}
+
+TEST_CASE("a condition that is long is cut between two characters") {
+    Rule rule{{}, {"staff"}, {}};
+    const std::string long_text = [] {
+        std::string out;
+        for (int i = 0; i < 60; ++i) out += "\xe4\xb8\xad";
+        return out;
+    }();
+    rule.posture = tests({"os != " + long_text, "network_type != " + long_text});
+    auto known = everything();
+    auto said = *known.posture;
+    said.os = said.network_type = "x";
+    known.posture = std::make_shared<const auth::Posture>(said);
+    const auto found = conditions({rule}, {}, known);
+    REQUIRE(found.size() == 2);
+    CHECK(found[1].size() <= auth::condition_bytes_max);
+    CHECK(found[1].ends_with("\xe4\xb8\xad..."));
 }
 
 TEST_CASE("of a rule that asks for more it is said what it asks for, and where no rule decided nothing") {
