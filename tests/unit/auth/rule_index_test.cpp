@@ -80,7 +80,8 @@ TEST_CASE("of many rules that match the first one is found") {
     rules.push_back(Rule{{"alice"}, {}, {}});
     std::vector<auth::PlacedRule> placed;
     for (const auto& rule : rules) placed.push_back({nullptr, false, placed.size(), &rule});
-    const auto* found = auth::RuleIndex(placed).first(alice, {}, {}, ignore);
+    const auth::RuleIndex index(placed);
+    const auto* found = index.first(alice, {}, {}, ignore);
     REQUIRE(found != nullptr);
     CHECK(found->number == 490);
 }
