@@ -129,6 +129,9 @@ class Case:
     def close(self):
         for tunnels in self.open:
             tunnels.close()
+        # Before its port is free: another case's app may get it, and one destination belongs to one app.
+        for kind in ("policy", "app"):
+            self.gateway.ctl("delete", kind, self.name, check=False)
         self.app.close()
 
 
