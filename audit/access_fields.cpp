@@ -4,6 +4,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/utf8.hpp"
+
 namespace usher::audit {
 
 using usher::v1::AccessRecord;
@@ -32,9 +34,7 @@ std::string bounded(std::string_view text) {
     }
     append_without_nul(text.substr(0, field_text_bytes_max + 1), out);
     if (out.size() <= field_text_bytes_max) return out;
-    std::size_t end = field_text_bytes_max;
-    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xc0) == 0x80) --end;
-    out.resize(end);
+    out.resize(base::utf8_cut(out, field_text_bytes_max));
     return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include "auth/validate.hpp"
 #include "base/text.hpp"
+#include "base/utf8.hpp"
 
 namespace usher::auth {
 namespace {
@@ -60,13 +61,11 @@ std::string first_test_that_fails(const Rule& rule, const Context& context) {
 
 std::string age_asked(const Rule& rule) { return "within " + base::format_duration(*rule.mfa_within); }
 
-/// It is in each event of an access. Cut between characters (RFC 3629 §3).
+/// It is in each event of an access.
 std::string bounded(std::string text) {
     if (text.size() <= condition_bytes_max) return text;
     constexpr std::string_view more = "...";
-    std::size_t end = condition_bytes_max - more.size();
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-    return text.substr(0, end).append(more);
+    return text.substr(0, base::utf8_cut(text, condition_bytes_max - more.size())).append(more);
 }
 
 std::string said(std::string_view word, const std::string& value) {

@@ -30,4 +30,11 @@ constexpr Utf8Character decode_utf8(std::string_view text, std::size_t at) noexc
     return {code, length};
 }
 
+/// The last place up to `at`, which is before the text's end, where a character begins: a text that is cut there ends
+/// with a whole one.
+constexpr std::size_t utf8_cut(std::string_view text, std::size_t at) noexcept {
+    while (at > 0 && (static_cast<std::uint8_t>(text[at]) & 0xc0) == 0x80) --at;
+    return at;
+}
+
 }  // namespace usher::base

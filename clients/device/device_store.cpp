@@ -37,6 +37,11 @@ Result<std::optional<TokenUri>> reference_in(const std::string& path) {
     return Found(std::move(*uri));
 }
 
+/// Of what reference_in() gave; empty where that is no key on a token.
+std::string id_of(const Result<std::optional<TokenUri>>& reference) {
+    return reference && *reference ? (*reference)->id().value_or("") : "";
+}
+
 Result<bool> exists(const std::string& path) {
     auto text = read_private_file(path, true);
     if (!text) return std::move(text).error();
@@ -115,17 +120,20 @@ Result<KeyHandle> DeviceStore::begin(const KeyPlace& place) {
                      "remove " +
                          base::escape_for_terminal(new_key_) + " where that token is no more"};
     // One that cannot be read names nothing that could be spared.
-    const auto present = reference_in(key_);
-    const std::string replaces = present && *present ? (*present)->id().value_or("") : "";
-    return TokenDeviceKey(new_key_, *place, asking_, replaces).make();
+    return TokenDeviceKey(new_key_, *place, asking_, id_of(reference_in(key_))).make();
 }
 
-Result<void> DeviceStore::commit(const std::string& certificate_pem) {
-    auto place = key_of(new_key_);
+Result<void> DeviceStore::check_fits(const std::string& path, const std::string& certificate_pem) const {
+    auto place = key_of(path);
     if (!place) return std::move(place).error();
     auto key = (*place)->handle();
     if (!key) return std::move(key).error();
     if (auto fits = DeviceIdentity::of(*key, certificate_pem); !fits) return fits.error();
+    return {};
+}
+
+Result<void> DeviceStore::commit(const std::string& certificate_pem) {
+    if (auto fits = check_fits(new_key_, certificate_pem); !fits) return fits;
     // What names the present key on its token is kept until the key is removed there.
     if (const auto present = reference_in(key_); present && *present)
         if (auto kept = write_private_file(old_key_, (*present)->text() + "\n"); !kept) return kept;
@@ -143,7 +151,7 @@ std::vector<Error> DeviceStore::clean_up() {
     // Where the present key cannot be told, either may be it: commit() writes the old one's file first, and whoever
     // puts files back from a backup may have both.
     if (!present) return kept;
-    const std::string used = *present ? (*present)->id().value_or("") : "";
+    const std::string used = id_of(present);
     remove_unused(new_key_, used, kept);
     remove_unused(old_key_, used, kept);
     return kept;
@@ -164,11 +172,7 @@ void DeviceStore::remove_unused(const std::string& path, const std::string& used
 }
 
 Result<void> DeviceStore::renew(const std::string& certificate_pem) {
-    auto place = key_of(key_);
-    if (!place) return std::move(place).error();
-    auto key = (*place)->handle();
-    if (!key) return std::move(key).error();
-    if (auto fits = DeviceIdentity::of(*key, certificate_pem); !fits) return fits.error();
+    if (auto fits = check_fits(key_, certificate_pem); !fits) return fits;
     return write_private_file(certificate_, certificate_pem);
 }
 

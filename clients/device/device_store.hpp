@@ -49,6 +49,8 @@ public:
 private:
     using KeyPtr = std::unique_ptr<DeviceKey>;
     base::Result<KeyPtr> key_of(const std::string& path) const;
+    /// Whether the certificate is one of the key that `path` holds or names.
+    base::Result<void> check_fits(const std::string& path, const std::string& certificate_pem) const;
     void remove_unused(const std::string& path, const std::string& used_id, std::vector<base::Error>& kept) const;
 
     std::string certificate_, new_key_, old_key_, key_, lock_;
