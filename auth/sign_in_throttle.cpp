@@ -1,6 +1,7 @@
 #include "auth/sign_in_throttle.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <mutex>
 #include <set>
 #include <string>
@@ -176,22 +177,49 @@ struct SignInThrottle::Impl {
     Impl(Limits per_source, Limits per_account, Limits per_account_at_source, Limits per_code)
         : sources(per_source),
           wide_sources(wide(per_source)),
+          failing_sources(per_source),
+          failing_wide_sources(wide(per_source)),
           accounts(per_account),
           accounts_at_source(per_account_at_source),
           codes(per_code) {}
     std::mutex mutex;
     Successes successes;
-    Buckets sources, wide_sources, accounts, accounts_at_source, codes, certificates{SignInThrottle::certificates};
+    Buckets sources, wide_sources;
+    /// Of tries that must fail. They are none of the source's others: one program that goes on with an old password
+    /// would use these up for its whole office.
+    Buckets failing_sources, failing_wide_sources;
+    Buckets accounts, accounts_at_source, codes, certificates{SignInThrottle::certificates};
 
-    /// Calls `visit` with each bucket that a try counts in.
+    /// What a try counts in, by what it came from.
+    struct Keys {
+        Keys(const Try& attempt) : source(source_keys(attempt.source)), known_here(attempt.known_here) {
+            account = cut(attempt.canonical_username);
+            account_at_source = account + ' ' + source.narrow;
+        }
+        SourceKeys source;
+        std::string account, account_at_source;
+        bool known_here;
+    };
+    /// Each calls `visit` with every bucket of its kind.
     template <class Visit>
-    void each(const Try& attempt, Visit visit) {
-        const auto keys = source_keys(attempt.source);
-        const auto account = cut(attempt.canonical_username);
-        visit(sources, keys.narrow);
-        if (!keys.wide.empty()) visit(wide_sources, keys.wide);
-        if (!attempt.known_here) visit(accounts, account);
-        visit(accounts_at_source, account + ' ' + keys.narrow);
+    void each_of_source(const Keys& keys, Visit visit) {
+        visit(sources, keys.source.narrow);
+        if (!keys.source.wide.empty()) visit(wide_sources, keys.source.wide);
+    }
+    template <class Visit>
+    void each_of_name(const Keys& keys, Visit visit) {
+        if (!keys.known_here) visit(accounts, keys.account);
+        visit(accounts_at_source, keys.account_at_source);
+    }
+    template <class Visit>
+    void each_that_fails(const Keys& keys, Visit visit) {
+        visit(failing_sources, keys.source.narrow);
+        if (!keys.source.wide.empty()) visit(failing_wide_sources, keys.source.wide);
+    }
+    void give_back(const Keys& keys) {
+        const auto back = [](Buckets& buckets, const std::string& key) { buckets.give_back(key); };
+        each_of_source(keys, back);
+        each_of_name(keys, back);
     }
 };
 
@@ -201,18 +229,32 @@ SignInThrottle::SignInThrottle(Limits per_source, Limits per_account, Limits per
 SignInThrottle::~SignInThrottle() = default;
 
 SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
+    const Impl::Keys keys(attempt);
     std::lock_guard lock(impl_->mutex);
     Microseconds wait{0};
-    impl_->each(attempt,
-                [&](Buckets& buckets, const std::string& key) { wait = std::max(wait, buckets.wait(key, now)); });
+    const auto longest = [&](Buckets& buckets, const std::string& key) {
+        wait = std::max(wait, buckets.wait(key, now));
+    };
+    impl_->each_of_source(keys, longest);
     if (wait > Microseconds{0}) return {false, wait};
+
+    impl_->each_of_name(keys, longest);
+    if (const auto of_name = wait; of_name > Microseconds{0}) {
+        wait = Microseconds{0};
+        impl_->each_that_fails(keys, longest);
+        if (wait > Microseconds{0}) return {false, std::max(wait, of_name)};
+        impl_->each_that_fails(keys, [&](Buckets& buckets, const std::string& key) { buckets.take(key, now); });
+        return {true, of_name, std::numeric_limits<unsigned>::max(), true};
+    }
+
     unsigned in_vain_here = 0, around_it = 0;
-    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) {
+    impl_->each_of_source(keys, [&](Buckets& buckets, const std::string& key) {
         const auto in_vain = buckets.take(key, now);
         if (&buckets == &impl_->sources) in_vain_here = in_vain;
         if (&buckets == &impl_->wide_sources) around_it = in_vain / wide_factor;
     });
-    if (impl_->successes.at(source_keys(attempt.source).narrow, now)) {
+    impl_->each_of_name(keys, [&](Buckets& buckets, const std::string& key) { buckets.take(key, now); });
+    if (impl_->successes.at(keys.source.narrow, now)) {
         const auto free = std::min(impl_->sources.burst(), free_max);
         return {true, Microseconds{0}, in_vain_here > free ? in_vain_here - free : 0};
     }
@@ -221,22 +263,23 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
 }
 
 void SignInThrottle::give_back(const Try& attempt, MonoTime) {
+    const Impl::Keys keys(attempt);
     std::lock_guard lock(impl_->mutex);
-    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
+    if (!attempt.must_fail) return impl_->give_back(keys);
+    impl_->each_that_fails(keys, [](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
 }
 
 void SignInThrottle::succeeded(const Try& attempt, MonoTime now) {
+    const Impl::Keys keys(attempt);
     std::lock_guard lock(impl_->mutex);
-    impl_->each(attempt, [&](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
-    const auto account = cut(attempt.canonical_username);
-    const auto source = source_keys(attempt.source);
-    impl_->successes.add(source.narrow, now);
-    impl_->sources.forgive(source.narrow, 1);
+    impl_->give_back(keys);
+    impl_->successes.add(keys.source.narrow, now);
+    impl_->sources.forgive(keys.source.narrow, 1);
     // Who has one account does not make thousands of addresses good.
-    if (!source.wide.empty()) impl_->wide_sources.forgive(source.wide, 2);
-    impl_->accounts_at_source.begin_anew(account + ' ' + source.narrow);
-    impl_->codes.give_back(account);
-    impl_->codes.begin_anew(account);
+    if (!keys.source.wide.empty()) impl_->wide_sources.forgive(keys.source.wide, 2);
+    impl_->accounts_at_source.begin_anew(keys.account_at_source);
+    impl_->codes.give_back(keys.account);
+    impl_->codes.begin_anew(keys.account);
 }
 
 void SignInThrottle::signed_in_before(std::string_view source, MonoTime at) {

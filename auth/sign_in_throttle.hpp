@@ -13,6 +13,9 @@ namespace usher::auth {
 /// from there), its tries elsewhere do not count. Sans-io. Bounded: a table that is full forgets the bucket that has
 /// been full for longest; when every bucket is in use, new keys are refused. A used bucket is never forgotten, so a
 /// flood of other names gives no fresh tries. An attempt costs a token, success gives it back. Thread-safe.
+///
+/// A source that has no token is refused. A name that has none is not told so: its try is to be looked at like any
+/// other and to fail whatever is right, for which a source has buckets of their own, as large as those above.
 class SignInThrottle {
 public:
     struct Limits {
@@ -49,13 +52,18 @@ public:
         /// tries in vain behind it, and those whom it would keep out have few. 0 for a source where somebody has
         /// signed in within 30 days (the last 65,536 such sources), up to `burst` tries in vain since then, those under
         /// way among them; then one for each more. For any other source one, and one for each try in vain, or for
-        /// sixteen of its /48; four that were not looked at count for one. It says nothing of the account.
+        /// sixteen of its /48; four that were not looked at count for one. It says nothing of the account. Behind all
+        /// others where the try must fail.
         unsigned rank = 0;
+        /// Of a try that is allowed: the name has no token. Only one of its source for such tries was taken, and
+        /// `retry_after` is the name's wait.
+        bool must_fail = false;
     };
     /// Who tries. The texts must outlive the call.
     struct Try {
         std::string_view source, canonical_username;
         bool known_here = false;
+        bool must_fail = false;  ///< for give_back(): what take() said
     };
     Verdict take(const Try& attempt, base::MonoTime now);
     /// The attempt was not looked at, or is none to guess with: as if it had not been, but for the rank.

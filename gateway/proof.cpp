@@ -26,7 +26,7 @@ constexpr const char* nobody = "00000000-0000-0000-0000-000000000000";
 std::string id_of(const Claim& claim) { return claim.account != nullptr ? claim.account->id : nobody; }
 
 auth::SignInThrottle::Try try_of(const Claim& claim, const Proof& proof) {
-    return {proof.source, claim.username, proof.known_here};
+    return {proof.source, claim.username, proof.known_here, proof.throttled};
 }
 
 /// The word on record for an account that may do nothing now; nullptr when it may.
@@ -91,7 +91,9 @@ bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim&
     const auto verdict = services.throttle.take(try_of(claim, proof), services.clock.mono());
     // Whether the account is signed in from there has no part in it: the answer's time would tell (decision 23).
     proof.rank = verdict.rank;
-    if (verdict.allowed) return true;
+    proof.throttled = verdict.must_fail;
+    if (proof.throttled) services.metrics.limited("sign_ins_per_name");
+    if (verdict.allowed && (!proof.throttled || claim.signs_in)) return true;
     worker.refuse_by_limit(peer, "sign_ins_per_minute");
     proof.status = 429;
     proof.retry_after = verdict.retry_after;
@@ -120,7 +122,7 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
 
     // A flood that finds no room is not to cost the database's time. By the address, and whether it is on a device of
     // the account's own: the same for every other account.
-    const auth::HashingTurn turn{proof.own_device, proof.rank};
+    const auth::HashingTurn turn{proof.own_device && !proof.throttled, proof.rank};
     if (claim.password && !services.hashing.has_room(turn)) {
         no_room();
         co_return proof;
@@ -152,7 +154,9 @@ asio::awaitable<Proof> prove(Services& services, Worker& worker, const Peer& pee
     auto checked = services.second_factors.check(account_id, stored.second_factor, claim.second_factor);
     if (checked) proof.second_factor = std::move(*checked);
 
-    if (claim.account == nullptr)
+    if (proof.throttled)
+        proof.reason = "throttled";
+    else if (claim.account == nullptr)
         proof.reason = "unknown-account";
     else if (!password_matches)
         proof.reason = "wrong-password";

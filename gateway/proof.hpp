@@ -18,6 +18,8 @@ struct Claim {
     std::string username;                    ///< canonical; one text for all that cannot be a username
     std::optional<base::Secret> password;    ///< none: of a live session, which has proved it before
     base::Secret second_factor;              ///< a code; empty where none was given
+    /// Nobody yet: that the name has no try left is not said, and looks as if something were wrong (decision 23).
+    bool signs_in = false;
 };
 
 /// What came of it.
@@ -29,11 +31,13 @@ struct Proof {
     std::string source{};               ///< whose tries it is among: the address, or an enrolled device of the account
     bool known_here = false;            ///< the account is signed in from there, and its tries count here only
     bool own_device = false;            ///< the connection is that of an enrolled device of the account
+    bool throttled = false;             ///< the name has no try left: 401 whatever is right
     unsigned rank = 0;                  ///< whose password is looked at before others': auth::HashingTurn
     std::string password_hash{};        ///< that the claimed password was compared with
 };
 
-/// Takes a try of the claim's source and account. False, and the proof says 429, when there is none left.
+/// Takes a try of the claim's source and account. False, and the proof says 429, when there is none left; but true, and
+/// the proof is throttled, when somebody signs in whose source has one and the name has not.
 bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim& claim, Proof& proof);
 
 /// The try was not looked at, or it succeeded.

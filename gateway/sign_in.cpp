@@ -134,6 +134,7 @@ asio::awaitable<SignInOutcome> sign_in(Services& services, Worker& worker, const
     claim.username = canonical.value_or("?");
     claim.password = std::move(form.password);
     claim.second_factor = std::move(form.second_factor);
+    claim.signs_in = true;
     const auth::Account* account = claim.account;
     auto proof = co_await prove(services, worker, peer, claim);
     if (proof.status == 200) {

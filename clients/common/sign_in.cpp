@@ -160,7 +160,8 @@ Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std
         return {Errc::unauthenticated,
                 "sign-in failed: the gateway does not accept this username and password" +
                     std::string(secrets.second_factor.empty() ? " (if you have a second factor, its code is needed too)"
-                                                              : " with this code (a code is good once)")};
+                                                              : " with this code (a code is good once)") +
+                    "; after ten tries in vain the next ones are not looked at, for up to 15 minutes"};
     if (answer->head.status == 403) {
         const auto refused = parse_json_object(answer->body);
         const auto why = refused ? json_text(*refused, "error") : std::nullopt;

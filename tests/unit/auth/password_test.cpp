@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <future>
+#include <limits>
 #include <memory>
 
 #include "auth/directory.hpp"
@@ -246,13 +247,16 @@ TEST_CASE("whoever waits in vain for a turn of their rank has one at last") {
     CHECK(before == 2);  // the hash under way was the first turn of four
 }
 
+/// Whether the password of the try counts.
+bool looked_at(const auth::SignInThrottle::Verdict& verdict) { return verdict.allowed && !verdict.must_fail; }
+
 TEST_CASE("a source's rank counts what was in vain there, once it is more than a burst where somebody has signed in") {
     auth::SignInThrottle throttle({4, 1ms, 1000, 0s}, {1000, 1ms, 1000, 0s}, {1000, 1ms, 1000, 0s});
     auto now = at(0s);
     const auto rank = [&](const std::string& source, const std::string& name = "alice") {
         now += 1s;
         const auto verdict = throttle.take({source, name}, now);
-        REQUIRE(verdict.allowed);
+        REQUIRE(looked_at(verdict));
         return verdict.rank;
     };
     CHECK(rank("10.0.0.1") == 1);  // nobody has signed in from there yet
@@ -278,12 +282,12 @@ TEST_CASE("a source's rank counts what was in vain there, once it is more than a
 TEST_CASE("a flood of other sources does not make a throttle forget where somebody has signed in") {
     auth::SignInThrottle throttle({4, 2s, 100, 0s}, {1000, 1ms, 1000, 0s}, {1000, 1ms, 1000, 0s});
     auto now = at(0s);
-    REQUIRE(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    REQUIRE(looked_at(throttle.take({"10.0.0.1", "alice"}, now)));
     throttle.succeeded({"10.0.0.1", "alice"}, now);
     for (int i = 0; i < 1000; ++i) {
         now += 1s;
         const auto source = "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250);
-        if (throttle.take({source, "bob"}, now).allowed) throttle.give_back({source, "bob"}, now);
+        if (looked_at(throttle.take({source, "bob"}, now))) throttle.give_back({source, "bob"}, now);
     }
     CHECK(throttle.take({"10.0.0.1", "carol"}, now).rank == 0);
     CHECK(throttle.take({"10.0.0.2", "carol"}, now).rank == 1);
@@ -329,28 +333,28 @@ TEST_CASE("certificates of an account or device are ten at once, then one a minu
 
 TEST_CASE("a sign-in costs a token of the source and of the account, and success gives both back") {
     auth::SignInThrottle throttle({3, 10s, 100, 0s}, {2, 60s, 100, 0s});
-    CHECK(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
-    CHECK(throttle.take({"10.0.0.2", "alice"}, at(0s)).allowed);
+    CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, at(0s))));
+    CHECK(looked_at(throttle.take({"10.0.0.2", "alice"}, at(0s))));
     auto verdict = throttle.take({"10.0.0.3", "alice"}, at(0s));
-    CHECK_FALSE(verdict.allowed);
+    CHECK_FALSE(looked_at(verdict));
     CHECK(verdict.retry_after == 60s);
     verdict = throttle.take({"10.0.0.3", "alice"}, at(59s));
-    CHECK_FALSE(verdict.allowed);
+    CHECK_FALSE(looked_at(verdict));
     CHECK(verdict.retry_after == 1s);
-    CHECK(throttle.take({"10.0.0.3", "alice"}, at(60s)).allowed);
+    CHECK(looked_at(throttle.take({"10.0.0.3", "alice"}, at(60s))));
 
-    for (int i = 0; i < 3; ++i) CHECK(throttle.take({"10.9.9.9", "user" + std::to_string(i)}, at(60s)).allowed);
+    for (int i = 0; i < 3; ++i) CHECK(looked_at(throttle.take({"10.9.9.9", "user" + std::to_string(i)}, at(60s))));
     CHECK(throttle.take({"10.9.9.9", "user3"}, at(60s)).retry_after == 10s);
     throttle.give_back({"10.9.9.9", "user0"}, at(60s));
-    CHECK(throttle.take({"10.9.9.9", "user3"}, at(60s)).allowed);
+    CHECK(looked_at(throttle.take({"10.9.9.9", "user3"}, at(60s))));
     // A refusal took nothing of the account either.
-    for (int i = 0; i < 9; ++i) CHECK_FALSE(throttle.take({"10.9.9.9", "zoe"}, at(60s)).allowed);
-    CHECK(throttle.take({"10.8.8.8", "zoe"}, at(60s)).allowed);
+    for (int i = 0; i < 9; ++i) CHECK_FALSE(looked_at(throttle.take({"10.9.9.9", "zoe"}, at(60s))));
+    CHECK(looked_at(throttle.take({"10.8.8.8", "zoe"}, at(60s))));
     // Giving back more than was taken fills no bucket beyond its burst.
     for (int i = 0; i < 50; ++i) throttle.give_back({"10.8.8.8", "zoe"}, at(60s));
-    CHECK(throttle.take({"10.8.8.1", "zoe"}, at(60s)).allowed);
-    CHECK(throttle.take({"10.8.8.2", "zoe"}, at(60s)).allowed);
-    CHECK_FALSE(throttle.take({"10.8.8.3", "zoe"}, at(60s)).allowed);
+    CHECK(looked_at(throttle.take({"10.8.8.1", "zoe"}, at(60s))));
+    CHECK(looked_at(throttle.take({"10.8.8.2", "zoe"}, at(60s))));
+    CHECK_FALSE(looked_at(throttle.take({"10.8.8.3", "zoe"}, at(60s))));
 }
 
 TEST_CASE("every spelling of a username shares one throttle, or is no username") {
@@ -365,7 +369,7 @@ TEST_CASE("every spelling of a username shares one throttle, or is no username")
         }
         const auto canonical = auth::canonical_username(spelling);
         REQUIRE(canonical == name);
-        allowed += throttle.take({"10.0.0.1", *canonical}, at(0s)).allowed ? 1 : 0;
+        allowed += looked_at(throttle.take({"10.0.0.1", *canonical}, at(0s))) ? 1 : 0;
     }
     CHECK(allowed == 10);
     for (const char* text : {"", " alice", "alice ", "alice\t", "\talice", "alice\n", ".alice", "-alice", "_alice",
@@ -381,35 +385,35 @@ TEST_CASE("every spelling of a username shares one throttle, or is no username")
 
 TEST_CASE("a full throttle forgets only buckets that have filled up again") {
     auth::SignInThrottle throttle({1000, 1ms, 1000, 0s}, {2, 10s, 3, 0s});
-    CHECK(throttle.take({"s", "victim"}, at(0s)).allowed);
-    CHECK(throttle.take({"s", "victim"}, at(0s)).allowed);
-    CHECK(throttle.take({"s", "b"}, at(0s)).allowed);
-    CHECK(throttle.take({"s", "c"}, at(0s)).allowed);
+    CHECK(looked_at(throttle.take({"s", "victim"}, at(0s))));
+    CHECK(looked_at(throttle.take({"s", "victim"}, at(0s))));
+    CHECK(looked_at(throttle.take({"s", "b"}, at(0s))));
+    CHECK(looked_at(throttle.take({"s", "c"}, at(0s))));
     // All three are in use until 10 s: no fourth.
     const auto verdict = throttle.take({"s", "d"}, at(5s));
-    CHECK_FALSE(verdict.allowed);
+    CHECK_FALSE(looked_at(verdict));
     CHECK(verdict.retry_after == 5s);
-    CHECK(throttle.take({"s", "d"}, at(10s)).allowed);
-    CHECK(throttle.take({"s", "e"}, at(10s)).allowed);
-    CHECK_FALSE(throttle.take({"s", "f"}, at(10s)).allowed);
+    CHECK(looked_at(throttle.take({"s", "d"}, at(10s))));
+    CHECK(looked_at(throttle.take({"s", "e"}, at(10s))));
+    CHECK_FALSE(looked_at(throttle.take({"s", "f"}, at(10s))));
     // The flood of names has not given the victim's bucket back: it has one token, by time alone.
-    CHECK(throttle.take({"s", "victim"}, at(10s)).allowed);
-    CHECK_FALSE(throttle.take({"s", "victim"}, at(10s)).allowed);
+    CHECK(looked_at(throttle.take({"s", "victim"}, at(10s))));
+    CHECK_FALSE(looked_at(throttle.take({"s", "victim"}, at(10s))));
 }
 
 TEST_CASE("all addresses of an IPv6 /64 are one source, and an IPv4-mapped address is the IPv4 one") {
     auth::SignInThrottle throttle({2, 10s, 100, 0s}, {1000, 1s, 100, 0s});
-    CHECK(throttle.take({"2001:db8:0:1::1", "a"}, at(0s)).allowed);
-    CHECK(throttle.take({"2001:db8:0:1:ffff::2", "b"}, at(0s)).allowed);
-    CHECK_FALSE(throttle.take({"2001:db8:0:1::3", "c"}, at(0s)).allowed);
-    CHECK(throttle.take({"2001:db8:0:2::3", "c"}, at(0s)).allowed);
+    CHECK(looked_at(throttle.take({"2001:db8:0:1::1", "a"}, at(0s))));
+    CHECK(looked_at(throttle.take({"2001:db8:0:1:ffff::2", "b"}, at(0s))));
+    CHECK_FALSE(looked_at(throttle.take({"2001:db8:0:1::3", "c"}, at(0s))));
+    CHECK(looked_at(throttle.take({"2001:db8:0:2::3", "c"}, at(0s))));
     throttle.give_back({"2001:db8:0:1::9", "a"}, at(0s));
-    CHECK(throttle.take({"2001:db8:0:1::3", "c"}, at(0s)).allowed);
+    CHECK(looked_at(throttle.take({"2001:db8:0:1::3", "c"}, at(0s))));
 
-    CHECK(throttle.take({"10.0.0.1", "a"}, at(0s)).allowed);
-    CHECK(throttle.take({"::ffff:10.0.0.1", "a"}, at(0s)).allowed);
-    CHECK_FALSE(throttle.take({"10.0.0.1", "a"}, at(0s)).allowed);
-    CHECK(throttle.take({"10.0.0.2", "a"}, at(0s)).allowed);
+    CHECK(looked_at(throttle.take({"10.0.0.1", "a"}, at(0s))));
+    CHECK(looked_at(throttle.take({"::ffff:10.0.0.1", "a"}, at(0s))));
+    CHECK_FALSE(looked_at(throttle.take({"10.0.0.1", "a"}, at(0s))));
+    CHECK(looked_at(throttle.take({"10.0.0.2", "a"}, at(0s))));
 }
 
 TEST_CASE("a new IPv6 /64 for each guess buys sixteen sources and no more") {
@@ -417,37 +421,37 @@ TEST_CASE("a new IPv6 /64 for each guess buys sixteen sources and no more") {
     int allowed = 0;
     for (int i = 0; i < 1000; ++i) {
         const auto name = std::to_string(i);
-        allowed += throttle.take({"2001:db8:7:" + name + "::1", "n" + name}, at(0s)).allowed;
+        allowed += looked_at(throttle.take({"2001:db8:7:" + name + "::1", "n" + name}, at(0s)));
     }
     CHECK(allowed == 2 * 16);
     throttle.give_back({"2001:db8:7:1::1", "n1"}, at(0s));
-    CHECK(throttle.take({"2001:db8:7:4::1", "m"}, at(0s)).allowed);
-    CHECK(throttle.take({"2001:db8:8:1::1", "m"}, at(0s)).allowed);
+    CHECK(looked_at(throttle.take({"2001:db8:7:4::1", "m"}, at(0s))));
+    CHECK(looked_at(throttle.take({"2001:db8:8:1::1", "m"}, at(0s))));
 }
 
 TEST_CASE("an account's waits double where they are caused, up to a bound, and begin anew with a success") {
     auth::SignInThrottle throttle({10'000, 1ms, 100, 0s});
     auto now = at(0s);
-    for (int i = 0; i < 10; ++i) CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    for (int i = 0; i < 10; ++i) CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, now)));
     std::vector<base::Microseconds> waits;
     for (int i = 0; i < 12; ++i) {
         const auto verdict = throttle.take({"10.0.0.1", "alice"}, now);
-        REQUIRE_FALSE(verdict.allowed);
+        REQUIRE_FALSE(looked_at(verdict));
         waits.push_back(verdict.retry_after);
         now += verdict.retry_after;
-        CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+        CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, now)));
     }
     CHECK(waits == std::vector<base::Microseconds>{6s, 12s, 24s, 48s, 96s, 192s, 384s, 768s, 900s, 900s, 900s, 900s});
     // Its owner elsewhere does not notice.
-    CHECK(throttle.take({"10.0.0.2", "alice"}, now).allowed);
+    CHECK(looked_at(throttle.take({"10.0.0.2", "alice"}, now)));
     // A pause gives a try back, and not the short waits.
     now += 2h;
     for (int i = 0; i < 10; ++i) throttle.take({"10.0.0.1", "alice"}, now);
     CHECK(throttle.take({"10.0.0.1", "alice"}, now).retry_after > 10min);
     now += 24h;
-    CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, now)));
     throttle.succeeded({"10.0.0.1", "alice"}, now);
-    for (int i = 0; i < 10; ++i) CHECK(throttle.take({"10.0.0.1", "alice"}, now).allowed);
+    for (int i = 0; i < 10; ++i) CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, now)));
     CHECK(throttle.take({"10.0.0.1", "alice"}, now).retry_after == 6s);
 }
 
@@ -455,21 +459,64 @@ TEST_CASE("many sources together have a rate for one account, which who is known
     auth::SignInThrottle throttle;
     int allowed = 0;
     for (int i = 0; i < 200; ++i)
-        allowed += throttle.take({"10.0.1." + std::to_string(i), "alice"}, at(0s)).allowed ? 1 : 0;
+        allowed += looked_at(throttle.take({"10.0.1." + std::to_string(i), "alice"}, at(0s))) ? 1 : 0;
     CHECK(allowed == 30);
-    CHECK_FALSE(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
-    CHECK(throttle.take({"10.0.0.1", "alice", true}, at(0s)).allowed);
-    CHECK(throttle.take({"10.0.0.1", "bob"}, at(0s)).allowed);
+    CHECK_FALSE(looked_at(throttle.take({"10.0.0.1", "alice"}, at(0s))));
+    CHECK(looked_at(throttle.take({"10.0.0.1", "alice", true}, at(0s))));
+    CHECK(looked_at(throttle.take({"10.0.0.1", "bob"}, at(0s))));
 }
 
 TEST_CASE("an attempt that was not looked at leaves no longer waits") {
     auth::SignInThrottle throttle({10'000, 1ms, 100, 0s});
     for (int i = 0; i < 1000; ++i) {
-        REQUIRE(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
+        REQUIRE(looked_at(throttle.take({"10.0.0.1", "alice"}, at(0s))));
         throttle.give_back({"10.0.0.1", "alice"}, at(0s));
     }
-    for (int i = 0; i < 10; ++i) CHECK(throttle.take({"10.0.0.1", "alice"}, at(0s)).allowed);
+    for (int i = 0; i < 10; ++i) CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, at(0s))));
     CHECK(throttle.take({"10.0.0.1", "alice"}, at(0s)).retry_after == 6s);
+}
+
+TEST_CASE("a name without tries is not told so, and its tries are none of what its source has for others") {
+    auth::SignInThrottle throttle({3, 10s, 100, 0s}, {1000, 1ms, 100, 0s}, {2, 60s, 100, 0s});
+    const auth::SignInThrottle::Try alice{"10.0.0.1", "alice"};
+    for (int i = 0; i < 2; ++i) CHECK(looked_at(throttle.take(alice, at(0s))));
+    // As many as a source has, behind everybody else's; then it is told what its own would be.
+    for (int i = 0; i < 3; ++i) {
+        const auto verdict = throttle.take(alice, at(0s));
+        CHECK(verdict.allowed);
+        CHECK(verdict.must_fail);
+        CHECK(verdict.retry_after == 60s);
+        CHECK(verdict.rank == std::numeric_limits<unsigned>::max());
+    }
+    const auto refused = throttle.take(alice, at(0s));
+    CHECK_FALSE(refused.allowed);
+    CHECK(refused.retry_after == 60s);
+    // The office's third try is there, with the rank of two in vain before it.
+    const auto bob = throttle.take({"10.0.0.1", "bob"}, at(0s));
+    CHECK(looked_at(bob));
+    CHECK(bob.rank == 3);
+    // Without one of the source's own nobody is looked at.
+    CHECK_FALSE(throttle.take({"10.0.0.1", "carol"}, at(0s)).allowed);
+    CHECK(throttle.take({"10.0.0.1", "carol"}, at(0s)).retry_after == 10s);
+    CHECK_FALSE(throttle.take(alice, at(0s)).allowed);
+
+    // It comes back with time, and by what was not looked at, to where it was taken.
+    CHECK(throttle.take(alice, at(10s)).must_fail);
+    CHECK_FALSE(throttle.take(alice, at(10s)).allowed);
+    throttle.give_back({"10.0.0.1", "alice", false, true}, at(10s));
+    CHECK(throttle.take(alice, at(10s)).must_fail);
+    CHECK(looked_at(throttle.take({"10.0.0.1", "carol"}, at(10s))));
+    CHECK(looked_at(throttle.take(alice, at(60s))));
+    CHECK(throttle.take(alice, at(60s)).must_fail);
+}
+
+TEST_CASE("a new IPv6 /64 for each try of a name without tries buys sixteen sources and no more") {
+    auth::SignInThrottle throttle({2, 10s, 100'000, 0s}, {1, 60s, 100, 0s});
+    CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, at(0s))));
+    int allowed = 0;
+    for (int i = 0; i < 1000; ++i)
+        allowed += throttle.take({"2001:db8:7:" + std::to_string(i) + "::1", "alice"}, at(0s)).must_fail ? 1 : 0;
+    CHECK(allowed == 2 * 16);
 }
 
 TEST_CASE("codes of a second factor are few: five, then with waits that double up to an hour") {
