@@ -1,12 +1,15 @@
-// What tails of the audit cost, and how far they are behind: usher_bench_tails [--readers N] [--stalled N] [--rate N]
-// [--seconds N] [--batches] [--json].
+// What tails of the audit cost, and how far they are behind: usher_bench_tails [--readers N] [--counting N] [--stalled
+// N]
+// [--rate N] [--seconds N] [--batches] [--json].
 //
 // A gateway's journal, store and control server are in one process, on files of their own; `--readers` subscribers that
-// read and `--stalled` that never do are in another one, over the control socket. `--rate` events a second are appended
-// for `--seconds`, each waited for by nobody, as PROGRESS is. Then it says how far the readers were behind (from an
-// event's recorded_at until it is in the subscriber's hands), whether each had every event once and in order, how long
-// a durable append took meanwhile (ten a second), how much CPU a message took at both ends, how much memory the gateway
-// took at most, and how many subscribers it cut off. Exits with 1 where a reader missed an event or had one twice.
+// read and `--stalled` that never do are in another one, over the control socket; of those who read `--counting` only
+// count what comes, as cheaply as it can be done (counting_reader.hpp), and tell nothing of how far they are behind.
+// `--rate` events a second are appended for `--seconds`, each waited for by nobody, as PROGRESS is. Then it says how
+// far the readers were behind (from an event's recorded_at until it is in the subscriber's hands), whether each had
+// every event once and in order, how long a durable append took meanwhile (ten a second), how much CPU a message took
+// at both ends, how much memory the gateway took at most, and how many subscribers it cut off. Exits with 1 where a
+// reader missed an event or had one twice.
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <sys/resource.h>
@@ -32,6 +35,7 @@
 #include "base/text.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/revocations.hpp"
+#include "tails/counting_reader.hpp"
 #include "usher/v1/audit.grpc.pb.h"
 
 namespace {
@@ -42,7 +46,7 @@ namespace v1 = usher::v1;
 using Steady = std::chrono::steady_clock;
 
 struct Options {
-    int readers = 100, stalled = 0, rate = 5000, seconds = 10;
+    int readers = 100, counting = 0, stalled = 0, rate = 5000, seconds = 10;
     bool json = false, batches = false;
 };
 
@@ -61,16 +65,17 @@ Options read_options(int count, char** arguments) {
             (name == "--json" ? out.json : out.batches) = true;
             continue;
         }
-        int* number = name == "--readers"   ? &out.readers
-                      : name == "--stalled" ? &out.stalled
-                      : name == "--rate"    ? &out.rate
-                      : name == "--seconds" ? &out.seconds
-                                            : nullptr;
+        int* number = name == "--readers"    ? &out.readers
+                      : name == "--counting" ? &out.counting
+                      : name == "--stalled"  ? &out.stalled
+                      : name == "--rate"     ? &out.rate
+                      : name == "--seconds"  ? &out.seconds
+                                             : nullptr;
         const auto value =
             number != nullptr && i + 1 < count ? base::parse_unsigned(arguments[++i], 100'000) : std::nullopt;
         if (!value) {
             std::fprintf(stderr,
-                         "usage: usher_bench_tails [--readers N] [--stalled N] [--rate N] [--seconds N] "
+                         "usage: usher_bench_tails [--readers N] [--counting N] [--stalled N] [--rate N] [--seconds N] "
                          "[--batches] [--json]\n");
             std::exit(2);
         }
@@ -142,13 +147,24 @@ void read_all(const std::string& socket, const Options& options, Subscribers& ou
     out.complete += seen == events;
 }
 
+void count_all(const std::string& socket, const Options& options, Subscribers& out, std::atomic<int>& ready) {
+    const auto begun = [](void* count) { ++*static_cast<std::atomic<int>*>(count); };
+    const auto events = static_cast<std::uint64_t>(options.rate) * static_cast<std::uint64_t>(options.seconds);
+    const auto counted = bench::count_tail(socket, request(options.batches), events, begun, &ready);
+    std::lock_guard lock(out.mutex);
+    out.wrong += counted.wrong;
+    out.complete += !counted.wrong;
+}
+
 /// Says 'r' when all readers have begun; reads for as long as it takes; then one line for the other process.
 int subscribe(const Options& options, const std::string& socket, int to_parent) {
     for (int i = 0; i < 1000 && !std::filesystem::exists(socket); ++i) std::this_thread::sleep_for(10ms);
     Subscribers all;
     std::atomic<int> ready{0};
     std::vector<std::thread> threads;
-    for (int i = 0; i < options.readers; ++i) threads.emplace_back([&] { read_all(socket, options, all, ready); });
+    for (int i = 0; i < options.readers; ++i)
+        threads.emplace_back(
+            [&, counts = i < options.counting] { (counts ? count_all : read_all)(socket, options, all, ready); });
     struct Stalled {
         std::unique_ptr<v1::AuditService::Stub> stub;
         grpc::ClientContext call;
@@ -220,25 +236,34 @@ struct Gateway {
         keys.emplace_back(std::string(32, 'k'));
         factors = std::make_unique<auth::SecondFactors>(*database, clock, must(auth::SealingKeys::of(std::move(keys))));
         devices = must(auth::Devices::open(*database, clock, factors->keys(), {}));
-        revocations = must(gateway::control::Revocations::open({*directory,
-                                                                *sessions,
-                                                                *devices,
-                                                                *journal,
-                                                                clock,
-                                                                cut_off,
-                                                                [] { return std::uint64_t{0}; },
-                                                                [] { return std::uint64_t{0}; },
-                                                                {},
-                                                                folder + "/revocations"}));
+        const auto nothing_open = [](const auth::Affected&) { return std::uint64_t{0}; };
+        revocations = must(gateway::control::Revocations::open({.directory = *directory,
+                                                                .sessions = *sessions,
+                                                                .devices = *devices,
+                                                                .journal = *journal,
+                                                                .clock = clock,
+                                                                .cut_off = cut_off,
+                                                                .enforce = nothing_open,
+                                                                .enforce_known = nothing_open,
+                                                                .session_ended = {},
+                                                                .file = folder + "/revocations"}));
         revocations->start();
         gateway::control::TailLimits tails;
         tails.stall = base::Microseconds{3'000'000};
         tails.on_cut = [&cut] { ++cut; };
         server = must(gateway::control::ControlServer::start(
-            folder + "/control.sock",
-            {*directory, *sessions, *hashing, *factors, *journal, *store, *shipper, clock, *revocations,
-             [](const std::string&) { return std::uint64_t{0}; }, [] { return std::uint64_t{0}; }, nullptr, nullptr,
-             nullptr, nullptr, std::move(tails)}));
+            folder + "/control.sock", {.directory = *directory,
+                                       .sessions = *sessions,
+                                       .hashing = *hashing,
+                                       .second_factors = *factors,
+                                       .journal = *journal,
+                                       .store = *store,
+                                       .shipper = *shipper,
+                                       .clock = clock,
+                                       .revocations = *revocations,
+                                       .open_accesses = [](const std::string&) { return std::uint64_t{0}; },
+                                       .enforce = nothing_open,
+                                       .tails = std::move(tails)}));
     }
     ~Gateway() {
         revocations->stop();
@@ -343,16 +368,18 @@ int main(int count, char** arguments) {
     const double messages = std::max(1.0, 1.0 * options.readers * options.rate * options.seconds);
     std::printf(
         options.json
-            ? "{\"readers\":%d,\"stalled\":%d,\"rate\":%d,\"seconds\":%d,\"took_s\":%.2f,\"lag_ms_p50\":%.2f,"
+            ? "{\"readers\":%d,\"counting\":%d,\"stalled\":%d,\"rate\":%d,\"seconds\":%d,\"took_s\":%.2f,\"lag_ms_"
+              "p50\":%.2f,"
               "\"lag_ms_p99\":%.2f,\"lag_ms_max\":%.2f,\"complete\":%d,\"wrong\":%d,\"append_ms_p50\":%.2f,"
               "\"append_ms_p99\":%.2f,\"messages_per_s\":%.0f,\"gateway_cpu_us\":%.2f,\"readers_cpu_us\":%.2f,"
               "\"resident_mib_before\":%.1f,\"resident_mib_max\":%.1f,\"cut\":%d}\n"
-            : "%d readers, %d stalled, %d events/s for %d s: everything was read after %.2f s; behind by p50 %.2f "
+            : "%d readers, %d of them counting, %d stalled, %d events/s for %d s: everything was read after %.2f s; "
+              "behind by p50 %.2f "
               "ms, p99 %.2f ms, at most %.2f ms; %d had all, %d not; durable append p50 %.2f ms, p99 %.2f ms; "
               "%.0f messages/s, CPU of each %.2f us in the gateway and %.2f us in the readers; resident %.1f MiB, at "
               "most %.1f MiB; %d cut off\n",
-        options.readers, options.stalled, options.rate, options.seconds, took_s, p50, p99, most, complete, wrong,
-        wait_p50, wait_p99, messages / took_s, gateway_s * 1e6 / messages, cpu_s(readers_used) * 1e6 / messages,
-        resident_before, resident_max, cut.load());
+        options.readers, options.counting, options.stalled, options.rate, options.seconds, took_s, p50, p99, most,
+        complete, wrong, wait_p50, wait_p99, messages / took_s, gateway_s * 1e6 / messages,
+        cpu_s(readers_used) * 1e6 / messages, resident_before, resident_max, cut.load());
     return wrong == 0 && complete == options.readers ? 0 : 1;
 }
