@@ -187,7 +187,11 @@ base::Microseconds Sessions::age(const Session& session) const noexcept {
 bool Sessions::valid(const Session& session) const noexcept { return impl_->valid(session, impl_->clock.mono()); }
 
 base::UtcTime Sessions::expires_at(const Session& session) const noexcept {
-    return impl_->clock.utc() + (std::min(session.expires_mono, impl_->idle_limit(session)) - impl_->clock.mono());
+    return impl_->clock.utc() + (ends_at(session) - impl_->clock.mono());
+}
+
+base::MonoTime Sessions::ends_at(const Session& session) const noexcept {
+    return std::min(session.expires_mono, impl_->idle_limit(session));
 }
 
 Result<void> Sessions::end(std::string_view session_id, SessionEnd why, const std::function<Result<void>()>& record) {

@@ -123,6 +123,7 @@ public:
     /// Whether the session still stands now (not ended, within both limits).
     bool valid(const Session& session) const noexcept;
     base::UtcTime expires_at(const Session& session) const noexcept;  ///< the earlier of both limits
+    base::MonoTime ends_at(const Session& session) const noexcept;    ///< the same; use moves it, and nothing else
 
     /// `record` is called before the row is deleted, as in Directory; an error of it leaves the session as it was.
     /// From there on the session ends in memory before this returns, whatever the database says: when the row cannot be

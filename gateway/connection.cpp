@@ -39,13 +39,25 @@ Connection::Connection(Worker& worker, asio::ip::tcp::socket socket, Peer peer, 
 
 Connection::~Connection() { base::wipe(buffered_); }
 
-void Connection::set_deadline(base::Microseconds from_now) { deadline_ = worker_.services().clock.mono() + from_now; }
+void Connection::set_deadline(base::Microseconds from_now) {
+    deadline_ = worker_.services().clock.mono() + from_now;
+    be_timed();
+}
+
+void Connection::clear_deadline() noexcept {
+    deadline_.reset();
+    be_timed();
+}
+
+void Connection::serve_as(Multiplexer* multiplexer) noexcept {
+    multiplexer_ = multiplexer;
+    be_timed();
+}
 
 void Connection::check_deadline(base::MonoTime now) {
     if (multiplexer_ != nullptr) return multiplexer_->check_deadline(now);
-    if (access_ != nullptr && access_->stalled_up() && stream_.broken()) access_->cut(CloseReason::CLIENT_ERROR);
     if (!deadline_ || now < *deadline_) return;
-    deadline_.reset();
+    clear_deadline();
     expired_ = true;
     stream_.abort(false);
 }
@@ -93,10 +105,10 @@ asio::awaitable<void> Connection::run() {
 
 asio::awaitable<void> Connection::serve_http2() {
     Multiplexer multiplexer(worker_, stream_, peer_);
-    multiplexer_ = &multiplexer;
+    serve_as(&multiplexer);
     if (worker_.services().phase.load(std::memory_order_relaxed) != Phase::serving) multiplexer.drain();
     co_await multiplexer.run();
-    multiplexer_ = nullptr;
+    serve_as(nullptr);
 }
 
 asio::awaitable<std::optional<bool>> Connection::read_request(wire::http1::Request& request) {

@@ -17,7 +17,7 @@ class Multiplexer;
 
 /// One client's TCP connection: TLS, then HTTP/1.1 requests until one becomes a tunnel or the connection ends, or
 /// HTTP/2 where ALPN has chosen it. On its worker's thread.
-class Connection final : public Exchange {
+class Connection final : public Exchange, public Timed {
 public:
     Connection(Worker& worker, boost::asio::ip::tcp::socket socket, Peer peer, tls::ContextPtr context);
     Connection(const Connection&) = delete;
@@ -27,9 +27,8 @@ public:
     /// The connection's whole life; returns when it is over and recorded.
     boost::asio::awaitable<void> run();
 
-    /// Called by the worker a few times a second: past its deadline the connection is aborted, and an access whose
-    /// client has gone while its app takes nothing is cut.
-    void check_deadline(base::MonoTime now);
+    /// Called by the worker a few times a second while the connection is timed: past its deadline it is aborted.
+    void check_deadline(base::MonoTime now) override;
     /// Ends it: live accesses as SHUTDOWN.
     void shut_down();
     /// The gateway takes no new accesses: an HTTP/2 client is told (GOAWAY), and ends when its last stream has.
@@ -39,7 +38,7 @@ public:
     Worker& worker() noexcept override { return worker_; }
     const Peer& peer() const noexcept override { return peer_; }
     boost::asio::awaitable<bool> read_body(std::size_t count, std::string& body) override;
-    void clear_deadline() noexcept override { deadline_.reset(); }
+    void clear_deadline() noexcept override;
     boost::asio::awaitable<bool> send(const wire::http1::Response& response) override;
     boost::asio::awaitable<bool> establish() override;
     wire::TunnelEnd& end() noexcept override { return stream_; }
@@ -48,6 +47,9 @@ public:
 
 private:
     void set_deadline(base::Microseconds from_now);
+    void serve_as(Multiplexer* multiplexer) noexcept;
+    /// Whether its worker has to look at it: with a deadline, or where streams may have one.
+    void be_timed() noexcept { worker_.timed().set(*this, deadline_ || multiplexer_ != nullptr); }
     boost::asio::awaitable<void> serve_http2();
     boost::asio::awaitable<bool> serve_one();
     /// Reads one request. Without a value it is there; else the connection is over, or lingers no more: what

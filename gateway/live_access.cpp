@@ -8,6 +8,7 @@
 
 #include "audit/audit.hpp"
 #include "base/log.hpp"
+#include "gateway/live_registry.hpp"
 #include "gateway/record.hpp"
 
 namespace usher::gateway {
@@ -63,7 +64,7 @@ LiveAccess::~LiveAccess() {
 }
 
 LiveAccess::Figures LiveAccess::arrived() const {
-    const OnTheWay more = on_the_way_ ? on_the_way_() : OnTheWay{};
+    const OnTheWay more = on_the_way_ ? on_the_way_(false) : OnTheWay{};
     return {std::max(stamped_.up, up_ - std::min(up_, more.up)),
             std::max(stamped_.down, down_ - std::min(down_, more.down))};
 }
@@ -169,6 +170,11 @@ asio::awaitable<void> LiveAccess::gate() {
     }
     // Whoever still waits is woken by it. None of them may wait with a cancellation slot, which would keep a pointer.
     shared->changed.reset();
+}
+
+void LiveAccess::wake() noexcept {
+    // Until its worker last passed it by, all of it was on record.
+    logged_until_ = std::max(logged_until_, registry_->wake(*this));
 }
 
 bool LiveAccess::tick(base::MonoTime now) {

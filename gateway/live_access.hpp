@@ -20,6 +20,8 @@
 
 namespace usher::gateway {
 
+class LiveRegistry;
+
 using usher::v1::AccessRecord;
 using CloseReason = usher::v1::CloseReason;
 
@@ -87,10 +89,11 @@ public:
     /// Bytes that were counted and may not have arrived: upper bounds.
     struct OnTheWay {
         std::uint64_t up = 0, down = 0;
+        bool client_is_gone = false;  ///< of one that is stalled
     };
     /// Who knows, while it can say; then nullptr. PROGRESS tells only what has arrived: a crash destroys what is in the
     /// sockets' buffers, and its record must never say more than what came.
-    void on_the_way(std::function<OnTheWay()> who) { on_the_way_ = std::move(who); }
+    void on_the_way(std::function<OnTheWay(bool stalled)> who) { on_the_way_ = std::move(who); }
 
     /// True while too much is unlogged: the relay reads nothing until gate() returns.
     bool gated() const noexcept { return unlogged() >= gate_after_bytes || late_ || journal_failed_; }
@@ -102,13 +105,24 @@ public:
 
     /// Once a second or so: PROGRESS where it is due. Returns whether the access has moved bytes since the last call.
     bool tick(base::MonoTime now);
+    /// Nothing has moved since tick(), all that did is on record, and nobody waits: until it moves again, which wakes
+    /// it at its worker's registry, there is nothing to see but that time passes.
+    bool quiet() const noexcept {
+        return opened_ && !closed_ && !progress_in_flight_ && !journal_failed_ && !late_ && !stalled_up_ &&
+               up_ + down_ == seen_ && unlogged() == 0;
+    }
+    /// When tick() has something to do though nothing moves.
+    base::MonoTime heartbeat_at() const noexcept { return last_event_ + heartbeat_after; }
     base::MonoTime opened_at() const noexcept { return opened_mono_; }
     base::MonoTime last_moved() const noexcept { return last_moved_; }
     bool journal_failed() const noexcept { return journal_failed_; }
 
     /// While the app takes nothing, nobody reads from the client, so its reset has to be looked for.
-    void set_stalled_up(bool stalled) noexcept { stalled_up_ = stalled; }
-    bool stalled_up() const noexcept { return stalled_up_; }
+    void set_stalled_up(bool stalled) noexcept {
+        stalled_up_ = stalled;
+        if (resting_) wake();
+    }
+    bool client_is_gone() const { return stalled_up_ && on_the_way_ && on_the_way_(true).client_is_gone; }
 
     /// How the owner is made to stop; set by the tunnel. Called at most once.
     void on_cut(std::function<void()> stop) { stop_ = std::move(stop); }
@@ -132,9 +146,19 @@ public:
     void close(CloseReason::Value reason);
     bool closed() const noexcept { return closed_; }
 
-    /// Where its worker keeps it.
-    void set_place(std::size_t place) noexcept { place_ = place; }
+    /// Where its worker keeps it, and whether it is not looked at until it moves: for the registry.
+    void set_place(LiveRegistry& registry, std::size_t place) noexcept {
+        registry_ = &registry;
+        place_ = place;
+    }
     std::size_t place() const noexcept { return place_; }
+    void set_resting(bool resting) noexcept { resting_ = resting; }
+    /// Has what tick() reads brought near.
+    void prefetch() const noexcept {
+        __builtin_prefetch(&cut_reason_);
+        __builtin_prefetch(&last_moved_);
+        __builtin_prefetch(&up_);
+    }
     using Links = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
     Links of_session, of_app;  ///< its worker's
 
@@ -147,10 +171,12 @@ private:
     std::uint64_t unlogged() const noexcept { return up_ + down_ - std::min(up_ + down_, logged_); }
     Figures arrived() const;
     void counted(std::uint64_t bytes) {
+        if (resting_) wake();
         if (const auto order = orders_.oldest(); order != 0) passed(order, bytes);
         if (!progress_in_flight_ && up_ + down_ >= stamped_at_ + progress_after_bytes) progress();
     }
     void passed(std::uint64_t order, std::uint64_t bytes) noexcept;
+    void wake() noexcept;
     void progress();
     void look_at_unlogged(base::MonoTime now);
     void stamp(AccessRecord& record, Figures figures) const;
@@ -173,7 +199,7 @@ private:
     std::optional<base::MonoTime> cut_at_, revoked_at_;
     std::uint64_t waiting_order_ = 0;  ///< the oldest one that waited when bytes last passed beside one
     std::uint64_t passed_ = 0;         ///< since then
-    std::function<OnTheWay()> on_the_way_;
+    std::function<OnTheWay(bool stalled)> on_the_way_;
     base::UtcTime opened_utc_;
     base::MonoTime opened_mono_, last_moved_, last_event_, judged_at_;
     base::MonoTime logged_until_;  ///< what had arrived then is durable
@@ -185,7 +211,9 @@ private:
     bool late_ = false;
     bool stalled_up_ = false;
     bool uncertain_ = false, cut_by_order_ = false;
+    bool resting_ = false;
     std::size_t place_ = 0;
+    LiveRegistry* registry_ = nullptr;
 };
 
 }  // namespace usher::gateway

@@ -27,14 +27,15 @@ void LiveRegistry::enter(LiveAccess& access) {
     }
     of_session.accesses.push_back(access);
     of_app.push_back(access);
-    access.set_place(all_.size());
-    all_.push_back(&access);
+    access.set_place(*this, all_.size());
+    all_.push_back({&access, base::MonoTime::min(), access.opened_at()});
 }
 
 void LiveRegistry::leave(LiveAccess& access) noexcept {
     all_[access.place()] = all_.back();
-    all_[access.place()]->set_place(access.place());
+    all_[access.place()].access->set_place(*this, access.place());
     all_.pop_back();
+    access.set_resting(false);  // what is counted behind it wakes nobody
 
     const auto app = apps_.find(access.app());
     app->second.erase(app->second.iterator_to(access));
@@ -49,6 +50,20 @@ void LiveRegistry::leave(LiveAccess& access) noexcept {
     // The key is in the session, which must go last.
     const auto keep = session->second.session;
     sessions_.erase(session);
+}
+
+void LiveRegistry::look_again(LiveAccess& access, base::MonoTime now, base::MonoTime next) noexcept {
+    auto& place = all_[access.place()];
+    place.look_at = next;
+    place.passed_at = now;
+    access.set_resting(next > base::MonoTime::min());
+}
+
+base::MonoTime LiveRegistry::wake(LiveAccess& access) noexcept {
+    auto& place = all_[access.place()];
+    place.look_at = base::MonoTime::min();
+    access.set_resting(false);
+    return place.passed_at;
 }
 
 std::size_t LiveRegistry::of_session(std::string_view session_id) const {

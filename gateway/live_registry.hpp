@@ -20,7 +20,18 @@ public:
     void leave(LiveAccess& access) noexcept;
 
     std::size_t size() const noexcept { return all_.size(); }
-    LiveAccess& at(std::size_t place) const noexcept { return *all_[place]; }  ///< in no order
+    /// Where an access is, in no order, and since when it need not be looked at: a row of these is read at once, where
+    /// each access is memory of its own that nobody has read for long.
+    struct Place {
+        LiveAccess* access;
+        base::MonoTime look_at;    ///< nothing is due before, unless it moves
+        base::MonoTime passed_at;  ///< when its worker was here last
+    };
+    Place& at(std::size_t place) noexcept { return all_[place]; }
+    /// It was looked at `now`, and need not be again before `next`; MonoTime::min(): as soon as may be.
+    void look_again(LiveAccess& access, base::MonoTime now, base::MonoTime next) noexcept;
+    /// It moves: as soon as may be. Returns when its worker was there last.
+    base::MonoTime wake(LiveAccess& access) noexcept;
     std::size_t of_session(std::string_view session_id) const;
 
     /// Calls `visit` with each access that the change may be about, those of one session in a row, perhaps one more
@@ -56,7 +67,7 @@ private:
         BySession accesses;
     };
 
-    std::vector<LiveAccess*> all_;  ///< each knows its place
+    std::vector<Place> all_;  ///< each access knows its place
     std::unordered_map<std::string_view, OfSession> sessions_;
     std::unordered_map<std::string, std::vector<OfSession*>> accounts_;
     std::unordered_map<std::string, ByApp> apps_;

@@ -16,7 +16,9 @@ class Relay {
 public:
     Relay(wire::TunnelEnd& client, wire::PlainSocket& app, LiveAccess& access, wire::BufferPool& pool, Turns& turns)
         : client_(client), app_(app), access_(access), pool_(pool), turns_(turns) {
-        access_.on_the_way([this] { return LiveAccess::OnTheWay{app_.unacknowledged(), client_.unconfirmed()}; });
+        access_.on_the_way([this](bool stalled) {
+            return LiveAccess::OnTheWay{app_.unacknowledged(), client_.unconfirmed(), stalled && client_.peer_gone()};
+        });
     }
     ~Relay() { access_.on_the_way(nullptr); }
     Relay(const Relay&) = delete;

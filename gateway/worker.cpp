@@ -35,6 +35,9 @@ constexpr std::size_t live_shares = 5;
 /// parts of a tick, so that those who transfer are not kept waiting by those who are idle.
 constexpr std::size_t live_at_a_time = 250;
 constexpr std::size_t tick_parts_max = 20;
+/// What is looked at soon is asked of the memory now: a page that nobody has read for a second costs a microsecond and
+/// more.
+constexpr std::size_t prefetch_ahead = 4;
 /// ADVERSARIES §3.1 A3: what is open is closed when the journal has been unable to take records for so long.
 constexpr base::Microseconds unhealthy_limit{10'000'000};
 /// Without descriptors accept() would fail in a busy loop.
@@ -338,14 +341,24 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
         return age && *age >= *mfa_within;
     };
     Gatekeeper::Judge judge(services_.gatekeeper);
+    const auto is_due = [&](const LiveRegistry::Place& place) { return give_up || place.look_at <= now; };
     // A share of them each time, so that many that are idle keep nobody waiting for long.
     for (std::size_t left = (live_.size() + shares - 1) / shares; left > 0; --left) {
         if (next_live_ >= live_.size()) next_live_ = 0;
-        LiveAccess& access = live_.at(next_live_++);
+        if (const auto later = next_live_ + prefetch_ahead; later < live_.size() && is_due(live_.at(later)))
+            live_.at(later).access->prefetch();
+        LiveRegistry::Place& place = live_.at(next_live_++);
+        if (!is_due(place)) {
+            place.passed_at = now;
+            continue;
+        }
+        LiveAccess& access = *place.access;
         if (access.was_cut()) continue;
         if (access.tick(now)) services_.sessions.touch(*access.session());
         if (give_up)
             access.cut(CloseReason::JOURNAL_FAILED);
+        else if (access.client_is_gone())
+            access.cut(CloseReason::CLIENT_ERROR);
         else if (now - access.last_moved() >= timeouts.idle)
             access.cut(CloseReason::IDLE_TIMEOUT);
         else if (timeouts.max_duration.count() > 0 && now - access.opened_at() >= timeouts.max_duration)
@@ -355,7 +368,19 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
             access.set_judged_at(now);
             if (const auto reason = judge(access)) access.cut(*reason);
         }
+        if (!access.was_cut()) live_.look_again(access, now, next_look(access, now));
     }
+}
+
+base::MonoTime Worker::next_look(const LiveAccess& access, base::MonoTime now) const {
+    if (!access.quiet()) return base::MonoTime::min();
+    const auto& timeouts = services_.config.timeouts;
+    auto next = std::min({access.last_moved() + timeouts.idle, access.judged_at() + judged_again_after,
+                          access.heartbeat_at(), services_.sessions.ends_at(*access.session())});
+    if (timeouts.max_duration.count() > 0) next = std::min(next, access.opened_at() + timeouts.max_duration);
+    const auto mfa_within = services_.gatekeeper.shortest_mfa_within();
+    const auto age = mfa_within ? services_.sessions.second_factor_age(*access.session()) : std::nullopt;
+    return age ? std::min(next, now + std::max(*mfa_within - *age, base::Microseconds{0})) : next;
 }
 
 void Worker::judge_by_time() {
@@ -398,8 +423,7 @@ asio::awaitable<void> Worker::tick_loop() {
         check_live(now, live_shares * parts);
         if (++part < parts) continue;
         part = 0;
-        // check_deadline() only closes sockets; connections leave the set later, from their own coroutines.
-        for (Connection* connection : connections_) connection->check_deadline(now);
+        timed_.check(now);
         for (const auto& record : merger_.due(now)) append_denial(record);
     }
     for (const auto& record : merger_.due(base::MonoTime::max())) append_denial(record);

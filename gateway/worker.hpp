@@ -19,6 +19,7 @@
 #include "gateway/live_access.hpp"
 #include "gateway/live_registry.hpp"
 #include "gateway/services.hpp"
+#include "gateway/timed.hpp"
 #include "gateway/turns.hpp"
 #include "wire/buffer_pool.hpp"
 
@@ -56,6 +57,9 @@ public:
     void count_accesses(std::string session_id, std::function<void(std::uint64_t)> done);
     /// Without those to the control API: whoever watches a drain must not hold it up.
     std::size_t live() const noexcept { return live_count_.load(std::memory_order_relaxed); }
+
+    /// For its thread: what has a deadline.
+    TimedList& timed() noexcept { return timed_; }
 
     std::size_t connections() const noexcept { return connection_count_.load(std::memory_order_relaxed); }
 
@@ -97,6 +101,8 @@ private:
     std::size_t tick_parts() const;
     /// Looks at one of so many shares of the live accesses.
     void check_live(base::MonoTime now, std::size_t shares);
+    /// When an access that was looked at just now has to be again, if it does not move before.
+    base::MonoTime next_look(const LiveAccess& access, base::MonoTime now) const;
     void append_denial(const AccessRecord& record);
     void merge_denial(AccessRecord record);
 
@@ -114,6 +120,7 @@ private:
     dial::Dialer dialer_;
     audit::DenialMerger merger_;
     std::unordered_set<Connection*> connections_;
+    TimedList timed_;
     std::atomic<std::size_t> connection_count_{0};  ///< of connections_, for other threads
     prometheus::Gauge& connections_open_;
     EnforcementQueue orders_;

@@ -88,6 +88,7 @@ public:
     bool aborted() const noexcept { return !socket_.is_open(); }
     /// Whether the peer has reset the connection, as the kernel knows without a read. One system call.
     bool broken() noexcept;
+    bool peer_gone() noexcept override { return broken(); }
 
     /// Has the kernel acknowledge at once what has come, instead of some 40 ms later. One system call.
     void acknowledge_now() noexcept;

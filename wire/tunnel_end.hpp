@@ -35,6 +35,8 @@ public:
     /// An upper bound of the bytes given to put() that the client's program could not get any more if this process died
     /// now: what the client's host has not acknowledged, in whole records, and what lies here.
     virtual std::uint64_t unconfirmed() const noexcept = 0;
+    /// Whether the client is known to have gone, for whoever does not read just now.
+    virtual bool peer_gone() noexcept { return false; }
 };
 
 }  // namespace usher::wire

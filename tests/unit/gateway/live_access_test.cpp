@@ -214,7 +214,7 @@ TEST_CASE("PROGRESS tells what has arrived, and never less than the one before")
     Bench bench;
     bench.open();
     LiveAccess::OnTheWay on_the_way{1000, 1};
-    bench.access->on_the_way([&] { return on_the_way; });
+    bench.access->on_the_way([&](bool) { return on_the_way; });
     bench.access->count_up(900);
     bench.access->count_down(700);
     bench.clock.advance(progress_after_time);
@@ -249,7 +249,7 @@ TEST_CASE("PROGRESS tells what has arrived, and never less than the one before")
 TEST_CASE("what is on the way for ever makes no more PROGRESS than what moves") {
     Bench bench;
     bench.open();
-    bench.access->on_the_way([] { return LiveAccess::OnTheWay{1u << 30, 1u << 30}; });
+    bench.access->on_the_way([](bool) { return LiveAccess::OnTheWay{1u << 30, 1u << 30}; });
     bench.access->count_down(gate_after_bytes);
     CHECK(bench.access->gated());
     REQUIRE(bench.journal.held.size() == 1);

@@ -53,12 +53,12 @@ struct Bench {
         });
         return {names.begin(), names.end()};
     }
-    std::string places() const {
+    std::string places() {
         std::set<char> names;
         for (std::size_t i = 0; i < registry.size(); ++i) {
-            CHECK(registry.at(i).place() == i);
+            CHECK(registry.at(i).access->place() == i);
             for (const auto& [name, held] : accesses)
-                if (held.get() == &registry.at(i)) names.insert(name);
+                if (held.get() == registry.at(i).access) names.insert(name);
         }
         return {names.begin(), names.end()};
     }
@@ -118,6 +118,84 @@ TEST_CASE("what is live is found by session, by account and by app") {
         CHECK(bench.visited(auth::Affected::account("carol")).empty());
         CHECK(bench.visited(auth::Affected::session("s-4")).empty());
     }
+}
+
+TEST_CASE("an access that moves nothing rests until its time, and whatever moves wakes it") {
+    using namespace std::chrono_literals;
+    Bench bench;
+    const auto of = session("s1", "alice");
+    bench.enter('a', of, "crm");
+    bench.enter('b', of, "crm");
+    auto& a = *bench.accesses.at('a');
+    auto& b = *bench.accesses.at('b');
+    const auto look_at = [&](LiveAccess& access) { return bench.registry.at(access.place()).look_at; };
+    CHECK(look_at(a) == base::MonoTime::min());
+    CHECK_FALSE(a.quiet());  // OPENED is not there yet
+    a.open();
+    b.open();
+    bench.journal.answer(true);
+    bench.journal.answer(true);
+    CHECK(a.quiet());
+
+    const auto pass = [&] {
+        for (auto* access : {&a, &b}) bench.registry.at(access->place()).passed_at = bench.clock.mono();
+    };
+    a.tick(bench.clock.mono());
+    const auto begun = bench.clock.mono();
+    bench.registry.look_again(a, begun, begun + 5s);
+    bench.registry.look_again(b, begun, begun + 5s);
+    CHECK(look_at(a) == begun + 5s);
+    // Passed by each second, as its worker does: what moves then was on record until a second ago.
+    for (int i = 0; i < 20; ++i) {
+        bench.clock.advance(1s);
+        pass();
+    }
+    SECTION("by what it sends") {
+        bench.clock.advance(500ms);
+        a.count_up(7);
+        CHECK(look_at(a) == base::MonoTime::min());
+        CHECK_FALSE(a.quiet());
+        CHECK(look_at(b) == begun + 5s);
+        CHECK(a.tick(bench.clock.mono()));
+        CHECK_FALSE(a.gated());
+        CHECK(a.last_moved() == bench.clock.mono());
+        // The bound counts from when it was passed by, and it is gated within it (LiveAccess::tick).
+        bench.clock.advance(3'600ms);
+        a.tick(bench.clock.mono());
+        CHECK(a.gated());
+    }
+    SECTION("by an app that takes nothing") {
+        a.set_stalled_up(true);
+        CHECK(look_at(a) == base::MonoTime::min());
+        CHECK_FALSE(a.quiet());
+        a.set_stalled_up(false);
+        CHECK(a.quiet());
+    }
+    SECTION("not once it has left") {
+        bench.registry.leave(a);
+        a.count_down(1);
+        CHECK(look_at(b) == begun + 5s);
+        CHECK(bench.registry.at(b.place()).access == &b);
+        bench.accesses.erase('a');
+    }
+}
+
+TEST_CASE("a client that has gone is asked for only while its app takes nothing") {
+    Bench bench;
+    bench.enter('a', session("s1", "alice"), "crm");
+    auto& a = *bench.accesses.at('a');
+    int asked = 0;
+    a.on_the_way([&](bool stalled) {
+        asked += stalled;
+        return LiveAccess::OnTheWay{0, 0, stalled};
+    });
+    CHECK_FALSE(a.client_is_gone());
+    CHECK(asked == 0);
+    a.set_stalled_up(true);
+    CHECK(a.client_is_gone());
+    CHECK(asked == 1);
+    a.on_the_way(nullptr);
+    CHECK_FALSE(a.client_is_gone());
 }
 
 TEST_CASE("an order is waited for by nobody but whoever takes it, once") {
