@@ -34,7 +34,7 @@ struct Posture {
     std::string network_type;
     std::string screen;  ///< "1920x1080"
     std::optional<std::uint64_t> storage_bytes, storage_free_bytes;
-    std::optional<std::uint8_t> battery_percent;
+    std::optional<std::uint64_t> battery_percent;  ///< at most 100
     std::optional<bool> disk_encrypted, firewall, screen_lock;
 
     /// Reads what was reported: names as above, numbers in decimal, truths as "yes" and "no". invalid_argument names
@@ -52,9 +52,8 @@ struct Posture {
 using PosturePtr = std::shared_ptr<const Posture>;
 
 /// One condition of a rule. `disk_encrypted`, `firewall` and `screen_lock`, as they are or behind "not"; `os_version`
-/// and `agent_version` with =, !=, <, <=, > or >= and a version; `os`, `network_type`, `time_zone` and `device_uid`
-/// with = or
-/// != and a text.
+/// and `agent_version` with =, !=, <, <=, > or >= and a version; `storage_bytes` and `storage_free_bytes` likewise with
+/// a number or a size ("20GiB"), `battery_percent` with a number of 0 to 100; every other one with = or != and a text.
 class PostureTest {
 public:
     /// invalid_argument says what was expected.
@@ -69,10 +68,14 @@ public:
 private:
     enum class Op { is, is_not, below, at_most, above, at_least };
     friend base::Result<Posture> posture_of(std::span<const std::string> facts);
+    template <class Value>
+    bool compares(const Value& said, const Value& asked) const noexcept;
+
     std::string field_;
     Op op_ = Op::is;
     std::string value_;  ///< "yes" of a truth
     std::optional<Version> version_;
+    std::optional<std::uint64_t> number_;
     std::size_t index_ = 0;  ///< of the field
 };
 

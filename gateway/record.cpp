@@ -79,7 +79,7 @@ void add_posture(usher::v1::Device& device, const auth::Posture& posture) {
     device.set_screen(posture.screen);
     if (posture.storage_bytes) device.set_storage_bytes(*posture.storage_bytes);
     if (posture.storage_free_bytes) device.set_storage_free_bytes(*posture.storage_free_bytes);
-    if (posture.battery_percent) device.set_battery_percent(*posture.battery_percent);
+    if (posture.battery_percent) device.set_battery_percent(static_cast<std::uint32_t>(*posture.battery_percent));
     device.set_disk_encrypted(word(posture.disk_encrypted));
     device.set_firewall(word(posture.firewall));
     device.set_screen_lock(word(posture.screen_lock));

@@ -58,8 +58,10 @@ auth::Policy policy(std::size_t number, std::vector<std::string> apps, std::mt19
         for (int n = 0; n < 3; ++n) rule.groups.push_back("group-" + std::to_string(any(group_count)));
         if (i == 0 && number % 2 == 0) {
             rule.devices = {auth::DeviceState::active};
-            rule.posture = {auth::PostureTest::parse("disk_encrypted").value(),
-                            auth::PostureTest::parse("os_version >= " + std::to_string(10 + any(6))).value()};
+            rule.posture = {
+                auth::PostureTest::parse(number % 4 == 0 ? "disk_encrypted" : "screen != 1920x1080").value(),
+                auth::PostureTest::parse("storage_free_bytes >= 8GiB").value(),
+                auth::PostureTest::parse("os_version >= " + std::to_string(10 + any(6))).value()};
         }
         if (i == 1) rule.networks = {base::Cidr::parse("10." + std::to_string(any(80)) + ".0.0/16").value()};
         if (i == 2) rule.mfa_within = 12h;
@@ -107,6 +109,8 @@ Figures measure(const Shape& shape) {
     posture.os = "debian";
     posture.os_version = "12.4";
     posture.disk_encrypted = false;
+    posture.screen = "2560x1440";
+    posture.storage_free_bytes = std::uint64_t{10} << 30;
     context.posture = std::make_shared<const auth::Posture>(posture);
 
     std::vector<long> times(decisions);

@@ -86,6 +86,45 @@ def test_a_policy_asks_what_the_device_says(stored, echo):
     assert reported == ["no", "yes", "no", "yes"]
 
 
+def asking(*conditions):
+    """A policy for alice's group that asks for all of these."""
+    return POLICY.replace("disk_encrypted, os_version >= 12", ", ".join(conditions))
+
+
+def test_policies_ask_for_numbers_and_for_the_screen(gateway, echo):
+    app, token = echo.address, gateway.sign_in("alice")
+    gib = 1 << 30
+    now = {"screen": "1920x1080", "storage_bytes": str(256 * gib), "storage_free_bytes": str(20 * gib), "battery_percent": "30"}
+    said(gateway, token, now)
+    for condition, code in [
+        ("storage_bytes >= 256GiB", 200), ("storage_bytes > 256GiB", 403), (f"storage_bytes = {256 * gib}", 200),
+        ("battery_percent >= 30", 200), ("battery_percent < 9", 403), ("battery_percent != 30", 403),
+        ("screen = 1920x1080", 200), ("screen != 1920x1080", 403),
+    ]:
+        gateway.apply(asking(condition))
+        assert status(gateway, app, token) == code, condition
+    # What is told of a disk that fills up ends what is open.
+    gateway.apply(asking("storage_free_bytes >= 10GiB", "battery_percent > 20"))
+    with gateway.connect(app, token) as tunnel:
+        assert tunnel.status == 200
+        said(gateway, token, {**now, "storage_free_bytes": str(9 * gib)})
+        ends_within(tunnel, 10)
+    record = gateway.wait_closed(lambda r: r["close_reason"] == "POLICY_CHANGED")
+    assert record["reasons"][-1] == "posture storage_free_bytes >= 10GiB and battery_percent > 20"
+    assert record["device"]["battery_percent"] == 30 and record["device"]["storage_bytes"] == str(256 * gib)
+    with gateway.connect(app, token) as tunnel:
+        assert tunnel.status == 403 and "does not meet what is asked of it" in tunnel.body()
+    # What is declined is neither so nor otherwise.
+    gateway.apply(asking("battery_percent <= 100"))
+    assert status(gateway, app, token) == 200
+    said(gateway, token, {})
+    assert status(gateway, app, token) == 403
+    ask = ("policy", "explain", "--account", "alice", "--app", "demo")
+    assert gateway.ctl(*ask, "--posture", "battery_percent = 5").stdout.startswith("alice may use demo")
+    gateway.apply(asking("storage_bytes >= 1GiB") + "expect: [{account: alice, app: demo, posture: [storage_bytes = 1GiB], allow: true}]\n")
+    assert f'posture: ["storage_bytes = {gib}"]' in gateway.ctl("get", "policies", "-o", "yaml").stdout
+
+
 def test_reports_are_read_strictly_and_have_a_rate(gateway):
     token = gateway.sign_in("alice")
     assert say(gateway, None, GOOD) == (401, {"error": "not-signed-in"})

@@ -67,15 +67,49 @@ TEST_CASE("conditions are read strictly and said the same way again") {
                                                           {"os=debian", "os = debian"},
                                                           {"time_zone = Europe/Berlin", "time_zone = Europe/Berlin"},
                                                           {"network_type != wireless", "network_type != wireless"},
+                                                          {"screen=1920x1080", "screen = 1920x1080"},
+                                                          {"battery_percent>20", "battery_percent > 20"},
+                                                          {"storage_bytes >= 0", "storage_bytes >= 0"},
+                                                          {"storage_free_bytes>=20GiB", "storage_free_bytes >= 20GiB"},
                                                           {"os_version < 12", "os_version < 12"}}) {
         INFO(text);
         CHECK(condition(text).to_string() == canonical);
         CHECK(condition(canonical) == condition(text));
     }
-    for (const auto* bad :
-         {"", "not", "not not firewall", "disk_encrypted = yes", "not os", "os", "os_version", "os_version >= twelve",
-          "os > debian", "os =", "os == debian", "os_version =< 12", "OS = debian", "colour = red", "os = a\tb",
-          "not os_version >= 12", "disk_encrypted firewall", "os_version >= 12 or 13", "battery_percent >= 20"}) {
+    for (const auto* bad : {"",
+                            "not",
+                            "not not firewall",
+                            "disk_encrypted = yes",
+                            "not os",
+                            "os",
+                            "os_version",
+                            "os_version >= twelve",
+                            "os > debian",
+                            "os =",
+                            "os == debian",
+                            "os_version =< 12",
+                            "OS = debian",
+                            "colour = red",
+                            "os = a\tb",
+                            "not os_version >= 12",
+                            "disk_encrypted firewall",
+                            "os_version >= 12 or 13",
+                            "battery_percent",
+                            "not battery_percent",
+                            "battery_percent >= 101",
+                            "battery_percent >= 20%",
+                            "battery_percent = 1KiB",
+                            "battery_percent > -1",
+                            "battery_percent > 07",
+                            "battery_percent = 1.5",
+                            "storage_bytes > much",
+                            "storage_bytes > 1GB",
+                            "storage_bytes > 01GiB",
+                            "storage_bytes > 1 GiB",
+                            "storage_bytes > 9223372036854775808",
+                            "storage_bytes > 8589934592GiB",
+                            "screen",
+                            "screen > 1920x1080"}) {
         INFO(bad);
         const auto parsed = PostureTest::parse(bad);
         REQUIRE_FALSE(parsed.ok());
@@ -111,14 +145,37 @@ TEST_CASE("what a device does not say is neither so nor otherwise") {
     CHECK_FALSE(condition("os_version != 1").holds(odd));
 }
 
+TEST_CASE("numbers are compared as numbers, and bytes by their size") {
+    const auto known =
+        said({"battery_percent = 80", "storage_bytes = 256GiB", "storage_free_bytes = 9", "screen = 1x1"});
+    for (const auto* yes :
+         {"battery_percent = 80", "battery_percent != 8", "battery_percent >= 9", "battery_percent > 79",
+          "battery_percent <= 80", "battery_percent < 100", "storage_bytes = 274877906944", "storage_bytes = 262144MiB",
+          "storage_bytes > 255GiB", "storage_free_bytes < 10", "storage_free_bytes <= 1KiB", "screen != 2x2"})
+        CHECK(condition(yes).holds(*known));
+    for (const auto* no :
+         {"battery_percent = 8", "battery_percent > 80", "battery_percent < 80", "battery_percent != 80",
+          "storage_bytes >= 257GiB", "storage_free_bytes >= 10", "screen = 2x2"})
+        CHECK_FALSE(condition(no).holds(*known));
+    // Nought is said; nothing is not.
+    CHECK(condition("storage_free_bytes = 0").holds(*said({"storage_free_bytes = 0"})));
+    for (const auto* unknown :
+         {"storage_free_bytes < 1GiB", "storage_bytes != 1", "battery_percent >= 0", "screen != 1x1"})
+        CHECK_FALSE(condition(unknown).holds(Posture{}));
+}
+
 TEST_CASE("facts say what is, each once") {
-    const std::vector<std::string> facts{"agent_version = 0.1.0", "device_uid = 00ff", "not disk_encrypted",
-                                         "os = debian"};
+    const std::vector<std::string> facts{"agent_version = 0.1.0", "battery_percent = 0",   "device_uid = 00ff",
+                                         "not disk_encrypted",    "os = debian",           "screen = 1920x1080",
+                                         "storage_bytes = 1000",  "time_zone = Asia/Tokyo"};
     CHECK(auth::facts_of(*said(facts)) == facts);
+    CHECK(auth::facts_of(*said({"storage_bytes = 1KiB"})) == std::vector<std::string>{"storage_bytes = 1024"});
     for (const auto& bad : std::vector<std::vector<std::string>>{{"os != debian"},
                                                                  {"os_version >= 12"},
                                                                  {"os = a", "os = b"},
                                                                  {"firewall", "not firewall"},
+                                                                 {"battery_percent = 1", "battery_percent = 1"},
+                                                                 {"storage_bytes >= 1"},
                                                                  {"shape = round"}})
         CHECK_FALSE(auth::posture_of(bad).ok());
     const std::vector<std::string> second{"os = a", "os != b"};
