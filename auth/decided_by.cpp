@@ -42,9 +42,10 @@ std::string first_around(const std::vector<TimeWindow>& windows, base::UtcTime t
 }
 
 std::string text_of(const PostureTest& test) {
-    constexpr std::string_view personal = "device_uid";
     auto text = test.to_string();
-    return text.starts_with(personal) ? std::string(personal) : text;
+    for (const std::string_view personal : {"device_name ", "device_uid "})
+        if (text.starts_with(personal)) return std::string(base::trimmed(personal));
+    return text;
 }
 
 std::string all_tests(const Rule& rule) {

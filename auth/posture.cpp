@@ -17,6 +17,9 @@ Error invalid(std::string_view field, const std::string& problem) {
     return {Errc::invalid_argument, std::string(field) + ": " + problem};
 }
 
+constexpr std::string Posture::*names_said[] = {&Posture::device_name, &Posture::brand, &Posture::model,
+                                                &Posture::os_name, &Posture::language};
+
 }  // namespace
 
 std::optional<Version> Version::parse(std::string_view text) noexcept {
@@ -92,6 +95,18 @@ std::optional<Posture> Posture::from_lines(std::string_view lines) {
     auto posture = from_texts(texts);
     if (!posture || posture->to_lines() != whole) return std::nullopt;
     return std::move(*posture);
+}
+
+Posture Posture::names() const {
+    Posture alone;
+    for (const auto name : names_said) alone.*name = this->*name;
+    return alone;
+}
+
+Posture Posture::without_names() const {
+    Posture rest = *this;
+    for (const auto name : names_said) (rest.*name).clear();
+    return rest;
 }
 
 std::string Posture::to_lines() const {

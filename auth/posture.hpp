@@ -33,6 +33,8 @@ struct Posture {
     std::string time_zone;   ///< of the tz database
     std::string network_type;
     std::string screen;  ///< "1920x1080"
+    /// Said at the sign-in too, and there for good. Here they are as they are now.
+    std::string device_name, brand, model, os_name, language;
     std::optional<std::uint64_t> storage_bytes, storage_free_bytes;
     std::optional<std::uint64_t> battery_percent;  ///< at most 100
     std::optional<bool> disk_encrypted, firewall, screen_lock;
@@ -46,6 +48,10 @@ struct Posture {
     /// As one text, a line each ("os=debian"), for a database. nullopt: to_lines() has not made it.
     static std::optional<Posture> from_lines(std::string_view lines);
     std::string to_lines() const;
+
+    /// device_name, brand, model, os_name and language alone; and all but them.
+    Posture names() const;
+    Posture without_names() const;
 
     friend bool operator==(const Posture&, const Posture&) = default;
 };

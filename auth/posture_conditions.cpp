@@ -14,8 +14,8 @@ using Kind = PostureKind;
 constexpr std::string_view expected =
     "expected disk_encrypted, firewall or screen_lock, as it is or behind \"not\"; os_version or agent_version with =, "
     "!=, <, <=, > or >= and a version such as 12.4; storage_bytes or storage_free_bytes likewise with a number or a "
-    "size such as 20GiB, battery_percent with a number of 0 to 100; or os, network_type, time_zone, screen or "
-    "device_uid with = or != and a text";
+    "size such as 20GiB, battery_percent with a number of 0 to 100; or os, os_name, device_name, device_uid, brand, "
+    "model, language, network_type, screen or time_zone with = or != and a text";
 
 std::string in_quotes(std::string_view text) { return "'" + base::escape_for_terminal(text, 100) + "'"; }
 

@@ -29,18 +29,26 @@ bool read_device_key(const base::sql::Row& row, Session& session) {
     return true;
 }
 
-/// Null where there is none; nullopt when it is malformed.
+/// Of a column and the next one, which has the names. Null where there is none; nullopt when it is malformed.
 std::optional<PosturePtr> posture_at(const base::sql::Row& row, std::size_t column) {
     const auto text = row.maybe_text(column);
     if (!text) return PosturePtr();
-    auto posture = Posture::from_lines(*text);
-    if (!posture) return std::nullopt;
-    return std::make_shared<const Posture>(std::move(*posture));
+    // What a program of before has written over keeps the names that were said before; the next report mends it.
+    const auto rest = Posture::from_lines(*text), names = Posture::from_lines(row.maybe_text(column + 1).value_or(""));
+    if (!rest || !names || *rest != rest->without_names() || *names != names->names()) return std::nullopt;
+    auto posture = std::make_shared<Posture>(*rest);
+    posture->device_name = names->device_name;
+    posture->brand = names->brand;
+    posture->model = names->model;
+    posture->os_name = names->os_name;
+    posture->language = names->language;
+    return posture;
 }
 
 const std::string select_sessions =
     "SELECT id, account_id, token_sha256, client_ip, device_id, device_name, device_brand, device_model, device_os, "
-    "device_language, created_at, expires_at, last_used_at, second_factor_at, device_key_sha256, posture FROM sessions";
+    "device_language, created_at, expires_at, last_used_at, second_factor_at, device_key_sha256, posture, "
+    "posture_names FROM sessions";
 
 void append(std::vector<std::shared_ptr<Session>>& sessions, const base::sql::Rows& rows) {
     sessions.reserve(sessions.size() + rows.size());
@@ -155,7 +163,7 @@ bool update_second_factor(Transaction& transaction, const std::string& id, std::
 }
 
 std::optional<PosturePtr> read_posture(Transaction& transaction, const std::string& id) {
-    const auto rows = transaction.execute("SELECT posture FROM sessions WHERE id = $1", {id});
+    const auto rows = transaction.execute("SELECT posture, posture_names FROM sessions WHERE id = $1", {id});
     if (rows.empty()) return std::nullopt;
     auto posture = posture_at(rows[0], 0);
     // A report in its place mends it.
@@ -163,7 +171,8 @@ std::optional<PosturePtr> read_posture(Transaction& transaction, const std::stri
 }
 
 bool update_posture(Transaction& transaction, const std::string& id, const Posture& posture) {
-    transaction.execute("UPDATE sessions SET posture = $2 WHERE id = $1", {id, posture.to_lines()});
+    transaction.execute("UPDATE sessions SET posture = $2, posture_names = $3 WHERE id = $1",
+                        {id, posture.without_names().to_lines(), posture.names().to_lines()});
     if (transaction.changed_rows() != 1) return false;
     transaction.notify(to_message({ChangeKind::session_proved, id}));
     return true;

@@ -1,5 +1,7 @@
 #include "gateway/record.hpp"
 
+#include <algorithm>
+
 namespace usher::gateway {
 
 using usher::v1::AccessRecord;
@@ -83,6 +85,17 @@ void add_posture(usher::v1::Device& device, const auth::Posture& posture) {
     device.set_disk_encrypted(word(posture.disk_encrypted));
     device.set_firewall(word(posture.firewall));
     device.set_screen_lock(word(posture.screen_lock));
+    // What is left out of a report may have been said at the sign-in, and stands there as it was said.
+    const auto instead = [&](std::string& of_sign_in, const std::string& said, const char* name) {
+        if (said.empty()) return;
+        of_sign_in = said;
+        device.add_reported(name);
+    };
+    instead(*device.mutable_name(), posture.device_name, "name");
+    instead(*device.mutable_brand(), posture.brand, "brand");
+    instead(*device.mutable_model(), posture.model, "model");
+    instead(*device.mutable_os(), posture.os_name, "os");
+    instead(*device.mutable_language(), posture.language, "language");
 }
 
 auth::PosturePtr posture_of(const usher::v1::Device& device) {
@@ -100,6 +113,14 @@ auth::PosturePtr posture_of(const usher::v1::Device& device) {
     add("disk_encrypted", device.disk_encrypted());
     add("firewall", device.firewall());
     add("screen_lock", device.screen_lock());
+    const auto add_reported = [&](const char* name, const char* field, const std::string& text) {
+        if (std::count(device.reported().begin(), device.reported().end(), name) != 0) add(field, text);
+    };
+    add_reported("name", "device_name", device.name());
+    add_reported("brand", "brand", device.brand());
+    add_reported("model", "model", device.model());
+    add_reported("os", "os_name", device.os());
+    add_reported("language", "language", device.language());
     if (device.has_storage_bytes()) texts.emplace("storage_bytes", std::to_string(device.storage_bytes()));
     if (device.has_storage_free_bytes())
         texts.emplace("storage_free_bytes", std::to_string(device.storage_free_bytes()));

@@ -35,7 +35,7 @@ void set_destination(usher::v1::AccessRecord& record, const base::Destination& d
 /// Makes it a denial for a reason whose first word is machine-readable.
 void deny(usher::v1::AccessRecord& record, std::string_view reason);
 usher::v1::Device to_proto(const auth::DeviceClaims& device);
-/// Adds what its agent says of it.
+/// Adds what its agent says of it; its names in the place of those of the sign-in.
 void add_posture(usher::v1::Device& device, const auth::Posture& posture);
 /// As add_posture() has put it there; null where there is nothing. Null as well for what is in no form of ours.
 auth::PosturePtr posture_of(const usher::v1::Device& device);

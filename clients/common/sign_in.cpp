@@ -1,74 +1,12 @@
 #include "clients/common/sign_in.hpp"
 
-#include <sys/utsname.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <cstdlib>
-#include <fstream>
-
-#include "base/clock.hpp"
-#include "base/ids.hpp"
 #include "base/text.hpp"
 #include "clients/common/json.hpp"
-#include "clients/common/private_file.hpp"
 
 namespace usher::clients {
 
 using base::Errc;
 using base::Result;
-
-namespace {
-
-constexpr std::size_t claim_limit_bytes = 200;
-
-/// The first line of a small file, trimmed; empty when it cannot be read.
-std::string first_line(const char* path) {
-    std::ifstream file(path);
-    std::string line;
-    std::getline(file, line);
-    while (!line.empty() && line.back() == ' ') line.pop_back();
-    return line;
-}
-
-/// Claims are text of the machine's maker or owner: only what is short and well-formed is sent.
-std::string claim(std::string text) {
-    const bool printable = std::none_of(text.begin(), text.end(), [](char c) {
-        const auto byte = static_cast<unsigned char>(c);
-        return byte < 0x20 || byte == 0x7f;
-    });
-    return printable && text.size() <= claim_limit_bytes && base::is_utf8(text) ? text : std::string{};
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-std::string os_name() {
-    std::ifstream file("/etc/os-release");
-    std::string text(16 * 1024, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(file.gcount()));
-    if (auto name = pretty_os_name(text); !name.empty()) return name;
-    utsname system{};
-    if (::uname(&system) != 0) return {};
-    return std::string(system.sysname) + " " + system.release;
-}
-
-std::string device_id(const std::string& path) {
-    auto kept = read_private_file(path, false);
-    if (kept && *kept) {
-        std::string_view text = **kept;
-        if (text.ends_with('\n')) text.remove_suffix(1);
-        if (const auto id = base::Uuid::parse(text)) return id->to_string();
-    }
-    const std::string made = base::new_uuid(base::SystemClock{}).to_string();
-    return write_private_file(path, made + "\n").ok() ? made : std::string{};
-}
-
-}  // namespace
 
 base::Error unexpected_answer(const GatewayAnswer& answer) {
     if (answer.head.status == 429)
@@ -78,51 +16,6 @@ base::Error unexpected_answer(const GatewayAnswer& answer) {
     if (answer.head.status == 404)
         return {Errc::not_found, "the server answered 404: is this the port of an Usher gateway?"};
     return {Errc::unavailable, refusal_text(answer.head, answer.body)};
-}
-
-std::string language_of_locale(std::string_view locale) {
-    std::string text{locale.substr(0, locale.find_first_of(".@"))};
-    if (text == "C" || text == "POSIX") return {};
-    std::replace(text.begin(), text.end(), '_', '-');
-    const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-    });
-    return plain && text.size() >= 2 && text.size() <= 35 ? text : std::string{};
-}
-
-std::string pretty_os_name(std::string_view os_release) {
-    while (!os_release.empty()) {
-        const auto end = os_release.find('\n');
-        std::string_view line = os_release.substr(0, end);
-        os_release = end == std::string_view::npos ? std::string_view{} : os_release.substr(end + 1);
-        if (!line.starts_with("PRETTY_NAME=")) continue;
-        line.remove_prefix(12);
-        if (line.size() >= 2 && (line.front() == '"' || line.front() == '\'') && line.back() == line.front())
-            line = line.substr(1, line.size() - 2);
-        return std::string(line);
-    }
-    return {};
-}
-
-DeviceClaims device_claims() {
-    const char* locale = nullptr;
-    for (const char* name : {"LC_ALL", "LC_MESSAGES", "LANG"}) {
-        locale = std::getenv(name);
-        if (locale != nullptr && *locale != '\0') break;
-    }
-    DeviceClaims claims;
-    claims.name = claim(host_name());
-    claims.brand = claim(first_line("/sys/class/dmi/id/sys_vendor"));
-    claims.model = claim(first_line("/sys/class/dmi/id/product_name"));
-    claims.os = claim(os_name());
-    claims.language = language_of_locale(locale == nullptr ? "" : locale);
-    return claims;
-}
-
-DeviceClaims this_device(const std::string& device_id_file) {
-    DeviceClaims claims = device_claims();
-    claims.device_id = device_id(device_id_file);
-    return claims;
 }
 
 Result<SavedSession> sign_in(const TlsTrust& trust, const Endpoint& gateway, std::string_view username,

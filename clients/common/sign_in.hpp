@@ -6,28 +6,9 @@
 #include "base/secret.hpp"
 #include "clients/common/gateway_call.hpp"
 #include "clients/common/saved_session.hpp"
+#include "clients/posture/device_claims.hpp"
 
 namespace usher::clients {
-
-/// What this machine says of itself at sign-in; every part may be empty.
-struct DeviceClaims {
-    std::string device_id;
-    std::string name;
-    std::string brand;
-    std::string model;
-    std::string os;
-    std::string language;  ///< BCP 47, such as "en-GB"
-};
-
-/// Reads all claims but the id from the host name, /etc/os-release, DMI and LANG.
-DeviceClaims device_claims();
-/// The same with the id: `device_id_file` keeps a random id that is made
-/// once; where it cannot be kept, the id is left out.
-DeviceClaims this_device(const std::string& device_id_file);
-/// "de_DE.UTF-8" -> "de-DE"; "C", "POSIX" and what is no language -> "".
-std::string language_of_locale(std::string_view locale);
-/// The value of PRETTY_NAME in the text of an os-release file, unquoted; empty when there is none.
-std::string pretty_os_name(std::string_view os_release);
 
 /// What is shown at the door.
 struct SignInSecrets {

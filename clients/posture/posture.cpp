@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "base/text.hpp"
+#include "clients/posture/device_claims.hpp"
 #include "clients/posture/disk_encryption.hpp"
 #include "clients/posture/firewall.hpp"
 #include "clients/posture/hardware_facts.hpp"
@@ -80,6 +81,12 @@ Posture collect_posture(const SystemTree& tree, ScreenLock& lock, const PostureF
     posture[Field::disk_encrypted] = yes_or_no(disk_encrypted(tree));
     posture[Field::firewall] = yes_or_no(firewall(tree));
     if (!declined[index_of(Field::screen_lock)]) posture[Field::screen_lock] = yes_or_no(lock.look(tree, stop));
+    auto names = device_claims(tree);
+    posture[Field::device_name] = std::move(names.name);
+    posture[Field::brand] = std::move(names.brand);
+    posture[Field::model] = std::move(names.model);
+    posture[Field::os_name] = std::move(names.os);
+    posture[Field::language] = std::move(names.language);
     posture.machine_id = machine_id(tree);
     for (auto& value : posture.values) value = posture_value(std::move(value));
     return without(std::move(posture), declined);
@@ -117,11 +124,11 @@ Posture addressed(Posture posture, const TenantKey& tenant) {
     return posture;
 }
 
-std::string posture_body(const Posture& posture) {
+std::string posture_body(const Posture& posture, bool of_before) {
     std::string body = "{";
     for (const auto& info : infos) {
         const auto& value = posture[info.field];
-        if (info.at_sign_in || value.empty()) continue;
+        if (value.empty() || (of_before && info.at_sign_in)) continue;
         if (body.size() > 1) body += ',';
         body.append("\"").append(info.name).append("\":").append(base::json_quote(value));
     }

@@ -13,8 +13,7 @@
 
 namespace usher::clients {
 
-/// What this device may say of itself. The first ones are reported while a session lives, those from device_name on are
-/// said at the sign-in.
+/// What this device may say of itself, in reports while a session lives; those from device_name on at the sign-in too.
 enum class PostureField : std::uint8_t {
     os,
     os_version,
@@ -42,7 +41,7 @@ struct PostureFieldInfo {
     PostureField field;
     std::string_view name;    ///< in the report, on the command line and in the settings
     std::string_view source;  ///< where it is read, in words for the device's user
-    bool at_sign_in = false;
+    bool at_sign_in = false;  ///< too; gateways of before reports had names know it from there alone
 };
 /// In the order of the enum.
 std::span<const PostureFieldInfo, posture_field_count> posture_field_infos();
@@ -61,7 +60,7 @@ struct Posture {
     friend bool operator==(const Posture&, const Posture&) = default;
 };
 
-/// Reads what is reported and was not declined (nothing of what is said at the sign-in): a few dozen small files, and
+/// Reads what is reported and was not declined: a few dozen small files, and
 /// what `lock` has to ask for, which it does not where that was declined; that ends at once when `stop` is set. Never
 /// fails, and waits for nothing but these.
 Posture collect_posture(const SystemTree& tree, ScreenLock& lock, const PostureFields& declined,
@@ -80,7 +79,8 @@ std::string device_uid(const TenantKey& tenant, std::string_view machine_id);
 
 /// `posture` as it goes to a gateway of `tenant`: the uid in, the machine id out.
 Posture addressed(Posture posture, const TenantKey& tenant);
-/// The body of a report: one flat JSON object of strings; what is not known is left out. At most 8 KiB.
-std::string posture_body(const Posture& posture);
+/// The body of a report: one flat JSON object of strings; what is not known is left out. At most 8 KiB. `of_before`:
+/// without what older gateways refuse in it.
+std::string posture_body(const Posture& posture, bool of_before = false);
 
 }  // namespace usher::clients

@@ -38,6 +38,16 @@ ReportResult report_result(const GatewayAnswer& answer) {
     return {Outcome::refused, unexpected_answer(answer).message};
 }
 
+bool names_are_refused(const GatewayAnswer& answer) {
+    if (answer.head.status != 400) return false;
+    const auto object = parse_json_object(answer.body);
+    const auto reason = object ? json_text(*object, "reason") : std::nullopt;
+    // It begins with the field that is refused.
+    const auto field =
+        reason ? posture_field_named(std::string_view(*reason).substr(0, reason->find(':'))) : std::nullopt;
+    return field && posture_field_infos()[index_of(*field)].at_sign_in;
+}
+
 ReportResult report_posture(const TlsTrust& trust, const SavedSession& session, const Posture& posture,
                             const StopSignal* stop) {
     const auto tenant = ask_tenant(trust, session, stop);
@@ -47,9 +57,15 @@ ReportResult report_posture(const TlsTrust& trust, const SavedSession& session, 
         return {lasting ? Outcome::refused : Outcome::later, tenant.error().message};
     }
     if (!*tenant) return {Outcome::older_gateway};
-    const std::string body = posture_body(addressed(posture, **tenant));
-    const auto answer = call_gateway(trust, session.gateway,
-                                     {"PUT", "/.usher/v1/sessions/current/posture", &session.token, body}, stop);
+    const auto sent = addressed(posture, **tenant);
+    const auto send = [&](bool of_before) {
+        const std::string body = posture_body(sent, of_before);
+        return call_gateway(trust, session.gateway,
+                            {"PUT", "/.usher/v1/sessions/current/posture", &session.token, body}, stop);
+    };
+    auto answer = send(false);
+    // The rest of the report is not to be missed for them. Of several gateways at one address each is asked anew.
+    if (answer && names_are_refused(*answer)) answer = send(true);
     if (!answer) return {Outcome::later, answer.error().message};
     return report_result(*answer);
 }

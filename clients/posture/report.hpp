@@ -32,8 +32,11 @@ base::Result<std::optional<TenantKey>> ask_tenant(const TlsTrust& trust, const S
 /// What the answer to a report means.
 ReportResult report_result(const GatewayAnswer& answer);
 
-/// Sends `posture` (what was declined has been taken out) to the session's gateway. Two calls of at most 30 s each;
-/// ends at once when `stop` (may be null) is set.
+/// Whether a report was refused for what gateways of before know from the sign-in only, or take no such text for.
+bool names_are_refused(const GatewayAnswer& answer);
+
+/// Sends `posture` (what was declined has been taken out) to the session's gateway, and where it takes no names without
+/// them. Two or three calls of at most 30 s each; ends at once when `stop` (may be null) is set.
 ReportResult report_posture(const TlsTrust& trust, const SavedSession& session, const Posture& posture,
                             const StopSignal* stop = nullptr);
 

@@ -44,11 +44,15 @@ std::string os_release_word(std::string_view text, std::string_view key) {
     return found;
 }
 
-SystemName system_name(const SystemTree& tree) {
+std::string os_release(const SystemTree& tree) {
     auto text = tree.read("/etc/os-release", os_release_limit_bytes);
     if (!text) text = tree.read("/usr/lib/os-release", os_release_limit_bytes);
-    if (!text) return {};
-    return {os_release_word(*text, "ID"), os_release_word(*text, "VERSION_ID")};
+    return std::move(text).value_or("");
+}
+
+SystemName system_name(const SystemTree& tree) {
+    const auto text = os_release(tree);
+    return {os_release_word(text, "ID"), os_release_word(text, "VERSION_ID")};
 }
 
 std::string machine_id(const SystemTree& tree) {

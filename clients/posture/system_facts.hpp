@@ -12,7 +12,9 @@ struct SystemName {
     std::string version;  ///< "12"; rolling distributions have none
 };
 
-/// ID and VERSION_ID of /etc/os-release, or where that is missing of /usr/lib/os-release (os-release(5)).
+/// /etc/os-release, or where that is missing /usr/lib/os-release (os-release(5)); empty where there is neither.
+std::string os_release(const SystemTree& tree);
+/// ID and VERSION_ID of os_release().
 SystemName system_name(const SystemTree& tree);
 /// The value of `key` in the text of an os-release file, unquoted; empty when there is none or it holds anything but
 /// letters, digits and "._+~-".

@@ -19,7 +19,6 @@ namespace usher::clients::agent {
 
 namespace {
 
-using Field = PostureField;
 using Gateway = PostureView::Gateway;
 
 constexpr std::string_view everything = "all";
@@ -64,13 +63,6 @@ void show(const std::string& format) {
     PostureView view;
     view.declined = must(load_declined(declined_file()));
     view.posture = collect_this_device(view.declined);
-    auto claims = device_claims();
-    view.posture[Field::device_name] = std::move(claims.name);
-    view.posture[Field::brand] = std::move(claims.brand);
-    view.posture[Field::model] = std::move(claims.model);
-    view.posture[Field::os_name] = std::move(claims.os);
-    view.posture[Field::language] = std::move(claims.language);
-    view.posture = without(std::move(view.posture), view.declined);
     address(view, live_session());
     print(format == "json" ? posture_json(view) + "\n" : posture_table(view));
 }
@@ -165,8 +157,8 @@ void add_posture_commands(CLI::App& app) {
         command->footer(examples({"usher posture show", "usher posture show -o json"}));
         command->callback([format] { show(*format); });
     }
-    add_change(group, "decline", "Have fields not sent, from now on; those said at the sign-in from the next one on",
-               true, {"usher posture decline battery_percent screen", "usher posture decline all"});
+    add_change(group, "decline", "Have fields not sent, from now on", true,
+               {"usher posture decline battery_percent screen", "usher posture decline all"});
     add_change(group, "allow", "Have fields sent again that were declined", false,
                {"usher posture allow screen", "usher posture allow all"});
 }

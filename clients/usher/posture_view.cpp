@@ -24,8 +24,8 @@ std::string_view name_of(Gateway gateway) {
 std::string sent(const PostureView& view, const PostureFieldInfo& info) {
     if (view.declined[index_of(info.field)]) return "declined";
     if (view.posture[info.field].empty()) return "not known";
-    if (info.at_sign_in) return "at sign-in";
-    return view.gateway == Gateway::older ? "not taken" : "in reports";
+    if (view.gateway == Gateway::older) return info.at_sign_in ? "at sign-in" : "not taken";
+    return info.at_sign_in ? "at sign-in, in reports" : "in reports";
 }
 
 void append(std::string& list, std::string_view item) {

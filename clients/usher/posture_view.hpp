@@ -7,7 +7,7 @@ namespace usher::clients::agent {
 
 /// What this device would say of itself, for its user.
 struct PostureView {
-    /// As it goes out: declined fields empty, the uid made. With what is said at the sign-in.
+    /// As it goes out: declined fields empty, the uid made.
     Posture posture;
     PostureFields declined;
     enum class Gateway {

@@ -135,6 +135,10 @@ def test_reports_are_read_strictly_and_have_a_rate(gateway):
         ({"os": ""}, "os: is empty"),
         ({"battery_percent": "101"}, "battery_percent: "),
         ({"os": "x" * 300}, "os: "),
+        ({"device_name": "x" * 201}, "device_name: "),
+        ({"model": "a\x1b[2J"}, "model: "),
+        ({"language": ""}, "language: is empty"),
+        ({"name": "alices-laptop"}, "name: is nothing"),
     ]:
         code, answer = say(gateway, token, bad)
         assert code == 400 and answer["error"] == "malformed-posture" and answer["reason"].startswith(what), (bad, answer)

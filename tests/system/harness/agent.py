@@ -13,12 +13,13 @@ from .wait import wait_for
 
 
 class Agent:
-    """`home` is a folder of its own; `config` is the text of up.yaml."""
+    """`home` is a folder of its own; `config` is the text of up.yaml; `within` is a command that becomes what follows."""
 
-    def __init__(self, gateway, home=None, config=None, arguments=()):
+    def __init__(self, gateway, home=None, config=None, arguments=(), within=()):
         self.gateway = gateway
         self.home = Path(home or gateway.directory / "home")
         self.home.mkdir(exist_ok=True)
+        self.within = within
         self.arguments = ["--socks", "127.0.0.1:0", *arguments]
         if config is not None:
             (self.home / "up.yaml").write_text(config)
@@ -43,7 +44,7 @@ class Agent:
         notify.bind(str(notify_path))
         with open(self.home / "up.log", "wb") as log:
             self.process = subprocess.Popen(
-                [BIN / "usher", "up", *self.arguments], stdout=log, stderr=log, cwd=self.home,
+                [*self.within, BIN / "usher", "up", *self.arguments], stdout=log, stderr=log, cwd=self.home,
                 env={**self.env, "NOTIFY_SOCKET": str(notify_path)},
             )
         notify.settimeout(0.2)

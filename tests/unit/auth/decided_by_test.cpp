@@ -61,10 +61,11 @@ TEST_CASE("of a rule that decided it is said what met each of its conditions") {
     rule.times = {auth::TimeWindow::parse("sat 08:00-18:00 UTC").value(),
                   auth::TimeWindow::parse("mon-fri 08:00-18:00 UTC").value()};
     rule.devices = {DeviceState::pending, DeviceState::active};
-    rule.posture = tests({"disk_encrypted", "os_version >= 12", "device_uid != abc"});
+    rule.posture = tests({"disk_encrypted", "os_version >= 12", "device_uid != abc", "device_name = alices-laptop"});
     auto known = everything();
     auto said = *known.posture;
     said.device_uid = "def";
+    said.device_name = "alices-laptop";
     known.posture = std::make_shared<const auth::Posture>(said);
     const Texts met{"group finance",
                     "department EU",
@@ -72,7 +73,7 @@ TEST_CASE("of a rule that decided it is said what met each of its conditions") {
                     "network 10.0.0.0/8",
                     "time mon-fri 08:00-18:00 UTC",
                     "device active",
-                    "posture disk_encrypted and os_version >= 12 and device_uid"};
+                    "posture disk_encrypted and os_version >= 12 and device_uid and device_name"};
     CHECK(conditions({}, {rule}, known) == met);
     rule.mfa_within = 12h;
     auto with_factor = met;

@@ -59,57 +59,66 @@ TEST_CASE("versions are numbers, and what is missing counts as nought") {
 }
 
 TEST_CASE("conditions are read strictly and said the same way again") {
-    for (const auto& [text, canonical] :
-         std::vector<std::pair<std::string, std::string>>{{"disk_encrypted", "disk_encrypted"},
-                                                          {" not  firewall ", "not firewall"},
-                                                          {"os_version>=12.4", "os_version >= 12.4"},
-                                                          {"agent_version  !=  0.1.0", "agent_version != 0.1.0"},
-                                                          {"os=debian", "os = debian"},
-                                                          {"time_zone = Europe/Berlin", "time_zone = Europe/Berlin"},
-                                                          {"network_type != wireless", "network_type != wireless"},
-                                                          {"screen=1920x1080", "screen = 1920x1080"},
-                                                          {"battery_percent>20", "battery_percent > 20"},
-                                                          {"storage_bytes >= 0", "storage_bytes >= 0"},
-                                                          {"storage_free_bytes>=20GiB", "storage_free_bytes >= 20GiB"},
-                                                          {"os_version < 12", "os_version < 12"}}) {
+    for (const auto& [text, canonical] : std::vector<std::pair<std::string, std::string>>{
+             {"disk_encrypted", "disk_encrypted"},
+             {" not  firewall ", "not firewall"},
+             {"os_version>=12.4", "os_version >= 12.4"},
+             {"agent_version  !=  0.1.0", "agent_version != 0.1.0"},
+             {"os=debian", "os = debian"},
+             {"time_zone = Europe/Berlin", "time_zone = Europe/Berlin"},
+             {"network_type != wireless", "network_type != wireless"},
+             {"screen=1920x1080", "screen = 1920x1080"},
+             {"device_name=alices-laptop", "device_name = alices-laptop"},
+             {"os_name = Debian GNU/Linux 12 (bookworm)", "os_name = Debian GNU/Linux 12 (bookworm)"},
+             {"brand != LENOVO", "brand != LENOVO"},
+             {"model = 20XW", "model = 20XW"},
+             {"language != de-DE", "language != de-DE"},
+             {"battery_percent>20", "battery_percent > 20"},
+             {"storage_bytes >= 0", "storage_bytes >= 0"},
+             {"storage_free_bytes>=20GiB", "storage_free_bytes >= 20GiB"},
+             {"os_version < 12", "os_version < 12"}}) {
         INFO(text);
         CHECK(condition(text).to_string() == canonical);
         CHECK(condition(canonical) == condition(text));
     }
-    for (const auto* bad : {"",
-                            "not",
-                            "not not firewall",
-                            "disk_encrypted = yes",
-                            "not os",
-                            "os",
-                            "os_version",
-                            "os_version >= twelve",
-                            "os > debian",
-                            "os =",
-                            "os == debian",
-                            "os_version =< 12",
-                            "OS = debian",
-                            "colour = red",
-                            "os = a\tb",
-                            "not os_version >= 12",
-                            "disk_encrypted firewall",
-                            "os_version >= 12 or 13",
-                            "battery_percent",
-                            "not battery_percent",
-                            "battery_percent >= 101",
-                            "battery_percent >= 20%",
-                            "battery_percent = 1KiB",
-                            "battery_percent > -1",
-                            "battery_percent > 07",
-                            "battery_percent = 1.5",
-                            "storage_bytes > much",
-                            "storage_bytes > 1GB",
-                            "storage_bytes > 01GiB",
-                            "storage_bytes > 1 GiB",
-                            "storage_bytes > 9223372036854775808",
-                            "storage_bytes > 8589934592GiB",
-                            "screen",
-                            "screen > 1920x1080"}) {
+    for (const std::string_view bad : std::vector<std::string_view>{"",
+                                                                    "not",
+                                                                    "not not firewall",
+                                                                    "disk_encrypted = yes",
+                                                                    "not os",
+                                                                    "os",
+                                                                    "os_version",
+                                                                    "os_version >= twelve",
+                                                                    "os > debian",
+                                                                    "os =",
+                                                                    "os == debian",
+                                                                    "os_version =< 12",
+                                                                    "OS = debian",
+                                                                    "colour = red",
+                                                                    "os = a\tb",
+                                                                    "not os_version >= 12",
+                                                                    "disk_encrypted firewall",
+                                                                    "os_version >= 12 or 13",
+                                                                    "battery_percent",
+                                                                    "not battery_percent",
+                                                                    "battery_percent >= 101",
+                                                                    "battery_percent >= 20%",
+                                                                    "battery_percent = 1KiB",
+                                                                    "battery_percent > -1",
+                                                                    "battery_percent > 07",
+                                                                    "battery_percent = 1.5",
+                                                                    "storage_bytes > much",
+                                                                    "storage_bytes > 1GB",
+                                                                    "storage_bytes > 01GiB",
+                                                                    "storage_bytes > 1 GiB",
+                                                                    "storage_bytes > 9223372036854775808",
+                                                                    "storage_bytes > 8589934592GiB",
+                                                                    "screen",
+                                                                    "screen > 1920x1080",
+                                                                    "device_name",
+                                                                    "language > de",
+                                                                    "name = x",
+                                                                    "not model"}) {
         INFO(bad);
         const auto parsed = PostureTest::parse(bad);
         REQUIRE_FALSE(parsed.ok());
@@ -133,6 +142,14 @@ TEST_CASE("what a device does not say is neither so nor otherwise") {
     CHECK(condition("os = debian").holds(*known));
     CHECK(condition("os != ubuntu").holds(*known));
     CHECK_FALSE(condition("time_zone != UTC").holds(*known));
+    for (const auto* name : {"device_name", "brand", "model", "os_name", "language"}) {
+        const std::string field(name);
+        const auto named_a = said({field + " = A"});
+        CHECK(condition(field + " = A").holds(*named_a));
+        CHECK(condition(field + " != a").holds(*named_a));
+        CHECK_FALSE(condition(field + " != A").holds(*named_a));
+        CHECK_FALSE(condition(field + " != A").holds(*known));
+    }
     for (const auto* yes : {"os_version >= 12", "os_version > 12", "os_version < 13", "os_version <= 12.4",
                             "os_version = 12.4", "os_version != 12"})
         CHECK(condition(yes).holds(*known));
@@ -183,14 +200,23 @@ TEST_CASE("facts say what is, each once") {
 }
 
 TEST_CASE("a report is read strictly, and kept as it was") {
-    const Posture::Texts all{{"agent_version", "0.1.0"}, {"battery_percent", "80"}, {"device_uid", "00ff"},
-                             {"disk_encrypted", "yes"},  {"firewall", "no"},        {"network_type", "wired"},
-                             {"os", "debian"},           {"os_version", "12.4"},    {"screen", "1920x1080"},
-                             {"screen_lock", "yes"},     {"storage_bytes", "1000"}, {"storage_free_bytes", "0"},
-                             {"time_zone", "Asia/Tokyo"}};
+    const Posture::Texts names{{"brand", "LENOVO"},
+                               {"device_name", "alices-laptop"},
+                               {"language", "de-DE"},
+                               {"model", "20XW"},
+                               {"os_name", "Debian GNU/Linux 12 (bookworm)"}};
+    Posture::Texts all{{"agent_version", "0.1.0"}, {"battery_percent", "80"}, {"device_uid", "00ff"},
+                       {"disk_encrypted", "yes"},  {"firewall", "no"},        {"network_type", "wired"},
+                       {"os", "debian"},           {"os_version", "12.4"},    {"screen", "1920x1080"},
+                       {"screen_lock", "yes"},     {"storage_bytes", "1000"}, {"storage_free_bytes", "0"},
+                       {"time_zone", "Asia/Tokyo"}};
+    const auto rest = all;
+    all.insert(names.begin(), names.end());
     const auto posture = Posture::from_texts(all);
     REQUIRE(posture.ok());
     CHECK(posture->to_texts() == all);
+    CHECK(posture->names().to_texts() == names);
+    CHECK(posture->without_names().to_texts() == rest);
     CHECK(posture->disk_encrypted == true);
     CHECK(posture->firewall == false);
     CHECK(Posture::from_lines(posture->to_lines()) == *posture);
@@ -210,6 +236,10 @@ TEST_CASE("a report is read strictly, and kept as it was") {
                                                           {"storage_bytes", "1e9"},
                                                           {"storage_bytes", "007"},
                                                           {"storage_bytes", "99999999999999999999"},
+                                                          {"device_name", "a\x1b[2J"},
+                                                          {"model", ""},
+                                                          {"device", "x"},
+                                                          {"os_name", std::string(201, 'x')},
                                                           {"os", std::string(201, 'x')}}) {
         const auto refused = Posture::from_texts({{name, value}});
         REQUIRE_FALSE(refused.ok());

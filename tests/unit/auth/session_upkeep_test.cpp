@@ -182,6 +182,39 @@ TEST_CASE("a row that was not written here is refused by name") {
     });
 }
 
+TEST_CASE("a program of before reads what devices say without their names, and what it writes is read") {
+    for_each_backend([](TestDatabase& test) {
+        Fixture f(test);
+        const auto made = f.sign_in(f.alice);
+        const auto id = made.session->id;
+        auth::Posture said;
+        said.os = "debian";
+        said.device_name = "alices-laptop";
+        said.language = "de-DE";
+        REQUIRE(must(f.sessions->set_posture(*made.session, said, unrecorded)));
+        const auto reopened = [&] { return must(auth::Sessions::open(*f.database, f.clock, f.limits)); };
+        CHECK(*reopened()->find(id)->posture.get() == said);
+        std::string known_before;
+        must(f.database->transaction([&](base::sql::Transaction& t) -> base::Result<void> {
+            known_before = t.execute("SELECT posture FROM sessions")[0].text(0);
+            return {};
+        }));
+        CHECK(known_before == "os=debian\n");
+
+        f.tamper("UPDATE sessions SET posture = 'os=fedora\n'");
+        said.os = "fedora";
+        CHECK(*reopened()->find(id)->posture.get() == said);
+        // As all was before there were names.
+        f.tamper("UPDATE sessions SET posture_names = NULL");
+        CHECK(*reopened()->find(id)->posture.get() == said.without_names());
+        for (const auto* bad : {"posture_names = 'os=debian\n'", "posture_names = 'x'", "posture = 'model=x\n'"}) {
+            f.tamper("UPDATE sessions SET posture = '', posture_names = ''");
+            f.tamper("UPDATE sessions SET " + std::string(bad));
+            CHECK(error_of(auth::Sessions::open(*f.database, f.clock, f.limits)).code == Errc::data_loss);
+        }
+    });
+}
+
 TEST_CASE("more changes than are looked at one by one take in others too, and say so") {
     for_each_backend([](TestDatabase& test) {
         using auth::ChangeKind;

@@ -65,10 +65,41 @@ TEST_CASE("a tenant's key is 43 characters of base64url", "[posture]") {
 TEST_CASE("the machine id is in no report", "[posture]") {
     const auto sent = addressed(a_posture(), *parse_tenant_key(tenant_text));
     const auto body = posture_body(sent);
-    CHECK(body == std::string("{\"os\":\"debian\",\"device_uid\":\"") + known_uid + "\",\"battery_percent\":\"80\"}");
+    CHECK(body == std::string("{\"os\":\"debian\",\"device_uid\":\"") + known_uid +
+                      "\",\"battery_percent\":\"80\",\"device_name\":\"alices-laptop\"}");
     CHECK(sent.machine_id.empty());
     CHECK(posture_body(a_posture()).find(machine) == std::string::npos);
     CHECK(posture_body(Posture{}) == "{}");
+}
+
+TEST_CASE("a gateway of before gets a report without names", "[posture]") {
+    Posture all;
+    for (const auto& info : posture_field_infos()) all[info.field] = "x";
+    const auto body = parse_json_object(posture_body(all));
+    const auto of_before = parse_json_object(posture_body(all, true));
+    REQUIRE(body.ok());
+    REQUIRE(of_before.ok());
+    CHECK(body->size() == posture_field_count);
+    CHECK(of_before->size() == posture_field_count - 5);
+    for (const auto* name : {"device_name", "brand", "model", "os_name", "language"})
+        CHECK_FALSE(of_before->contains(name));
+
+    auto refusal = answer(400);
+    const auto because = [&](const std::string& reason) {
+        refusal.body = "{\"error\":\"malformed-posture\",\"reason\":\"" + reason + "\"}";
+        return names_are_refused(refusal);
+    };
+    CHECK(because("brand: is nothing that a device says of itself"));
+    CHECK(because("os_name: is nothing that a device says of itself"));
+    for (const auto* other : {"os: is empty", "brandy: is nothing that a device says of itself", "", "is nothing"})
+        CHECK_FALSE(because(other));
+    for (const auto* body_of_another : {"", "brand: x", "[]", "{\"error\":\"malformed-posture\"}", "{\"reason\":1}"}) {
+        refusal.body = body_of_another;
+        CHECK_FALSE(names_are_refused(refusal));
+    }
+    CHECK(because("model: x"));
+    refusal.head.status = 503;
+    CHECK_FALSE(names_are_refused(refusal));
 }
 
 TEST_CASE("what is collected is what the tree tells, and nothing is guessed", "[posture]") {
@@ -77,12 +108,16 @@ TEST_CASE("what is collected is what the tree tells, and nothing is guessed", "[
     auto none = collect_posture(fixture.tree(), no_desktop, {});
     CHECK_FALSE(none[Field::agent_version].empty());
     CHECK_FALSE(none[Field::storage_bytes].empty());
-    for (const Field field : {Field::agent_version, Field::storage_bytes, Field::storage_free_bytes})
+    CHECK_FALSE(none[Field::device_name].empty());
+    // What no tree tells: of the program, the file system and the kernel.
+    for (const Field field : {Field::agent_version, Field::storage_bytes, Field::storage_free_bytes, Field::device_name,
+                              Field::os_name, Field::language})
         none[field].clear();
     CHECK(none == Posture{});
 
     fixture.file("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
     fixture.file("/etc/machine-id", std::string(machine) + "\n");
+    fixture.file("/sys/class/dmi/id/product_name", "20XW\n");
     fixture.file("/sys/class/power_supply/BAT0/type", "Battery\n");
     fixture.file("/sys/class/power_supply/BAT0/capacity", "77\n");
     fixture.link("/run/systemd/units/invocation:firewalld.service", "x");
@@ -98,6 +133,7 @@ TEST_CASE("what is collected is what the tree tells, and nothing is guessed", "[
     CHECK(all[Field::firewall] == "yes");
     CHECK(all[Field::disk_encrypted].empty());
     CHECK(all[Field::screen_lock] == "no");
+    CHECK(all[Field::model] == "20XW");
     CHECK(asked == 1);
     auto declined = collect_posture(fixture.tree(), lock, fields({Field::screen_lock, Field::os}));
     CHECK(asked == 1);  // nobody gets the answer
@@ -112,7 +148,8 @@ TEST_CASE("what is collected is what the tree tells, and nothing is guessed", "[
 TEST_CASE("what is declined is not sent, and without device_uid nothing is made of the machine id", "[posture]") {
     auto posture = without(a_posture(), fields({Field::battery_percent, Field::device_uid}));
     CHECK(posture.machine_id.empty());
-    CHECK(posture_body(addressed(posture, *parse_tenant_key(tenant_text))) == "{\"os\":\"debian\"}");
+    CHECK(posture_body(addressed(posture, *parse_tenant_key(tenant_text))) ==
+          "{\"os\":\"debian\",\"device_name\":\"alices-laptop\"}");
     posture = without(a_posture(), PostureFields{}.set());
     CHECK(posture == Posture{});
 
@@ -192,6 +229,9 @@ TEST_CASE("a report is made once in a session, on each change, and again when it
     posture[Field::firewall] = "no";
     CHECK(plan.due("one", posture, start + 2min));
     posture = a_posture();
+    posture[Field::device_name] = "bobs-laptop";
+    CHECK(plan.due("one", posture, start + 2min));
+    posture = a_posture();
     posture.machine_id.clear();
     CHECK(plan.due("one", posture, start + 2min));
 }
@@ -237,7 +277,7 @@ TEST_CASE("the view shows what is sent, what is not known and what is declined",
     CHECK(line("device_uid").find(std::string(known_uid).substr(0, 50)) != std::string::npos);
     CHECK(line("screen").find("declined") != std::string::npos);
     CHECK(line("firewall").find("not known") != std::string::npos);
-    CHECK(line("device_name").find("at sign-in") != std::string::npos);
+    CHECK(line("device_name").find("at sign-in, in reports") != std::string::npos);
 
     auto object = parse_json_object(posture_json(view));
     REQUIRE(object.ok());
