@@ -99,6 +99,22 @@ public:
     base::Result<Page> list_accesses(const Filter& filter, bool oldest_first, std::size_t page_size,
                                      const std::string& page_token);
 
+    /// Accesses of an account that stand open at other gateways than `except`, were opened at or after `opened_since`.
+    struct OpenQuestion {
+        std::string account_id;
+        base::Uuid except;
+        base::UtcTime opened_since;
+        base::UtcTime heard_since;
+    };
+    struct OpenElsewhere {
+        std::uint64_t heard = 0;     ///< of which something was recorded at or after `heard_since`
+        std::uint64_t gateways = 0;  ///< that have these
+        std::uint64_t unheard = 0;   ///< the others
+    };
+    /// Counts them by what their gateways have shipped. Reads what is open, or what the account did, in the days since
+    /// `opened_since`. deadline_exceeded where PostgreSQL takes longer than a second for 16 of them.
+    base::Result<OpenElsewhere> count_open_elsewhere(const OpenQuestion& question);
+
 private:
     base::sql::Database& database_;
 };

@@ -9,6 +9,7 @@
 #include "base/log.hpp"
 #include "base/secret.hpp"
 #include "base/text.hpp"
+#include "gateway/control/account_preview.hpp"
 #include "gateway/control/admin_recorder.hpp"
 #include "gateway/control/convert.hpp"
 #include "gateway/control/paging.hpp"
@@ -179,22 +180,34 @@ public:
     }
 
     Reactor* DeleteAccount(Call* call, const v1::DeleteAccountRequest* request, google::protobuf::Empty*) override {
-        return urgent(context_, call, method("AccountService/DeleteAccount"), request->name(),
-                      [this, request](const Caller& caller, const Finish& finish) {
-                          auto username = read_account_name(request->name());
-                          if (!username) return finish(to_status(username.error(), "account.delete"));
-                          context_.gateway.revocations.delete_account(
-                              *username, caller,
-                              [finish](grpc::Status status, const Revocations::Done*) { finish(std::move(status)); });
-                      },
-                      {[this, request] {
-                           const auto username = read_account_name(request->name());
-                           return !username || directory().snapshot()->account_by_username(*username) != nullptr;
-                       },
-                       [this]() -> Result<void> {
-                           if (auto found = directory().refresh(); !found) return found.error();
-                           return {};
-                       }});
+        return urgent(
+            context_, call, method("AccountService/DeleteAccount"), request->name(),
+            [this, request](const Caller& caller, const Finish& finish) {
+                auto username = read_account_name(request->name());
+                if (!username) return finish(to_status(username.error(), "account.delete"));
+                context_.gateway.revocations.delete_account(
+                    *username, caller,
+                    [finish](grpc::Status status, const Revocations::Done*) { finish(std::move(status)); });
+            },
+            newcomer(request->name()));
+    }
+
+    Reactor* PreviewAccountDeletion(Call* call, const v1::PreviewAccountDeletionRequest* request,
+                                    v1::PreviewAccountDeletionResponse* response) override {
+        return urgent(
+            context_, call, method("AccountService/PreviewAccountDeletion"), request->name(),
+            [this, request, response](const Caller& caller, const Finish& finish) {
+                constexpr auto action = method("AccountService/PreviewAccountDeletion").action;
+                auto username = read_account_name(request->name());
+                if (!username) return finish(to_status(username.error(), action));
+                const auto snapshot = directory().snapshot();
+                const auto* account = snapshot->account_by_username(*username);
+                if (account == nullptr) return finish(to_status(no_account(*username), action));
+                if (auto ok = record_look(caller, std::string(action), "accounts/" + *username, 1, *request); !ok)
+                    return finish(to_status(ok.error(), action));
+                preview_deletion(context_, *snapshot, *account, *response, finish);
+            },
+            newcomer(request->name()));
     }
 
     Reactor* SetPassword(Call* call, const v1::SetPasswordRequest* request, v1::Account* response) override {
@@ -268,6 +281,17 @@ private:
     }
 
     auth::Directory& directory() const { return context_.gateway.directory; }
+
+    Newcomer newcomer(const std::string& name) const {
+        return {[this, name] {
+                    const auto username = read_account_name(name);
+                    return !username || directory().snapshot()->account_by_username(*username) != nullptr;
+                },
+                [this]() -> Result<void> {
+                    if (auto found = directory().refresh(); !found) return found.error();
+                    return {};
+                }};
+    }
 
     Result<void> enable(const Caller& caller, const std::string& name, v1::Account* response) {
         auto username = read_account_name(name);

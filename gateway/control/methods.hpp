@@ -25,6 +25,7 @@ inline constexpr Method methods[] = {
     {"AccountService/DisableAccount", "account.disable", Need::administrator},
     {"AccountService/EnableAccount", "account.enable", Need::administrator},
     {"AccountService/DeleteAccount", "account.delete", Need::administrator},
+    {"AccountService/PreviewAccountDeletion", "account.preview-deletion", Need::auditor},
     {"AccountService/SetPassword", "account.set-password", Need::administrator},
     {"AccountService/EnrollSecondFactor", "account.enroll-second-factor", Need::administrator},
     {"AccountService/ResetSecondFactor", "account.reset-second-factor", Need::administrator},

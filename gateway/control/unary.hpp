@@ -40,9 +40,10 @@ struct Newcomer {
     std::function<bool()> known;
     std::function<base::Result<void>()> look;  ///< reads the database
 };
-/// As unary(), on the urgent executor, for what takes access away: `work` must not wait for the database, and calls
-/// `finish` when there is something to say. `response` is there until then. What is not known here is looked for first,
-/// on the other executor, where several gateways share a database; where that fails the call does.
+/// As unary(), on the urgent executor, for what takes access away, and for what is said before: `work` must not wait
+/// for the database, and calls `finish` when there is something to say. `response` is there until then. What is not
+/// known here is looked for first, on the other executor, where several gateways share a database; where that fails the
+/// call does.
 grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackServerContext* call, const Method& method,
                                  std::string resource, std::function<void(const Caller&, Finish)> work,
                                  Newcomer newcomer = {});

@@ -115,6 +115,8 @@ def test_a_deletion_says_first_what_it_ends(gateway, echo):
     told = "and with it end 1 session, 1 open access and 0 enrolled devices"
     dry = gateway.ctl("account", "delete", "alice", "--dry-run").stdout
     assert told in dry and "would count for another account of this name: hers" in dry
+    (said,) = gateway.ctl_json("account", "delete", "alice", "--dry-run")
+    assert said["open_accesses"]["here"] == "1" and said["open_accesses"]["elsewhere_error"] == "" and said["policies"] == ["hers"]
     assert "alice" in accounts(gateway)
     done = gateway.ctl("account", "delete", "ALICE").stdout
     assert told in done and done.endswith("deleted\n")

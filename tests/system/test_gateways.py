@@ -424,3 +424,51 @@ def test_a_cursor_that_is_none_of_this_database_is_refused(pair, what):
     }[what]
     refused = first.ctl("audit", "tail", "--after", wrong, check=False)
     assert refused.returncode != 0 and "cursor" in refused.stderr, refused.stderr
+
+
+def test_before_a_deletion_what_is_open_at_all_gateways_is_told(pair):
+    first, other = pair
+    token = signed_in(first, other)
+    first.account("bob")
+    of_bob = signed_in(first, other, "bob")
+    here = [open_tunnel(first, first.app.address, token) for _ in range(2)]
+    there = [open_tunnel(other, first.app.address, token) for _ in range(3)] + [open_tunnel(other, first.app.address, of_bob)]
+    wait_for(other.shipped, "everything in the store")
+    told = "and with it end 1 session, 5 open accesses (2 at this gateway, 3 at another, as its records say) and 0 enrolled devices"
+    assert told in first.ctl("account", "delete", "alice", "--dry-run").stdout
+    (said,) = other.ctl_json("account", "delete", "alice", "--dry-run")
+    assert said["open_accesses"] == {"here": "3", "elsewhere": "2", "elsewhere_gateways": "1", "unheard": "0", "elsewhere_error": ""}
+    assert (said["username"], said["sessions"], said["devices"], said["policies"]) == ("alice", "1", "0", [])
+    there.pop(0).close()
+    wait_for(lambda: first.ctl_json("account", "delete", "alice", "--dry-run")[0]["open_accesses"]["elsewhere"] == "2", "its end to be in the store")
+    assert told.replace("5", "4").replace("3 at", "2 at") in first.ctl("account", "delete", "alice").stdout
+    for tunnel in [*here, *there[:2]]:
+        ends_within(tunnel, 30)
+    there[2].send(b"y")  # bob's
+    assert there[2].recv_exactly(1) == b"y"
+
+
+@pytest.mark.parametrize("how", ["hangs", "away"])
+def test_before_a_deletion_this_gateway_is_told_of_while_the_database_does_not_answer(private_cluster, prepared, beside, how):
+    first = prepared(database=private_cluster.url)
+    other = beside(first)
+    token = signed_in(first, other)
+    here, there = open_tunnel(first, first.app.address, token), open_tunnel(other, first.app.address, token)
+    wait_for(lambda: first.ctl_json("account", "delete", "alice", "--dry-run")[0]["open_accesses"]["elsewhere"] == "1", "the other's to be told")
+    private_cluster.freeze() if how == "hangs" else private_cluster.stop()
+    try:
+        began = time.monotonic()
+        # More often than there are threads for those who wait for the database.
+        for _ in range(4):
+            (said,) = first.ctl_json("account", "delete", "alice", "--dry-run")
+            assert said["sessions"] == "1" and said["open_accesses"]["here"] == "1" and said["open_accesses"]["elsewhere"] == "0"
+            assert said["open_accesses"]["elsewhere_error"].startswith("the database ")
+        text = first.ctl("account", "delete", "alice", "--dry-run").stdout
+        assert "1 session, 1 open access at this gateway and 0" in text and "What is open at other gateways is not known: the database " in text
+        assert time.monotonic() - began < 10 * SCALE
+        # Nor does it keep anybody from being cut off here.
+        first.ctl("account", "delete", "alice", check=False)
+        ends_within(here, 5)
+    finally:
+        private_cluster.thaw() if how == "hangs" else private_cluster.start()
+    ends_within(there, 60)

@@ -26,7 +26,7 @@ struct ApiMethod {
     /// What an auditor may call is known by its name, so that a new method of another name is taken for a change.
     bool reads() const {
         return name.starts_with("Get") || name.starts_with("List") || name.starts_with("Explain") ||
-               name.starts_with("Diff") || name.starts_with("Replay") || name == "Tail";
+               name.starts_with("Diff") || name.starts_with("Replay") || name.starts_with("Preview") || name == "Tail";
     }
 };
 
