@@ -101,6 +101,17 @@ Result<std::optional<KeyPlace>> DeviceStore::place() const {
     return *there ? Found(KeyPlace{}) : Found{};
 }
 
+Result<std::optional<std::string>> DeviceStore::key_shown() const {
+    using Found = std::optional<std::string>;
+    auto enrolled = exists(certificate_);
+    if (!enrolled) return std::move(enrolled).error();
+    if (!*enrolled) return Found{};
+    auto kept = place();
+    if (!kept) return std::move(kept).error();
+    if (!*kept) return Found{};
+    return Found(**kept ? (**kept)->shown() : base::escape_for_terminal(key_));
+}
+
 Result<base::UniqueFd> DeviceStore::alone() const {
     base::UniqueFd lock(::open(lock_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock)

@@ -32,6 +32,9 @@ public:
     base::Result<std::optional<DeviceIdentity>> load() const;
     /// Where the present key is, whether or not it can be reached. nullopt: there is none.
     base::Result<std::optional<KeyPlace>> place() const;
+    /// The same for people, where this machine is enrolled: the file's path, or the key's URI without its query, in
+    /// which the PIN's file is. nullopt: it is not.
+    base::Result<std::optional<std::string>> key_shown() const;
 
     /// Held from before begin() until behind the last clean_up(). unavailable: another process has it.
     base::Result<base::UniqueFd> alone() const;

@@ -69,10 +69,13 @@ void show_status(const std::string& format) {
     std::optional<json::object> agent;
     if (const auto told = must(ask_agent_status())) agent = must(parse_json_object(*told));
     const auto report = report_status(session, word, now);
+    auto key = device_store().key_shown();
+    if (!key) complain("usher", key.error().message);
+    const auto device_key = key ? std::move(*key) : std::nullopt;
     if (format == "json")
-        print(json::serialize(status_json(report, session, word, agent)) + "\n");
+        print(json::serialize(status_json(report, session, word, agent, device_key)) + "\n");
     else
-        print(status_table(report, session, word, agent));
+        print(status_table(report, session, word, agent, device_key));
     if (report.state != StatusReport::State::signed_in) throw Failure{report.words};
 }
 

@@ -97,7 +97,8 @@ StatusReport report_status(const std::optional<SavedSession>& session, const std
 }
 
 json::object status_json(const StatusReport& report, const std::optional<SavedSession>& session,
-                         const std::optional<GatewayWord>& word, const std::optional<json::object>& agent) {
+                         const std::optional<GatewayWord>& word, const std::optional<json::object>& agent,
+                         const std::optional<std::string>& device_key) {
     json::object out;
     if (word && word->kind == GatewayWord::Kind::valid) out = word->answer;
     out["state"] = std::string(name_of(report.state));
@@ -108,6 +109,8 @@ json::object status_json(const StatusReport& report, const std::optional<SavedSe
         out["session_id"] = session->session_id;
         if (!out.contains("expires_at")) out["expires_at"] = base::format_rfc3339(session->expires_at);
     }
+    out["device_key"] = nullptr;
+    if (device_key) out["device_key"] = *device_key;
     if (agent)
         out["agent"] = *agent;
     else
@@ -116,7 +119,8 @@ json::object status_json(const StatusReport& report, const std::optional<SavedSe
 }
 
 std::string status_table(const StatusReport& report, const std::optional<SavedSession>& session,
-                         const std::optional<GatewayWord>& word, const std::optional<json::object>& agent) {
+                         const std::optional<GatewayWord>& word, const std::optional<json::object>& agent,
+                         const std::optional<std::string>& device_key) {
     KeyValues rows;
     rows.add("state", name_of(report.state));
     if (!report.words.empty()) rows.add("why", report.words);
@@ -135,6 +139,7 @@ std::string status_table(const StatusReport& report, const std::optional<SavedSe
         }
         rows.add("session", session->session_id);
     }
+    if (device_key) rows.add("device key", *device_key);
     add_agent(rows, agent);
     return rows.render();
 }

@@ -32,13 +32,15 @@ StatusReport report_status(const std::optional<SavedSession>& session, const std
 /// Why the gateway ended a session, by the reason in its answer ("revoked", "account-disabled", ...), in words.
 std::string ended_words(std::string_view reason, std::string_view gateway);
 
-/// One object: "state", "words", the gateway, what it says of the session, and "agent", an object or null.
+/// One object: "state", "words", the gateway, what it says of the session, "device_key" and "agent", an object or null.
+/// `device_key`: where an enrolled device's key is kept.
 boost::json::object status_json(const StatusReport& report, const std::optional<SavedSession>& session,
-                                const std::optional<GatewayWord>& word,
-                                const std::optional<boost::json::object>& agent);
+                                const std::optional<GatewayWord>& word, const std::optional<boost::json::object>& agent,
+                                const std::optional<std::string>& device_key = {});
 
 /// The same for people.
 std::string status_table(const StatusReport& report, const std::optional<SavedSession>& session,
-                         const std::optional<GatewayWord>& word, const std::optional<boost::json::object>& agent);
+                         const std::optional<GatewayWord>& word, const std::optional<boost::json::object>& agent,
+                         const std::optional<std::string>& device_key = {});
 
 }  // namespace usher::clients::agent

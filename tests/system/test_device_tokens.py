@@ -62,6 +62,8 @@ def test_a_key_on_a_token_binds_a_session_as_one_in_a_file_does(gateway, echo, a
     stored = alice.home / "device.key"
     assert stored.read_text().startswith("pkcs11:") and "PRIVATE KEY" not in stored.read_text()
     assert {p.name: oct(p.stat().st_mode & 0o777) for p in alice.home.glob("device.*")} == {"device.key": "0o600", "device.pem": "0o600"}
+    assert json.loads(alice.usher("status", "-o", "json").stdout)["device_key"] == answer["key"]
+    assert f'device key:     {answer["key"]}\n' in alice.usher("status").stdout
     # Nobody gets it off the token.
     (key,) = token.private_keys()
     wanted = {"CKA_TOKEN": True, "CKA_PRIVATE": True, "CKA_SENSITIVE": True, "CKA_EXTRACTABLE": False, "CKA_NEVER_EXTRACTABLE": True,

@@ -353,6 +353,8 @@ def test_a_gateway_that_is_not_the_devices_own_is_shown_nothing(gateway, gateway
 
     login(gateway)
     gateway.client("usher", "enroll")
+    key = json.loads(gateway.client("usher", "status", "-o", "json", check=False).stdout)["device_key"]
+    assert key.endswith("/.config/usher/device.key") and "PRIVATE KEY" in open(key).read()
     login(stranger)  # it would refuse a certificate of another authority
     (session,) = stranger.ctl_json("session", "list")
     assert session["username"] == "alice"

@@ -56,10 +56,12 @@ TEST_CASE("a machine that was enrolled with a key in a file goes on") {
     CHECK_FALSE(store.load()->has_value());
     CHECK_FALSE(store.place()->has_value());
     FileDeviceKey key(folder.path + "/device.key");
+    CHECK_FALSE(store.key_shown()->has_value());
     folder.write("device.pem", certificate_of(key.make().value()));
     CHECK(store.load()->has_value());
     REQUIRE(store.place()->has_value());
     CHECK_FALSE(store.place()->value().has_value());
+    CHECK(store.key_shown()->value() == folder.path + "/device.key");
 }
 
 TEST_CASE("an enrolment that came to no end leaves the present key, and its own goes") {
@@ -90,8 +92,13 @@ TEST_CASE("a key on a token is told from one in a file, and its token is asked o
     REQUIRE(store.place()->value().has_value());
     CHECK(store.place()->value()->label() == "usher");
     CHECK_FALSE(store.load()->has_value());
+    CHECK_FALSE(store.key_shown()->has_value());
     const KeyHandle any(EVP_EC_gen("P-256"), EVP_PKEY_free);
     folder.write("device.pem", certificate_of(any));
+    const auto shown = store.key_shown()->value();
+    CHECK(shown.starts_with("pkcs11:"));
+    CHECK(shown.find("object=usher") != std::string::npos);
+    CHECK(shown.find('?') == std::string::npos);
     const auto loaded = store.load();
     REQUIRE_FALSE(loaded.ok());
     CHECK(loaded.error().code == Errc::not_found);

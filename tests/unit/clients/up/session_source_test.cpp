@@ -122,6 +122,11 @@ TEST_CASE("usher status shows the agent, or how to start it, and lets nothing es
     CHECK(table.find("3 open, 5 in all") != std::string::npos);
     CHECK(table.find("127.0.0.1:1 to db:2") != std::string::npos);
     CHECK(table.find('\x1b') == std::string::npos);
+    CHECK(table.find("device key") == std::string::npos);
+    CHECK(status_json(fine, saved, word, agent).at("device_key").is_null());
+    const std::string key = "pkcs11:token=usher;object=laptop";
+    CHECK(status_table(fine, saved, word, agent, key).find(key) != std::string::npos);
+    CHECK(status_json(fine, saved, word, agent, key).at("device_key").as_string() == key);
     // An agent that says something else than it should.
     CHECK_NOTHROW(status_table(fine, saved, word, boost::json::object{{"pid", "x"}, {"forwards", {1, nullptr}}}));
 }
