@@ -188,7 +188,10 @@ std::uint64_t Predecessor::enforce(std::uint64_t directory_version, const std::s
     Message::Question question;
     question.mutable_enforce()->set_directory_version(directory_version);
     question.mutable_enforce()->set_signed_out(signed_out);
-    if (const auto cut = ask(std::move(question))) return *cut;
+    if (const auto cut = ask(std::move(question))) {
+        silent_ = false;
+        return *cut;
+    }
     base::log_error("the process before this one does not do as it is told; it is killed", {{"process", process_id_}});
     kill();
     return 0;
@@ -197,7 +200,11 @@ std::uint64_t Predecessor::enforce(std::uint64_t directory_version, const std::s
 std::uint64_t Predecessor::count_accesses(const std::string& session_id) {
     Message::Question question;
     question.set_count_accesses(session_id);
-    return ask(std::move(question)).value_or(0);
+    // Somebody asks this of many sessions in a row: one wait for it is enough, or orders would wait behind it.
+    if (silent_) return 0;
+    const auto count = ask(std::move(question));
+    silent_ = !count;
+    return count.value_or(0);
 }
 
 void Predecessor::leave(base::Microseconds limit) {

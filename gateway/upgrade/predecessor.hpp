@@ -50,7 +50,8 @@ public:
     /// returns; 0: nothing is to be read for it. A predecessor that does not say so within 5 s, once start() was
     /// called, is killed. Returns how many were cut. Blocks.
     std::uint64_t enforce(std::uint64_t directory_version, const std::string& signed_out);
-    /// How many accesses there stand on the session; 0 when it does not say so within 5 s. Blocks.
+    /// How many accesses there stand on the session; 0 when it does not say so within 5 s, and at once from then on,
+    /// until it has obeyed an order. Blocks.
     std::uint64_t count_accesses(const std::string& session_id);
     /// Its tunnels have so long from now at most.
     void leave(base::Microseconds limit);
@@ -87,6 +88,7 @@ private:
     bool ended_ = false;  ///< and everything of it is closed on record
     bool stopping_ = false;
     std::thread pulse_;
+    std::atomic<bool> silent_{false};  ///< it did not answer the last count
 };
 
 }  // namespace usher::gateway::upgrade
