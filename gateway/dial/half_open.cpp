@@ -12,9 +12,11 @@ namespace usher::gateway::dial {
 int set_half_open_limit(int socket, base::Microseconds limit) noexcept {
     const auto whole = std::max<std::int64_t>(limit / std::chrono::seconds(1), 2);
     // A half of the time in silence, or up to a third of that less; the rest for three probes. The kernel keeps timers
-    // of this length in steps of seconds: many connections that began together would all be probed in one interrupt.
+    // of this length in steps of seconds: many connections that began together would all be probed in one interrupt. By
+    // three seconds each, so that the third probe's end is at the limit as before: one that ends before it is followed
+    // by another, for the kernel looks at TCP_USER_TIMEOUT then and not at the count of probes.
     const int half = static_cast<int>(whole / 2);
-    const int idle = half - socket % (half / 3 + 1);
+    const int idle = half - 3 * (socket % (half / 9 + 1));
     const int interval = std::max(1, static_cast<int>(whole - idle) / 3);
     const struct {
         int level;
