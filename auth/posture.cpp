@@ -97,15 +97,19 @@ std::optional<Posture> Posture::from_lines(std::string_view lines) {
     return std::move(*posture);
 }
 
+void Posture::take_names(const Posture& other) {
+    for (const auto name : names_said) this->*name = other.*name;
+}
+
 Posture Posture::names() const {
     Posture alone;
-    for (const auto name : names_said) alone.*name = this->*name;
+    alone.take_names(*this);
     return alone;
 }
 
 Posture Posture::without_names() const {
     Posture rest = *this;
-    for (const auto name : names_said) (rest.*name).clear();
+    rest.take_names({});
     return rest;
 }
 

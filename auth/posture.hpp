@@ -49,7 +49,8 @@ struct Posture {
     static std::optional<Posture> from_lines(std::string_view lines);
     std::string to_lines() const;
 
-    /// device_name, brand, model, os_name and language alone; and all but them.
+    /// device_name, brand, model, os_name and language: those of `other` in the place of these; alone; all but them.
+    void take_names(const Posture& other);
     Posture names() const;
     Posture without_names() const;
 

@@ -37,11 +37,7 @@ std::optional<PosturePtr> posture_at(const base::sql::Row& row, std::size_t colu
     const auto rest = Posture::from_lines(*text), names = Posture::from_lines(row.maybe_text(column + 1).value_or(""));
     if (!rest || !names || *rest != rest->without_names() || *names != names->names()) return std::nullopt;
     auto posture = std::make_shared<Posture>(*rest);
-    posture->device_name = names->device_name;
-    posture->brand = names->brand;
-    posture->model = names->model;
-    posture->os_name = names->os_name;
-    posture->language = names->language;
+    posture->take_names(*names);
     return posture;
 }
 

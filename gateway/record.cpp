@@ -6,6 +6,29 @@ namespace usher::gateway {
 
 using usher::v1::AccessRecord;
 
+namespace {
+
+using Said = usher::v1::Device;
+
+/// What is said at the sign-in and in reports: its word in Device::reported, which is the member's name there, and what
+/// it is in a posture.
+struct NameSaid {
+    const char* word;
+    const char* field;
+    std::string auth::Posture::*of_posture;
+    const std::string& (Said::*to_read)() const;
+    std::string* (Said::*to_write)();
+};
+constexpr NameSaid names_said[] = {
+    {"name", "device_name", &auth::Posture::device_name, &Said::name, &Said::mutable_name},
+    {"brand", "brand", &auth::Posture::brand, &Said::brand, &Said::mutable_brand},
+    {"model", "model", &auth::Posture::model, &Said::model, &Said::mutable_model},
+    {"os", "os_name", &auth::Posture::os_name, &Said::os, &Said::mutable_os},
+    {"language", "language", &auth::Posture::language, &Said::language, &Said::mutable_language},
+};
+
+}  // namespace
+
 void set_time(google::protobuf::Timestamp& into, base::UtcTime time) {
     const std::int64_t us = base::to_micros(time);
     const std::int64_t seconds = us >= 0 ? us / 1'000'000 : -((-us + 999'999) / 1'000'000);
@@ -86,16 +109,12 @@ void add_posture(usher::v1::Device& device, const auth::Posture& posture) {
     device.set_firewall(word(posture.firewall));
     device.set_screen_lock(word(posture.screen_lock));
     // What is left out of a report may have been said at the sign-in, and stands there as it was said.
-    const auto instead = [&](std::string& of_sign_in, const std::string& said, const char* name) {
-        if (said.empty()) return;
-        of_sign_in = said;
-        device.add_reported(name);
-    };
-    instead(*device.mutable_name(), posture.device_name, "name");
-    instead(*device.mutable_brand(), posture.brand, "brand");
-    instead(*device.mutable_model(), posture.model, "model");
-    instead(*device.mutable_os(), posture.os_name, "os");
-    instead(*device.mutable_language(), posture.language, "language");
+    for (const auto& name : names_said) {
+        const std::string& said = posture.*name.of_posture;
+        if (said.empty()) continue;
+        *(device.*name.to_write)() = said;
+        device.add_reported(name.word);
+    }
 }
 
 auth::PosturePtr posture_of(const usher::v1::Device& device) {
@@ -113,14 +132,9 @@ auth::PosturePtr posture_of(const usher::v1::Device& device) {
     add("disk_encrypted", device.disk_encrypted());
     add("firewall", device.firewall());
     add("screen_lock", device.screen_lock());
-    const auto add_reported = [&](const char* name, const char* field, const std::string& text) {
-        if (std::count(device.reported().begin(), device.reported().end(), name) != 0) add(field, text);
-    };
-    add_reported("name", "device_name", device.name());
-    add_reported("brand", "brand", device.brand());
-    add_reported("model", "model", device.model());
-    add_reported("os", "os_name", device.os());
-    add_reported("language", "language", device.language());
+    for (const auto& name : names_said)
+        if (std::count(device.reported().begin(), device.reported().end(), name.word) != 0)
+            add(name.field, (device.*name.to_read)());
     if (device.has_storage_bytes()) texts.emplace("storage_bytes", std::to_string(device.storage_bytes()));
     if (device.has_storage_free_bytes())
         texts.emplace("storage_free_bytes", std::to_string(device.storage_free_bytes()));
