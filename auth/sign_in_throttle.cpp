@@ -50,7 +50,7 @@ SourceKeys source_keys(std::string_view source) {
     return keys;
 }
 
-SignInThrottle::Limits wide(SignInThrottle::Limits limits) {
+SignInThrottle::Limits wider(SignInThrottle::Limits limits) {
     limits.burst *= wide_factor;
     limits.refill /= wide_factor;
     return limits;
@@ -176,23 +176,32 @@ std::string cut(std::string_view text) { return std::string(text.substr(0, key_b
 struct SignInThrottle::Impl {
     Impl(Limits per_source, Limits per_account, Limits per_account_at_source, Limits per_code)
         : sources(per_source),
-          wide_sources(wide(per_source)),
-          failing_sources(per_source),
-          failing_wide_sources(wide(per_source)),
+          failing(per_source),
           accounts(per_account),
           accounts_at_source(per_account_at_source),
           codes(per_code) {}
     std::mutex mutex;
     Successes successes;
-    Buckets sources, wide_sources;
+    /// What tries of a source count in, whatever the name.
+    struct OfSource {
+        explicit OfSource(Limits limits) : narrow(limits), wide(wider(limits)) {}
+        Buckets narrow, wide;
+        /// Calls `visit` with each bucket, and its key.
+        template <class Visit>
+        void each(const SourceKeys& keys, Visit visit) {
+            visit(narrow, keys.narrow);
+            if (!keys.wide.empty()) visit(wide, keys.wide);
+        }
+    };
+    OfSource sources;
     /// Of tries that must fail. They are none of the source's others: one program that goes on with an old password
     /// would use these up for its whole office.
-    Buckets failing_sources, failing_wide_sources;
+    OfSource failing;
     Buckets accounts, accounts_at_source, codes, certificates{SignInThrottle::certificates};
 
     /// What a try counts in, by what it came from.
     struct Keys {
-        Keys(const Try& attempt) : source(source_keys(attempt.source)), known_here(attempt.known_here) {
+        explicit Keys(const Try& attempt) : source(source_keys(attempt.source)), known_here(attempt.known_here) {
             account = cut(attempt.canonical_username);
             account_at_source = account + ' ' + source.narrow;
         }
@@ -200,26 +209,16 @@ struct SignInThrottle::Impl {
         std::string account, account_at_source;
         bool known_here;
     };
-    /// Each calls `visit` with every bucket of its kind.
-    template <class Visit>
-    void each_of_source(const Keys& keys, Visit visit) {
-        visit(sources, keys.source.narrow);
-        if (!keys.source.wide.empty()) visit(wide_sources, keys.source.wide);
-    }
+    /// As OfSource::each(), of the name's buckets.
     template <class Visit>
     void each_of_name(const Keys& keys, Visit visit) {
         if (!keys.known_here) visit(accounts, keys.account);
         visit(accounts_at_source, keys.account_at_source);
     }
-    template <class Visit>
-    void each_that_fails(const Keys& keys, Visit visit) {
-        visit(failing_sources, keys.source.narrow);
-        if (!keys.source.wide.empty()) visit(failing_wide_sources, keys.source.wide);
-    }
-    void give_back(const Keys& keys) {
+    void give_back(const Keys& keys, bool must_fail) {
         const auto back = [](Buckets& buckets, const std::string& key) { buckets.give_back(key); };
-        each_of_source(keys, back);
-        each_of_name(keys, back);
+        (must_fail ? failing : sources).each(keys.source, back);
+        if (!must_fail) each_of_name(keys, back);
     }
 };
 
@@ -235,27 +234,27 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
     const auto longest = [&](Buckets& buckets, const std::string& key) {
         wait = std::max(wait, buckets.wait(key, now));
     };
-    impl_->each_of_source(keys, longest);
+    impl_->sources.each(keys.source, longest);
     if (wait > Microseconds{0}) return {false, wait};
 
     impl_->each_of_name(keys, longest);
     if (const auto of_name = wait; of_name > Microseconds{0}) {
         wait = Microseconds{0};
-        impl_->each_that_fails(keys, longest);
+        impl_->failing.each(keys.source, longest);
         if (wait > Microseconds{0}) return {false, std::max(wait, of_name)};
-        impl_->each_that_fails(keys, [&](Buckets& buckets, const std::string& key) { buckets.take(key, now); });
+        impl_->failing.each(keys.source, [&](Buckets& buckets, const std::string& key) { buckets.take(key, now); });
         return {true, of_name, std::numeric_limits<unsigned>::max(), true};
     }
 
     unsigned in_vain_here = 0, around_it = 0;
-    impl_->each_of_source(keys, [&](Buckets& buckets, const std::string& key) {
+    impl_->sources.each(keys.source, [&](Buckets& buckets, const std::string& key) {
         const auto in_vain = buckets.take(key, now);
-        if (&buckets == &impl_->sources) in_vain_here = in_vain;
-        if (&buckets == &impl_->wide_sources) around_it = in_vain / wide_factor;
+        if (&buckets == &impl_->sources.narrow) in_vain_here = in_vain;
+        if (&buckets == &impl_->sources.wide) around_it = in_vain / wide_factor;
     });
     impl_->each_of_name(keys, [&](Buckets& buckets, const std::string& key) { buckets.take(key, now); });
     if (impl_->successes.at(keys.source.narrow, now)) {
-        const auto free = std::min(impl_->sources.burst(), free_max);
+        const auto free = std::min(impl_->sources.narrow.burst(), free_max);
         return {true, Microseconds{0}, in_vain_here > free ? in_vain_here - free : 0};
     }
     // A new /64 for each try is no new source.
@@ -265,18 +264,17 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
 void SignInThrottle::give_back(const Try& attempt, MonoTime) {
     const Impl::Keys keys(attempt);
     std::lock_guard lock(impl_->mutex);
-    if (!attempt.must_fail) return impl_->give_back(keys);
-    impl_->each_that_fails(keys, [](Buckets& buckets, const std::string& key) { buckets.give_back(key); });
+    impl_->give_back(keys, attempt.must_fail);
 }
 
 void SignInThrottle::succeeded(const Try& attempt, MonoTime now) {
     const Impl::Keys keys(attempt);
     std::lock_guard lock(impl_->mutex);
-    impl_->give_back(keys);
+    impl_->give_back(keys, false);
     impl_->successes.add(keys.source.narrow, now);
-    impl_->sources.forgive(keys.source.narrow, 1);
+    impl_->sources.narrow.forgive(keys.source.narrow, 1);
     // Who has one account does not make thousands of addresses good.
-    if (!keys.source.wide.empty()) impl_->wide_sources.forgive(keys.source.wide, 2);
+    if (!keys.source.wide.empty()) impl_->sources.wide.forgive(keys.source.wide, 2);
     impl_->accounts_at_source.begin_anew(keys.account_at_source);
     impl_->codes.give_back(keys.account);
     impl_->codes.begin_anew(keys.account);

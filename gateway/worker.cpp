@@ -368,17 +368,17 @@ void Worker::check_live(base::MonoTime now, std::size_t shares) {
             access.set_judged_at(now);
             if (const auto reason = judge(access)) access.cut(*reason);
         }
-        if (!access.was_cut()) live_.look_again(access, now, next_look(access, now));
+        if (!access.was_cut()) live_.look_again(access, now, next_look(access, now, mfa_within));
     }
 }
 
-base::MonoTime Worker::next_look(const LiveAccess& access, base::MonoTime now) const {
+base::MonoTime Worker::next_look(const LiveAccess& access, base::MonoTime now,
+                                 std::optional<base::Microseconds> mfa_within) const {
     if (!access.quiet()) return base::MonoTime::min();
     const auto& timeouts = services_.config.timeouts;
     auto next = std::min({access.last_moved() + timeouts.idle, access.judged_at() + judged_again_after,
                           access.heartbeat_at(), services_.sessions.ends_at(*access.session())});
     if (timeouts.max_duration.count() > 0) next = std::min(next, access.opened_at() + timeouts.max_duration);
-    const auto mfa_within = services_.gatekeeper.shortest_mfa_within();
     const auto age = mfa_within ? services_.sessions.second_factor_age(*access.session()) : std::nullopt;
     return age ? std::min(next, now + std::max(*mfa_within - *age, base::Microseconds{0})) : next;
 }

@@ -101,8 +101,10 @@ private:
     std::size_t tick_parts() const;
     /// Looks at one of so many shares of the live accesses.
     void check_live(base::MonoTime now, std::size_t shares);
-    /// When an access that was looked at just now has to be again, if it does not move before.
-    base::MonoTime next_look(const LiveAccess& access, base::MonoTime now) const;
+    /// When an access that was looked at just now has to be again, if it does not move before. `mfa_within`: the
+    /// shortest that a policy asks for.
+    base::MonoTime next_look(const LiveAccess& access, base::MonoTime now,
+                             std::optional<base::Microseconds> mfa_within) const;
     void append_denial(const AccessRecord& record);
     void merge_denial(AccessRecord record);
 

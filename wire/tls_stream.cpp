@@ -117,7 +117,7 @@ void TlsStream::abort(bool reset) noexcept {
     socket_.close(ignored);
 }
 
-bool TlsStream::broken() noexcept {
+bool TlsStream::peer_gone() noexcept {
     if (aborted()) return true;
     pollfd poll_for{socket_.native_handle(), 0, 0};
     return ::poll(&poll_for, 1, 0) > 0 && (poll_for.revents & (POLLERR | POLLHUP)) != 0;

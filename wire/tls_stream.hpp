@@ -87,8 +87,7 @@ public:
     std::optional<std::array<std::uint8_t, 32>> peer_key_sha256() const { return records_.peer_key_sha256(); }
     bool aborted() const noexcept { return !socket_.is_open(); }
     /// Whether the peer has reset the connection, as the kernel knows without a read. One system call.
-    bool broken() noexcept;
-    bool peer_gone() noexcept override { return broken(); }
+    bool peer_gone() noexcept override;
 
     /// Has the kernel acknowledge at once what has come, instead of some 40 ms later. One system call.
     void acknowledge_now() noexcept;

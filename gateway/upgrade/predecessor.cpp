@@ -198,10 +198,10 @@ std::uint64_t Predecessor::enforce(std::uint64_t directory_version, const std::s
 }
 
 std::uint64_t Predecessor::count_accesses(const std::string& session_id) {
-    Message::Question question;
-    question.set_count_accesses(session_id);
     // Somebody asks this of many sessions in a row: one wait for it is enough, or orders would wait behind it.
     if (silent_) return 0;
+    Message::Question question;
+    question.set_count_accesses(session_id);
     const auto count = ask(std::move(question));
     silent_ = !count;
     return count.value_or(0);
