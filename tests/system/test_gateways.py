@@ -433,7 +433,8 @@ def test_before_a_deletion_what_is_open_at_all_gateways_is_told(pair):
     of_bob = signed_in(first, other, "bob")
     here = [open_tunnel(first, first.app.address, token) for _ in range(2)]
     there = [open_tunnel(other, first.app.address, token) for _ in range(3)] + [open_tunnel(other, first.app.address, of_bob)]
-    wait_for(other.shipped, "everything in the store")
+    for gateway in pair:
+        wait_for(gateway.shipped, "everything in the store")
     told = "and with it end 1 session, 5 open accesses (2 at this gateway, 3 at another, as its records say) and 0 enrolled devices"
     assert told in first.ctl("account", "delete", "alice", "--dry-run").stdout
     (said,) = other.ctl_json("account", "delete", "alice", "--dry-run")
