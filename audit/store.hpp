@@ -105,6 +105,7 @@ public:
         base::Uuid except;
         base::UtcTime opened_since;
         base::UtcTime heard_since;
+        base::Microseconds limit{0};  ///< how long it may take; PostgreSQL ends a statement then
     };
     struct OpenElsewhere {
         std::uint64_t heard = 0;     ///< of which something was recorded at or after `heard_since`
@@ -112,7 +113,7 @@ public:
         std::uint64_t unheard = 0;   ///< the others
     };
     /// Counts them by what their gateways have shipped. Reads what is open, or what the account did, in the days since
-    /// `opened_since`. deadline_exceeded where PostgreSQL takes longer than a second for 16 of them.
+    /// `opened_since`. deadline_exceeded past the limit.
     base::Result<OpenElsewhere> count_open_elsewhere(const OpenQuestion& question);
 
 private:

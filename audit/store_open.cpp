@@ -1,25 +1,35 @@
 // What stands open at other gateways.
 
+#include <chrono>
 #include <set>
+#include <string>
 
 #include "audit/days.hpp"
 #include "audit/store.hpp"
 
 namespace usher::audit {
 
+using base::Errc;
+using base::Error;
 using base::Result;
+using Steady = std::chrono::steady_clock;
 using base::sql::Dialect;
 using base::sql::Transaction;
 
 Result<Store::OpenElsewhere> Store::count_open_elsewhere(const OpenQuestion& question) {
     const std::int64_t since = base::to_micros(question.opened_since);
     // Somebody waits for it, and goes on without it.
-    const auto be_quick = [this](Transaction& tx) {
-        if (database_.dialect() == Dialect::postgresql) tx.execute("SET LOCAL statement_timeout = '1s'");
+    const auto end = Steady::now() + question.limit;
+    const auto be_quick = [this, end](Transaction& tx) -> Result<void> {
+        const auto left = std::chrono::floor<std::chrono::milliseconds>(end - Steady::now()).count();
+        if (left <= 0) return Error{Errc::deadline_exceeded, "what is open was not counted in time"};
+        if (database_.dialect() == Dialect::postgresql)
+            tx.execute("SET LOCAL statement_timeout = " + std::to_string(left));
+        return {};
     };
     std::vector<Stretch> all;
     auto result = database_.read([&](Transaction& tx) -> Result<void> {
-        be_quick(tx);
+        if (auto quick = be_quick(tx); !quick) return quick;
         all = stretches(tx, database_.dialect());
         return {};
     });
@@ -33,7 +43,7 @@ Result<Store::OpenElsewhere> Store::count_open_elsewhere(const OpenQuestion& que
         result = database_.read([&](Transaction& tx) -> Result<void> {
             here = {};
             seen.clear();
-            be_quick(tx);
+            if (auto quick = be_quick(tx); !quick) return quick;
             plan_by_values(tx, database_.dialect());
             // On PostgreSQL what is open has an index of its own, for which the words must be these.
             for (const auto& row : tx.execute(

@@ -63,6 +63,7 @@ public:
     explicit Buckets(SignInThrottle::Limits limits) : limits_(limits) {}
 
     unsigned burst() const noexcept { return limits_.burst; }
+    bool has(const std::string& key) const { return buckets_.find(key) != buckets_.end(); }
 
     /// How long until a token is there; zero: now.
     Microseconds wait(const std::string& key, MonoTime now) const {
@@ -239,6 +240,12 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
 
     impl_->each_of_name(keys, longest);
     if (const auto of_name = wait; of_name > Microseconds{0}) {
+        // Where a table has no place for one more name, this one may never have been tried.
+        bool was_tried = false;
+        impl_->each_of_name(keys, [&](Buckets& buckets, const std::string& key) {
+            was_tried = was_tried || (buckets.has(key) && buckets.wait(key, now) > Microseconds{0});
+        });
+        if (!was_tried) return {false, of_name};
         wait = Microseconds{0};
         impl_->failing.each(keys.source, longest);
         if (wait > Microseconds{0}) return {false, std::max(wait, of_name)};

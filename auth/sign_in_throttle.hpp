@@ -14,8 +14,8 @@ namespace usher::auth {
 /// been full for longest; when every bucket is in use, new keys are refused. A used bucket is never forgotten, so a
 /// flood of other names gives no fresh tries. An attempt costs a token, success gives it back. Thread-safe.
 ///
-/// A source that has no token is refused. A name that has none is not told so: its try is to be looked at like any
-/// other and to fail whatever is right, for which a source has buckets of their own, as large as those above.
+/// A source that has no token is refused. A name that has used its own up is not told so: its try is to be looked at
+/// like any other and to fail whatever is right, for which a source has buckets of their own, as large as those above.
 class SignInThrottle {
 public:
     struct Limits {
@@ -55,8 +55,8 @@ public:
         /// sixteen of its /48; four that were not looked at count for one. It says nothing of the account. Behind all
         /// others where the try must fail.
         unsigned rank = 0;
-        /// Of a try that is allowed: the name has no token. Only one of its source for such tries was taken, and
-        /// `retry_after` is the name's wait.
+        /// Of a try that is allowed: the name has used its tokens up. Only one of its source for such tries was taken,
+        /// and `retry_after` is the name's wait.
         bool must_fail = false;
     };
     /// Who tries. The texts must outlive the call.

@@ -202,29 +202,29 @@ base::Result<void> RunningDaemon::record_start(const std::string& detail) {
 base::Result<void> RunningDaemon::serve(std::vector<base::UniqueFd> listeners) {
     hashing_ = std::make_unique<auth::HashingWorker>(64, config_.hashing);
     gatekeeper_ = std::make_unique<Gatekeeper>(*directory_, *sessions_, *devices_, clock_, control_age_, cut_off_);
-    services_ = std::make_unique<Services>(
-        Services{config_,
-                 clock_,
-                 *directory_,
-                 *sessions_,
-                 *hashing_,
-                 throttle_,
-                 *second_factors_,
-                 *devices_,
-                 *journal_,
-                 background_,
-                 metrics_,
-                 *gatekeeper_,
-                 cut_off_,
-                 connection_limits_,
-                 tunnel_limits_,
-                 app_list_rates_,
-                 descriptors_,
-                 tls_,
-                 phase_,
-                 [this](int fd, control::TunnelOrigin origin) { return serve_control(fd, std::move(origin)); },
-                 [this](const Enforcement& what) { return enforce(what); },
-                 [this](const std::string& id) { return count_accesses(id); }});
+    services_ = std::make_unique<Services>(Services{
+        config_,
+        clock_,
+        *directory_,
+        *sessions_,
+        *hashing_,
+        throttle_,
+        *second_factors_,
+        *devices_,
+        *journal_,
+        background_,
+        metrics_,
+        *gatekeeper_,
+        cut_off_,
+        connection_limits_,
+        tunnel_limits_,
+        app_list_rates_,
+        descriptors_,
+        tls_,
+        phase_,
+        [this](int fd, control::TunnelOrigin origin) { return serve_control(fd, std::move(origin)); },
+        [this](const Enforcement& what) { return enforce(what); },
+        [this](std::span<const std::string> ids, base::Microseconds limit) { return count_accesses(ids, limit); }});
     if (auto r = workers_.create(*services_, std::move(listeners)); !r) return r;
     if (auto r = open_revocations(); !r) return r;
     // Before anybody can change them.
@@ -286,7 +286,7 @@ base::Result<void> RunningDaemon::start_control() {
         dir_->file("control.sock"),
         control::ControlDependencies{
             *directory_, *sessions_, *hashing_, *second_factors_, *journal_, *store_, *shipper_, clock_, *revocations_,
-            [this](const std::string& id) { return count_accesses(id); },
+            [this](std::span<const std::string> ids, base::Microseconds limit) { return count_accesses(ids, limit); },
             [this](const auth::Affected& affected) { return enforce(Enforcement::of(affected)); }, this,
             retention_.get(), devices_.get(), sinks_.get(), std::move(tails), two_person_.get()});
     if (!control) return Error{control.error().code, "control API: " + control.error().message};

@@ -84,10 +84,14 @@ std::uint64_t RunningDaemon::enforce_known(const auth::Affected& affected) {
     return cut;
 }
 
-std::uint64_t RunningDaemon::count_accesses(const std::string& session_id) {
-    std::uint64_t count = workers_.count_accesses(session_id);
-    if (const auto before = predecessor()) count += before->count_accesses(session_id);
-    return count;
+std::optional<std::uint64_t> RunningDaemon::count_accesses(std::span<const std::string> session_ids,
+                                                           base::Microseconds limit) {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    auto count = workers_.count_accesses(session_ids, limit);
+    const auto before = predecessor();
+    if (!count || !before) return count;
+    const auto theirs = before->count_accesses(session_ids, end);
+    return theirs ? std::optional(*count + *theirs) : std::nullopt;
 }
 
 std::size_t RunningDaemon::live() const {

@@ -117,6 +117,10 @@ public:
     base::MonoTime last_moved() const noexcept { return last_moved_; }
     bool journal_failed() const noexcept { return journal_failed_; }
 
+    /// What it rests until may have changed.
+    void look_soon() noexcept {
+        if (resting_) wake();
+    }
     /// While the app takes nothing, nobody reads from the client, so its reset has to be looked for.
     void set_stalled_up(bool stalled) noexcept {
         stalled_up_ = stalled;

@@ -92,8 +92,9 @@ bool take_try(Services& services, Worker& worker, const Peer& peer, const Claim&
     // Whether the account is signed in from there has no part in it: the answer's time would tell (decision 23).
     proof.rank = verdict.rank;
     proof.throttled = verdict.must_fail;
-    if (proof.throttled) services.metrics.limited("sign_ins_per_name");
+    if (proof.throttled && claim.signs_in) services.metrics.limited("sign_ins_per_name");
     if (verdict.allowed && (!proof.throttled || claim.signs_in)) return true;
+    if (verdict.allowed) give_back_try(services, claim, proof);
     worker.refuse_by_limit(peer, "sign_ins_per_minute");
     proof.status = 429;
     proof.retry_after = verdict.retry_after;

@@ -116,7 +116,7 @@ private:
     /// Never from a worker's thread.
     std::uint64_t enforce(const Enforcement& what);
     std::uint64_t enforce_known(const auth::Affected& affected);
-    std::uint64_t count_accesses(const std::string& session_id);
+    std::optional<std::uint64_t> count_accesses(std::span<const std::string> session_ids, base::Microseconds limit);
 
     /// Tunnels of this process and the one before it.
     std::size_t live() const;

@@ -22,6 +22,7 @@
 #include "gateway/limits/descriptors.hpp"
 #include "gateway/limits/tunnel_limits.hpp"
 #include "gateway/metrics.hpp"
+#include "gateway/open_accesses.hpp"
 #include "gateway/tls/context.hpp"
 
 namespace usher::gateway {
@@ -76,8 +77,7 @@ struct Services {
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses that were. Blocks; never from a
     /// worker.
     std::function<std::uint64_t(const Enforcement& what)> enforce;
-    /// How many accesses stand on the session, on all workers. Blocks; never from a worker.
-    std::function<std::uint64_t(const std::string& session_id)> open_accesses;
+    CountOpenAccesses open_accesses;
 };
 
 }  // namespace usher::gateway

@@ -56,10 +56,12 @@ asio::awaitable<bool> sign_in(Exchange& exchange, wire::http1::Request& request,
 
 asio::awaitable<bool> current_session(Exchange& exchange, const Gatekeeper::Subject& subject, bool keep) {
     auto& services = exchange.worker().services();
+    using Count = std::optional<std::uint64_t>;
     auto count = [&services, id = subject.session->id] {
-        return base::Result<std::uint64_t>(services.open_accesses(id));
+        return base::Result<Count>(services.open_accesses({&id, 1}, count_open_limit));
     };
-    auto open = co_await services.background.run<std::uint64_t>(std::move(count));
+    const auto counted = co_await services.background.run<Count>(std::move(count));
+    const Count open = counted ? *counted : Count{};
     std::string json =
         "{\"session_id\":" + base::json_quote(subject.session->id) +
         ",\"username\":" + base::json_quote(subject.account->username) +

@@ -268,7 +268,10 @@ std::uint64_t Worker::judge(const Enforcement& what, const LiveAccess::Order& or
     live_.each(what.affected, [&](LiveAccess& access) {
         if (access.was_cut()) return;
         auto reason = judge(access);
-        if (!reason) return;
+        if (!reason) {
+            access.look_soon();  // what it waits for may come sooner now
+            return;
+        }
         if (*reason == CloseReason::REVOKED && access.session()->id == what.signed_out)
             reason = CloseReason::SIGNED_OUT;
         access.cut(*reason, order);
@@ -277,9 +280,12 @@ std::uint64_t Worker::judge(const Enforcement& what, const LiveAccess::Order& or
     return count;
 }
 
-void Worker::count_accesses(std::string session_id, std::function<void(std::uint64_t)> done) {
-    asio::post(io_, [this, session_id = std::move(session_id), done = std::move(done)] {
-        done(live_.of_session(session_id));
+void Worker::count_accesses(std::shared_ptr<const std::vector<std::string>> session_ids,
+                            std::function<void(std::uint64_t)> done) {
+    asio::post(io_, [this, session_ids = std::move(session_ids), done = std::move(done)] {
+        std::uint64_t count = 0;
+        for (const auto& id : *session_ids) count += live_.of_session(id);
+        done(count);
     });
 }
 

@@ -54,7 +54,9 @@ public:
     /// Judges the live accesses that it may be about, before anything else is moved; `done` gets how many were cut, on
     /// this worker's thread. Thread-safe.
     void enforce(Enforcement what, std::function<void(std::uint64_t)> done);
-    void count_accesses(std::string session_id, std::function<void(std::uint64_t)> done);
+    /// How many stand on the sessions; `done` as in enforce(). Thread-safe.
+    void count_accesses(std::shared_ptr<const std::vector<std::string>> session_ids,
+                        std::function<void(std::uint64_t)> done);
     /// Without those to the control API: whoever watches a drain must not hold it up.
     std::size_t live() const noexcept { return live_count_.load(std::memory_order_relaxed); }
 

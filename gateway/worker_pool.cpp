@@ -28,6 +28,17 @@ public:
         while (missing_ > 0 && !abandoned.load()) done_.wait_for(lock, 50ms);
         return total_;
     }
+    /// As wait(), for so long at most; none: not all have answered.
+    std::optional<std::uint64_t> wait_for(const std::atomic<bool>& abandoned, base::Microseconds limit) {
+        const auto end = std::chrono::steady_clock::now() + limit;
+        std::unique_lock lock(mutex_);
+        while (missing_ > 0 && !abandoned.load()) {
+            const auto now = std::chrono::steady_clock::now();
+            if (now >= end) return std::nullopt;
+            done_.wait_until(lock, std::min(end, now + 50ms));
+        }
+        return total_;
+    }
 
 private:
     std::mutex mutex_;
@@ -104,10 +115,12 @@ std::uint64_t WorkerPool::enforce(const Enforcement& what) {
     return gather->wait(gone_);
 }
 
-std::uint64_t WorkerPool::count_accesses(const std::string& session_id) {
+std::optional<std::uint64_t> WorkerPool::count_accesses(std::span<const std::string> session_ids,
+                                                        base::Microseconds limit) {
+    const auto ids = std::make_shared<const std::vector<std::string>>(session_ids.begin(), session_ids.end());
     auto gather = std::make_shared<Gather>(workers_.size());
-    for (auto& worker : workers_) worker->count_accesses(session_id, [gather](std::uint64_t n) { gather->add(n); });
-    return gather->wait(gone_);
+    for (auto& worker : workers_) worker->count_accesses(ids, [gather](std::uint64_t n) { gather->add(n); });
+    return gather->wait_for(gone_, limit);
 }
 
 std::size_t WorkerPool::live() const {

@@ -2,6 +2,8 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,8 +35,8 @@ public:
     /// Cuts what is no longer allowed; returns how many that were when it is done on every worker. Never from a
     /// worker's thread.
     std::uint64_t enforce(const Enforcement& what);
-    /// How many accesses stand on the session. Never from a worker's thread.
-    std::uint64_t count_accesses(const std::string& session_id);
+    /// How many accesses stand on the sessions; none past `limit`. Never from a worker's thread.
+    std::optional<std::uint64_t> count_accesses(std::span<const std::string> session_ids, base::Microseconds limit);
     /// Open accesses, without those to the control API.
     std::size_t live() const;
     std::size_t connections() const;  ///< open, whatever they are doing

@@ -13,6 +13,13 @@ std::string counted(std::uint64_t count, const std::string& one, const std::stri
 }
 
 std::string accesses(const usher::v1::OpenAccesses& open) {
+    if (!open.here_error().empty())
+        return open.elsewhere() == 0 ? "all its accesses"
+                                     : "all its accesses (" + std::to_string(open.elsewhere()) + " of them at " +
+                                           (open.elsewhere_gateways() == 1
+                                                ? "another gateway"
+                                                : std::to_string(open.elsewhere_gateways()) + " other gateways") +
+                                           ", as the records say)";
     std::string out = counted(open.here() + open.elsewhere(), "open access", "open accesses");
     if (!open.elsewhere_error().empty()) return out + " at this gateway";
     if (open.elsewhere() == 0) return out;
@@ -32,6 +39,8 @@ std::string deletion_text(const usher::v1::PreviewAccountDeletionResponse& previ
     out += " goes for good, and with it end " + counted(preview.sessions(), "session", "sessions") + ", " +
            accesses(open) + " and " + counted(preview.devices(), "enrolled device", "enrolled devices") +
            ".\nWhat it did stays on record.\n";
+    if (!open.here_error().empty())
+        out += "What is open at this gateway is not known: " + base::escape_for_terminal(open.here_error()) + ".\n";
     if (!open.elsewhere_error().empty())
         out +=
             "What is open at other gateways is not known: " + base::escape_for_terminal(open.elsewhere_error()) + ".\n";

@@ -207,7 +207,7 @@ public:
                     return finish(to_status(ok.error(), action));
                 preview_deletion(context_, *snapshot, *account, *response, finish);
             },
-            newcomer(request->name()));
+            newcomer(request->name(), preview_limit));
     }
 
     Reactor* SetPassword(Call* call, const v1::SetPasswordRequest* request, v1::Account* response) override {
@@ -282,7 +282,7 @@ private:
 
     auth::Directory& directory() const { return context_.gateway.directory; }
 
-    Newcomer newcomer(const std::string& name) const {
+    Newcomer newcomer(const std::string& name, std::optional<base::Microseconds> limit = {}) const {
         return {[this, name] {
                     const auto username = read_account_name(name);
                     return !username || directory().snapshot()->account_by_username(*username) != nullptr;
@@ -290,7 +290,8 @@ private:
                 [this]() -> Result<void> {
                     if (auto found = directory().refresh(); !found) return found.error();
                     return {};
-                }};
+                },
+                limit};
     }
 
     Result<void> enable(const Caller& caller, const std::string& name, v1::Account* response) {

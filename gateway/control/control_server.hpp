@@ -18,6 +18,7 @@
 #include "gateway/control/operation.hpp"
 #include "gateway/control/tail_limits.hpp"
 #include "gateway/control/tunnel_origin.hpp"
+#include "gateway/open_accesses.hpp"
 
 namespace usher::gateway::control {
 
@@ -35,8 +36,7 @@ struct ControlDependencies {
     audit::Shipper& shipper;
     const base::Clock& clock;
     Revocations& revocations;
-    /// How many accesses of the session are open now (any thread).
-    std::function<std::uint64_t(const std::string& session_id)> open_accesses;
+    CountOpenAccesses open_accesses;
     /// Cuts what is no longer allowed, on all workers, and returns how many accesses it cut, when that is done.
     std::function<std::uint64_t(const auth::Affected&)> enforce;
     /// What GatewayService moves; without one there is no such service.

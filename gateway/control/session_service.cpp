@@ -37,7 +37,7 @@ public:
                           if (auto ok = revoke(caller, *request, *response, finish); !ok)
                               finish(to_status(ok.error(), "session.revoke"));
                       },
-                      {[this, request] { return known(*request); }, [this, request] { return look(*request); }});
+                      {[this, request] { return known(*request); }, [this, request] { return look(*request); }, {}});
     }
 
 private:
@@ -69,11 +69,15 @@ private:
         if (more) response.set_next_page_token(page_token(kind, found.back()->id));
         for (const auto& session : found) {
             const auto* account = directory->account_by_id(session->account_id);
-            *response.add_sessions() =
-                to_proto(*session, account != nullptr ? account->username : std::string{},
-                         sessions().expires_at(*session), context_.gateway.open_accesses(session->id));
+            *response.add_sessions() = to_proto(*session, account != nullptr ? account->username : std::string{},
+                                                sessions().expires_at(*session), open_on(session->id));
         }
         return {};
+    }
+
+    /// 0 where it is not known.
+    std::uint64_t open_on(const std::string& session_id) const {
+        return context_.gateway.open_accesses({&session_id, 1}, count_open_limit).value_or(0);
     }
 
     /// Whether this gateway knows what is to end; or nobody does, since it is no name.

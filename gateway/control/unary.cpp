@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "gateway/control/admin_recorder.hpp"
+#include "gateway/control/awaited.hpp"
 #include "gateway/control/status.hpp"
 
 namespace usher::gateway::control {
@@ -83,6 +84,15 @@ grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackSe
                    guarded(finish, [&] {
                        if (!newcomer.known || !context.gateway.store.shared() || newcomer.known())
                            return work(caller, finish);
+                       if (newcomer.limit) {
+                           const auto go_on = [method, guarded, caller, finish, work](const base::Result<void>& found) {
+                               guarded(finish, [&] {
+                                   if (!found) return finish(to_status(found.error(), method.action));
+                                   work(caller, finish);
+                               });
+                           };
+                           return ask_within(context.executor, *newcomer.limit, newcomer.look, go_on);
+                       }
                        const bool queued = context.executor.post(
                            [method, guarded, caller, finish, work, look = newcomer.look](bool stopped) {
                                if (stopped) return finish(stopping());

@@ -3,9 +3,11 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "gateway/control/caller.hpp"
 #include "gateway/control/control_server.hpp"
@@ -38,7 +40,8 @@ using Finish = std::function<void(grpc::Status)>;
 /// shares the database, a moment ago.
 struct Newcomer {
     std::function<bool()> known;
-    std::function<base::Result<void>()> look;  ///< reads the database
+    std::function<base::Result<void>()> look;   ///< reads the database
+    std::optional<base::Microseconds> limit{};  ///< how long that may take; none: as long as the caller waits
 };
 /// As unary(), on the urgent executor, for what takes access away, and for what is said before: `work` must not wait
 /// for the database, and calls `finish` when there is something to say. `response` is there until then. What is not

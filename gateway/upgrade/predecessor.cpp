@@ -159,9 +159,13 @@ std::optional<Predecessor::Status> Predecessor::status() const {
     return status;
 }
 
-std::optional<std::uint64_t> Predecessor::ask(Message::Question question) {
+std::optional<std::uint64_t> Predecessor::ask(Message::Question question, std::optional<Steady::time_point> by) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return started_ || lost_; });
+    const auto listens = [&] { return started_ || lost_; };
+    if (!by)
+        changed_.wait(lock, listens);
+    else if (!changed_.wait_until(lock, *by, listens))
+        return std::nullopt;
     if (lost_) return 0;
     const auto number = next_question_++;
     question.set_number(number);
@@ -173,7 +177,8 @@ std::optional<std::uint64_t> Predecessor::ask(Message::Question question) {
     Message message;
     *message.mutable_question() = std::move(question);
     link_->post(message);
-    changed_.wait_for(lock, question_limit, [&] { return lost_ || answers_[number].has_value(); });
+    const auto end = Steady::now() + question_limit;
+    changed_.wait_until(lock, by ? std::min(*by, end) : end, [&] { return lost_ || answers_[number].has_value(); });
     const auto answer = answers_[number];
     answers_.erase(number);
     return lost_ ? answer.value_or(0) : answer;
@@ -188,23 +193,32 @@ std::uint64_t Predecessor::enforce(std::uint64_t directory_version, const std::s
     Message::Question question;
     question.mutable_enforce()->set_directory_version(directory_version);
     question.mutable_enforce()->set_signed_out(signed_out);
-    if (const auto cut = ask(std::move(question))) {
-        silent_ = false;
-        return *cut;
-    }
+    if (const auto cut = ask(std::move(question), {})) return *cut;
     base::log_error("the process before this one does not do as it is told; it is killed", {{"process", process_id_}});
     kill();
     return 0;
 }
 
-std::uint64_t Predecessor::count_accesses(const std::string& session_id) {
-    // Somebody asks this of many sessions in a row: one wait for it is enough, or orders would wait behind it.
-    if (silent_) return 0;
-    Message::Question question;
-    question.set_count_accesses(session_id);
-    const auto count = ask(std::move(question));
-    silent_ = !count;
-    return count.value_or(0);
+std::optional<std::uint64_t> Predecessor::count_accesses(std::span<const std::string> session_ids,
+                                                         Steady::time_point by) {
+    {
+        // One wait for one that hangs is enough, or orders would wait behind those who ask.
+        std::lock_guard lock(mutex_);
+        if (Steady::now() < silent_until_) return std::nullopt;
+    }
+    std::uint64_t total = 0;
+    for (const auto& id : session_ids) {
+        Message::Question question;
+        question.set_count_accesses(id);
+        const auto count = Steady::now() < by ? ask(std::move(question), by) : std::nullopt;
+        if (!count) {
+            std::lock_guard lock(mutex_);
+            silent_until_ = Steady::now() + question_limit;
+            return std::nullopt;
+        }
+        total += *count;
+    }
+    return total;
 }
 
 void Predecessor::leave(base::Microseconds limit) {

@@ -1,11 +1,12 @@
 #pragma once
-#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -22,6 +23,8 @@ namespace usher::gateway::upgrade {
 /// is in force there, and what it leaves open when it ends is closed here. Thread-safe.
 class Predecessor {
 public:
+    using Steady = std::chrono::steady_clock;
+
     /// `open`: the latest record of each access that it has open. `on_end` is called once, when it has ended and
     /// everything of it is closed on record, on a thread of this object; it must not destroy it. Whoever serves orders
     /// makes this beforehand, so that none passes the predecessor by; what is asked of it waits for start().
@@ -50,9 +53,9 @@ public:
     /// returns; 0: nothing is to be read for it. A predecessor that does not say so within 5 s, once start() was
     /// called, is killed. Returns how many were cut. Blocks.
     std::uint64_t enforce(std::uint64_t directory_version, const std::string& signed_out);
-    /// How many accesses there stand on the session; 0 when it does not say so within 5 s, and at once from then on,
-    /// until it has obeyed an order. Blocks.
-    std::uint64_t count_accesses(const std::string& session_id);
+    /// How many accesses there stand on the sessions; none when it has not said so of all `by` then, and at once for 5
+    /// s from there on. Blocks.
+    std::optional<std::uint64_t> count_accesses(std::span<const std::string> session_ids, Steady::time_point by);
     /// Its tunnels have so long from now at most.
     void leave(base::Microseconds limit);
     /// Waits until it has ended and is closed on record; false past `limit`.
@@ -65,7 +68,8 @@ private:
     void append(const Message::Append& append);
     void close_rest();
     void pulse();
-    std::optional<std::uint64_t> ask(Message::Question question);
+    /// None: no answer within 5 s, or `by` then; without that it waits for start() as long as need be.
+    std::optional<std::uint64_t> ask(Message::Question question, std::optional<Steady::time_point> by);
 
     const std::shared_ptr<Link> link_;  ///< shared with what waits in the journal for an answer
     audit::Journal& journal_;
@@ -87,8 +91,8 @@ private:
     bool lost_ = false;   ///< nothing more comes from it
     bool ended_ = false;  ///< and everything of it is closed on record
     bool stopping_ = false;
+    Steady::time_point silent_until_{};  ///< it has not answered a count, and is not asked again before
     std::thread pulse_;
-    std::atomic<bool> silent_{false};  ///< it did not answer the last count
 };
 
 }  // namespace usher::gateway::upgrade

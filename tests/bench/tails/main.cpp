@@ -261,7 +261,7 @@ struct Gateway {
                                        .shipper = *shipper,
                                        .clock = clock,
                                        .revocations = *revocations,
-                                       .open_accesses = [](const std::string&) { return std::uint64_t{0}; },
+                                       .open_accesses = [](auto, auto) { return std::optional<std::uint64_t>(0); },
                                        .enforce = nothing_open,
                                        .tails = std::move(tails)}));
     }

@@ -510,6 +510,17 @@ TEST_CASE("a name without tries is not told so, and its tries are none of what i
     CHECK(throttle.take(alice, at(60s)).must_fail);
 }
 
+TEST_CASE("a name that has no place in a full throttle is refused, and one that has used its tries up is not told so") {
+    auth::SignInThrottle throttle({1000, 1ms, 1000, 0s}, {2, 10s, 2, 0s});
+    for (int i = 0; i < 2; ++i) CHECK(looked_at(throttle.take({"s", "tried"}, at(0s))));
+    CHECK(looked_at(throttle.take({"s", "other"}, at(0s))));
+    CHECK(throttle.take({"s", "tried"}, at(5s)).must_fail);
+    const auto verdict = throttle.take({"s", "never-tried"}, at(5s));
+    CHECK_FALSE(verdict.allowed);
+    CHECK_FALSE(verdict.must_fail);
+    CHECK(verdict.retry_after == 5s);
+}
+
 TEST_CASE("a new IPv6 /64 for each try of a name without tries buys sixteen sources and no more") {
     auth::SignInThrottle throttle({2, 10s, 100'000, 0s}, {1, 60s, 100, 0s});
     CHECK(looked_at(throttle.take({"10.0.0.1", "alice"}, at(0s))));

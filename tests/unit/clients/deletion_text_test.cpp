@@ -37,6 +37,16 @@ TEST_CASE("before a deletion it is said what is not known") {
     CHECK(deletion_text(unknown) == begin + "2 open accesses at this gateway" + end +
                                         "What is open at other gateways is not known: the database\\x1b has not "
                                         "answered in time.\n");
+    auto neither = unknown;
+    neither.mutable_open_accesses()->set_here_error("what serves them has not answered in time");
+    CHECK(deletion_text(neither) == begin + "all its accesses" + end +
+                                        "What is open at this gateway is not known: what serves them has not answered "
+                                        "in time.\nWhat is open at other gateways is not known: the database\\x1b has "
+                                        "not answered in time.\n");
+    auto others = preview(0, 5, 3);
+    others.mutable_open_accesses()->set_here_error("late");
+    CHECK(deletion_text(others) == begin + "all its accesses (5 of them at 3 other gateways, as the records say)" +
+                                       end + "What is open at this gateway is not known: late.\n");
     auto silent = preview(0, 0, 0);
     silent.mutable_open_accesses()->set_unheard(1);
     CHECK(deletion_text(silent) == begin + "0 open accesses" + end +

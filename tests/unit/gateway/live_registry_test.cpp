@@ -171,6 +171,12 @@ TEST_CASE("an access that moves nothing rests until its time, and whatever moves
         a.set_stalled_up(false);
         CHECK(a.quiet());
     }
+    SECTION("by a change after which what it waits for may be due sooner") {
+        a.look_soon();
+        CHECK(look_at(a) == base::MonoTime::min());
+        CHECK(look_at(b) == begun + 5s);
+        CHECK(a.quiet());
+    }
     SECTION("not once it has left") {
         bench.registry.leave(a);
         a.count_down(1);

@@ -38,6 +38,32 @@ void ship_open(TestGateway& gateway, const base::Uuid& from, const std::string& 
     if (!done) FAIL(done.error().message);
 }
 
+/// Keeps everybody else from a table.
+class TableHolder {
+public:
+    TableHolder(const std::string& url, const std::string& table)
+        : database_(TestGateway::must(base::sql::open_database(url))) {
+        holder_ = std::async(std::launch::async, [this, table] {
+            return database_->transaction([&](base::sql::Transaction& tx) -> base::Result<void> {
+                tx.execute("LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE");
+                held_.set_value();
+                enough_.get_future().wait();
+                return {};
+            });
+        });
+        held_.get_future().wait();
+    }
+    void let_go() {
+        enough_.set_value();
+        CHECK(holder_.get().ok());
+    }
+
+private:
+    std::unique_ptr<base::sql::Database> database_;
+    std::promise<void> held_, enough_;
+    std::future<base::Result<void>> holder_;
+};
+
 }  // namespace
 
 TEST_CASE("before a deletion everything that goes with the account is told, and nothing is changed") {
@@ -70,6 +96,37 @@ TEST_CASE("before a deletion everything that goes with the account is told, and 
         grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_CASE("before a deletion it is said where what is open here is not known") {
+    TestGateway gateway;
+    gateway.sign_in(gateway.account("alice", auth::Role::employee));
+    gateway.workers_answer = false;
+    const auto said = preview(gateway);
+    CHECK(said.sessions() == 1);
+    CHECK(said.open_accesses().here() == 0);
+    CHECK(said.open_accesses().here_error() == "what serves them has not answered in time");
+}
+
+TEST_CASE("before a deletion a name that is not there is looked for no longer than anybody waits") {
+    const char* server = test::postgresql_server();
+    if (server == nullptr) return;
+    test::PostgresqlTestDatabase shared(server);
+    TestGateway gateway({}, shared.url());
+    const auto ask = [&] {
+        ClientCall call;
+        v1::PreviewAccountDeletionRequest request;
+        request.set_name("accounts/nobody");
+        v1::PreviewAccountDeletionResponse response;
+        return v1::AccountService::NewStub(gateway.local())
+            ->PreviewAccountDeletion(&call, request, &response)
+            .error_code();
+    };
+    CHECK(ask() == grpc::StatusCode::NOT_FOUND);
+    TableHolder holder(shared.url(), "directory_state");
+    CHECK(ask() == grpc::StatusCode::DEADLINE_EXCEEDED);
+    holder.let_go();
+    CHECK(ask() == grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_CASE("before a deletion what is open at other gateways is counted, or said not to be known") {
     const char* server = test::postgresql_server();
     if (server == nullptr) return;
@@ -85,18 +142,7 @@ TEST_CASE("before a deletion what is open at other gateways is counted, or said 
     CHECK(said.open_accesses().elsewhere_gateways() == 2);
     CHECK(said.open_accesses().elsewhere_error().empty());
 
-    // Somebody holds the table.
-    const auto other = TestGateway::must(base::sql::open_database(shared.url()));
-    std::promise<void> held, enough;
-    auto holder = std::async(std::launch::async, [&] {
-        return other->transaction([&](base::sql::Transaction& tx) -> base::Result<void> {
-            tx.execute("LOCK TABLE accesses IN ACCESS EXCLUSIVE MODE");
-            held.set_value();
-            enough.get_future().wait();
-            return {};
-        });
-    });
-    held.get_future().wait();
+    TableHolder holder(shared.url(), "accesses");
     const auto began = std::chrono::steady_clock::now();
     // More than there are threads for those who wait for the database.
     std::vector<std::future<v1::PreviewAccountDeletionResponse>> asked;
@@ -109,7 +155,6 @@ TEST_CASE("before a deletion what is open at other gateways is counted, or said 
         CHECK(answer.open_accesses().elsewhere_error() == "the database has not answered in time");
     }
     CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(5));
-    enough.set_value();
-    CHECK(holder.get().ok());
+    holder.let_go();
     CHECK(preview(gateway).open_accesses().elsewhere() == 2);
 }

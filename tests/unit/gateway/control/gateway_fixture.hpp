@@ -150,7 +150,9 @@ struct TestGateway {
                 *shipper,
                 control_clock,
                 *revocations,
-                [](const std::string&) { return std::uint64_t{3}; },
+                [this](std::span<const std::string> ids, base::Microseconds) {
+                    return workers_answer ? std::optional<std::uint64_t>(3 * ids.size()) : std::nullopt;
+                },
                 [this](const auth::Affected& affected) { return enforce(affected); },
                 &operation,
                 retention.get(),
@@ -223,7 +225,8 @@ struct TestGateway {
     }
 
     base::SystemClock clock;
-    ForwardClock control_clock;  ///< of the control server alone
+    ForwardClock control_clock;              ///< of the control server alone
+    std::atomic<bool> workers_answer{true};  ///< how many accesses they have: three each session
     gateway::control::TailLimits tails;
     FakeOperation operation;
     std::string directory_path;

@@ -93,3 +93,35 @@ TEST_CASE("whoever has asked a predecessor that stays is let go, and the link is
     CHECK(f.heard().failed().reason() == "why");
     CHECK(f.journal.held.empty());
 }
+
+TEST_CASE("what a predecessor has open is counted over all sessions, or not known once it is silent") {
+    Fixture f;
+    const std::vector<std::string> sessions{"s-1", "s-2"};
+    const auto count_by = [&](base::Microseconds limit) {
+        return std::async(std::launch::async, [&, by = std::chrono::steady_clock::now() + limit] {
+            return f.predecessor->count_accesses(sessions, by);
+        });
+    };
+    f.predecessor->start();
+    auto counted = count_by(soon);
+    for (const std::uint64_t theirs : {3, 4}) {
+        const auto asked = f.heard();
+        CHECK(asked.question().count_accesses() == sessions[theirs - 3]);
+        f.answer(asked, theirs);
+    }
+    CHECK(counted.get() == std::optional<std::uint64_t>(7));
+
+    // What it says of one is not what it has.
+    counted = count_by(std::chrono::milliseconds(100));
+    f.answer(f.heard(), 3);
+    CHECK(counted.get() == std::nullopt);
+    f.heard();
+    // Nobody waits for it again so soon, or asks it.
+    CHECK(count_by(soon).get() == std::nullopt);
+    auto cut = std::async(std::launch::async, [&] { return f.predecessor->enforce(7, ""); });
+    const auto asked = f.heard();
+    REQUIRE(asked.question().has_enforce());
+    f.answer(asked, 1);
+    CHECK(cut.get() == 1);
+    f.older.reset();
+}
