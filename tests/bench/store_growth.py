@@ -26,14 +26,14 @@ from harness.prepared import PreparedGateway  # noqa: E402
 DAY = 86_400_000_000
 DAYS, USERS, APPS, BATCH, TRIES = 30, 997, 50, 500, 15
 CHUNK = 500_000
-CACHE = -65536
+CACHE = -16384
 
 
 class Sqlite:
     def __init__(self, gateway):
         self.connection = sqlite3.connect(gateway.data_dir / "usher.db", timeout=60, isolation_level=None)
         # As base/sql/sqlite_connection.cpp has it.
-        for pragma in ("synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "wal_autocheckpoint=4000", f"cache_size={CACHE}"):
+        for pragma in ("synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "wal_autocheckpoint=16000", f"cache_size={CACHE}"):
             self.connection.execute("PRAGMA " + pragma).fetchall()
 
     def columns(self, table):

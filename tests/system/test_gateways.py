@@ -438,7 +438,7 @@ def test_before_a_deletion_what_is_open_at_all_gateways_is_told(pair):
     told = "and with it end 1 session, 5 open accesses (2 at this gateway, 3 at another, as its records say) and 0 enrolled devices"
     assert told in first.ctl("account", "delete", "alice", "--dry-run").stdout
     (said,) = other.ctl_json("account", "delete", "alice", "--dry-run")
-    assert said["open_accesses"] == {"here": "3", "elsewhere": "2", "elsewhere_gateways": "1", "unheard": "0", "elsewhere_error": ""}
+    assert said["open_accesses"] == {"here": "3", "elsewhere": "2", "elsewhere_gateways": "1", "unheard": "0", "elsewhere_error": "", "here_error": ""}
     assert (said["username"], said["sessions"], said["devices"], said["policies"]) == ("alice", "1", "0", [])
     there.pop(0).close()
     wait_for(lambda: first.ctl_json("account", "delete", "alice", "--dry-run")[0]["open_accesses"]["elsewhere"] == "2", "its end to be in the store")
