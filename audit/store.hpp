@@ -105,7 +105,8 @@ public:
         base::Uuid except;
         base::UtcTime opened_since;
         base::UtcTime heard_since;
-        base::Microseconds limit{0};  ///< how long it may take; PostgreSQL ends a statement then
+        std::chrono::steady_clock::time_point
+            by;  ///< when nobody waits for it any more; PostgreSQL ends a statement then
     };
     struct OpenElsewhere {
         std::uint64_t heard = 0;     ///< of which something was recorded at or after `heard_since`
@@ -113,7 +114,7 @@ public:
         std::uint64_t unheard = 0;   ///< the others
     };
     /// Counts them by what their gateways have shipped. Reads what is open, or what the account did, in the days since
-    /// `opened_since`. deadline_exceeded past the limit.
+    /// `opened_since`. deadline_exceeded past `by`.
     base::Result<OpenElsewhere> count_open_elsewhere(const OpenQuestion& question);
 
 private:

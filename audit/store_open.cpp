@@ -12,16 +12,15 @@ namespace usher::audit {
 using base::Errc;
 using base::Error;
 using base::Result;
-using Steady = std::chrono::steady_clock;
 using base::sql::Dialect;
 using base::sql::Transaction;
 
 Result<Store::OpenElsewhere> Store::count_open_elsewhere(const OpenQuestion& question) {
     const std::int64_t since = base::to_micros(question.opened_since);
     // Somebody waits for it, and goes on without it.
-    const auto end = Steady::now() + question.limit;
-    const auto be_quick = [this, end](Transaction& tx) -> Result<void> {
-        const auto left = std::chrono::floor<std::chrono::milliseconds>(end - Steady::now()).count();
+    const auto be_quick = [&](Transaction& tx) -> Result<void> {
+        const auto left =
+            std::chrono::floor<std::chrono::milliseconds>(question.by - std::chrono::steady_clock::now()).count();
         if (left <= 0) return Error{Errc::deadline_exceeded, "what is open was not counted in time"};
         if (database_.dialect() == Dialect::postgresql)
             tx.execute("SET LOCAL statement_timeout = " + std::to_string(left));

@@ -63,7 +63,6 @@ public:
     explicit Buckets(SignInThrottle::Limits limits) : limits_(limits) {}
 
     unsigned burst() const noexcept { return limits_.burst; }
-    bool has(const std::string& key) const { return buckets_.find(key) != buckets_.end(); }
 
     /// How long until a token is there; zero: now.
     Microseconds wait(const std::string& key, MonoTime now) const {
@@ -74,6 +73,11 @@ public:
         }
         const auto depth = limits_.refill * std::max(1u, limits_.burst);
         return std::max(Microseconds{0}, std::max(found->second.full_at, now) - now + limits_.refill - depth);
+    }
+
+    /// Whether there is a wait because of what was taken from the key, and not because the table has no place for it.
+    bool used_up(const std::string& key, MonoTime now) const {
+        return buckets_.find(key) != buckets_.end() && wait(key, now) > Microseconds{0};
     }
 
     /// Takes the token that wait() found. Returns how many tries were in vain before, those under way among them.
@@ -241,11 +245,10 @@ SignInThrottle::Verdict SignInThrottle::take(const Try& attempt, MonoTime now) {
     impl_->each_of_name(keys, longest);
     if (const auto of_name = wait; of_name > Microseconds{0}) {
         // Where a table has no place for one more name, this one may never have been tried.
-        bool was_tried = false;
-        impl_->each_of_name(keys, [&](Buckets& buckets, const std::string& key) {
-            was_tried = was_tried || (buckets.has(key) && buckets.wait(key, now) > Microseconds{0});
-        });
-        if (!was_tried) return {false, of_name};
+        bool used_up = false;
+        impl_->each_of_name(
+            keys, [&](Buckets& buckets, const std::string& key) { used_up = used_up || buckets.used_up(key, now); });
+        if (!used_up) return {false, of_name};
         wait = Microseconds{0};
         impl_->failing.each(keys.source, longest);
         if (wait > Microseconds{0}) return {false, std::max(wait, of_name)};

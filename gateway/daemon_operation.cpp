@@ -86,11 +86,11 @@ std::uint64_t RunningDaemon::enforce_known(const auth::Affected& affected) {
 
 std::optional<std::uint64_t> RunningDaemon::count_accesses(std::span<const std::string> session_ids,
                                                            base::Microseconds limit) {
-    const auto end = std::chrono::steady_clock::now() + limit;
-    auto count = workers_.count_accesses(session_ids, limit);
+    const auto by = std::chrono::steady_clock::now() + limit;
+    auto count = workers_.count_accesses(session_ids, by);
     const auto before = predecessor();
     if (!count || !before) return count;
-    const auto theirs = before->count_accesses(session_ids, end);
+    const auto theirs = before->count_accesses(session_ids, by);
     return theirs ? std::optional(*count + *theirs) : std::nullopt;
 }
 

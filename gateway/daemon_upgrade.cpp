@@ -110,7 +110,8 @@ base::Result<void> RunningDaemon::hand_over(const Upgrade& wanted) {
         upgrade::Departure::Duties{
             [this](const upgrade::Message::Question::Enforce& asked) { return enforce_as_told(asked); },
             [this](const std::string& id) {
-                return workers_.count_accesses({&id, 1}, std::chrono::seconds{5}).value_or(0);
+                return workers_.count_accesses({&id, 1}, std::chrono::steady_clock::now() + std::chrono::seconds{5})
+                    .value_or(0);
             },
             [this](base::Microseconds limit) { set_drain_end(clock_.mono() + limit); }});
     start_maintenance();

@@ -11,6 +11,7 @@
 namespace usher::gateway {
 namespace {
 using namespace std::chrono_literals;
+using Steady = std::chrono::steady_clock;
 
 /// Collects one number from each worker. The wait ends when all have answered.
 class Gather {
@@ -22,20 +23,13 @@ public:
         --missing_;
         done_.notify_all();
     }
-    /// Ends early when `abandoned` says that the workers are gone.
-    std::uint64_t wait(const std::atomic<bool>& abandoned) {
-        std::unique_lock lock(mutex_);
-        while (missing_ > 0 && !abandoned.load()) done_.wait_for(lock, 50ms);
-        return total_;
-    }
-    /// As wait(), for so long at most; none: not all have answered.
-    std::optional<std::uint64_t> wait_for(const std::atomic<bool>& abandoned, base::Microseconds limit) {
-        const auto end = std::chrono::steady_clock::now() + limit;
+    /// Ends early when `abandoned` says that the workers are gone. None: not all have answered `by` then.
+    std::optional<std::uint64_t> wait(const std::atomic<bool>& abandoned, Steady::time_point by) {
         std::unique_lock lock(mutex_);
         while (missing_ > 0 && !abandoned.load()) {
-            const auto now = std::chrono::steady_clock::now();
-            if (now >= end) return std::nullopt;
-            done_.wait_until(lock, std::min(end, now + 50ms));
+            const auto now = Steady::now();
+            if (now >= by) return std::nullopt;
+            done_.wait_until(lock, std::min(by, now + 50ms));
         }
         return total_;
     }
@@ -112,15 +106,15 @@ void WorkerPool::end() {
 std::uint64_t WorkerPool::enforce(const Enforcement& what) {
     auto gather = std::make_shared<Gather>(workers_.size());
     for (auto& worker : workers_) worker->enforce(what, [gather](std::uint64_t n) { gather->add(n); });
-    return gather->wait(gone_);
+    return gather->wait(gone_, Steady::time_point::max()).value();
 }
 
 std::optional<std::uint64_t> WorkerPool::count_accesses(std::span<const std::string> session_ids,
-                                                        base::Microseconds limit) {
+                                                        Steady::time_point by) {
     const auto ids = std::make_shared<const std::vector<std::string>>(session_ids.begin(), session_ids.end());
     auto gather = std::make_shared<Gather>(workers_.size());
     for (auto& worker : workers_) worker->count_accesses(ids, [gather](std::uint64_t n) { gather->add(n); });
-    return gather->wait_for(gone_, limit);
+    return gather->wait(gone_, by);
 }
 
 std::size_t WorkerPool::live() const {

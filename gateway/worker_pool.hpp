@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -35,8 +36,10 @@ public:
     /// Cuts what is no longer allowed; returns how many that were when it is done on every worker. Never from a
     /// worker's thread.
     std::uint64_t enforce(const Enforcement& what);
-    /// How many accesses stand on the sessions; none past `limit`. Never from a worker's thread.
-    std::optional<std::uint64_t> count_accesses(std::span<const std::string> session_ids, base::Microseconds limit);
+    /// How many accesses stand on the sessions; none where they have not all answered `by` then. Never from a worker's
+    /// thread.
+    std::optional<std::uint64_t> count_accesses(std::span<const std::string> session_ids,
+                                                std::chrono::steady_clock::time_point by);
     /// Open accesses, without those to the control API.
     std::size_t live() const;
     std::size_t connections() const;  ///< open, whatever they are doing

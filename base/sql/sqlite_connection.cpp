@@ -113,10 +113,13 @@ SqliteConnection::SqliteConnection(const std::string& path, bool read_only) {
     execute_once("PRAGMA journal_size_limit=67108864");
     // In pages, of 4 KiB: a page that many transactions change is carried from the log into the file once.
     execute_once("PRAGMA wal_autocheckpoint=16000");
-    // In KiB. Whoever ships records goes from index to index: with SQLite's own 2 MiB each batch reads the pages again
-    // that the one before changed. A busy gateway has all of it in use, so it counts where memory is bounded.
-    if (!read_only) execute_once("PRAGMA cache_size=-16384");
-    if (read_only) execute_once("PRAGMA query_only=ON");
+    if (read_only) {
+        execute_once("PRAGMA query_only=ON");
+    } else {
+        // In KiB. Whoever ships records goes from index to index: with SQLite's own 2 MiB each batch reads the pages
+        // again that the one before changed. A busy gateway has all of it in use, so it counts where memory is bounded.
+        execute_once("PRAGMA cache_size=-16384");
+    }
     if (execute_once("PRAGMA synchronous") != "2" || execute_once("PRAGMA foreign_keys") != "1")
         throw SqlError({Errc::internal, "this SQLite library was built without foreign keys or durable commits"});
 }

@@ -13,21 +13,18 @@ std::string counted(std::uint64_t count, const std::string& one, const std::stri
 }
 
 std::string accesses(const usher::v1::OpenAccesses& open) {
-    if (!open.here_error().empty())
-        return open.elsewhere() == 0 ? "all its accesses"
-                                     : "all its accesses (" + std::to_string(open.elsewhere()) + " of them at " +
-                                           (open.elsewhere_gateways() == 1
-                                                ? "another gateway"
-                                                : std::to_string(open.elsewhere_gateways()) + " other gateways") +
-                                           ", as the records say)";
+    const bool one = open.elsewhere_gateways() == 1;
+    const std::string gateways = std::to_string(open.elsewhere_gateways());
+    if (!open.here_error().empty()) {
+        if (open.elsewhere() == 0) return "all its accesses";
+        return "all its accesses (" + std::to_string(open.elsewhere()) + " of them at " +
+               (one ? "another gateway" : gateways + " other gateways") + ", as the records say)";
+    }
     std::string out = counted(open.here() + open.elsewhere(), "open access", "open accesses");
     if (!open.elsewhere_error().empty()) return out + " at this gateway";
     if (open.elsewhere() == 0) return out;
-    const bool one = open.elsewhere_gateways() == 1;
     return out + " (" + std::to_string(open.here()) + " at this gateway, " + std::to_string(open.elsewhere()) + " at " +
-           (one ? "another, as its records say"
-                : std::to_string(open.elsewhere_gateways()) + " others, as their records say") +
-           ")";
+           (one ? "another, as its records say" : gateways + " others, as their records say") + ")";
 }
 
 }  // namespace

@@ -23,23 +23,6 @@ constexpr base::Microseconds heard_within = heartbeat_after + std::chrono::minut
 constexpr base::Microseconds opened_before = std::chrono::hours{24};
 constexpr std::size_t sessions_counted_max = 10'000;
 
-/// Asks the store, and calls `answer` once; it says whether `found` was.
-void ask_store(const ServiceContext& context, audit::Store::OpenQuestion question,
-               std::function<void(const Result<void>& asked, const audit::Store::OpenElsewhere& found)> answer) {
-    const auto found = std::make_shared<audit::Store::OpenElsewhere>();
-    const auto end = std::chrono::steady_clock::now() + preview_limit;
-    ask_within(
-        context.executor, preview_limit,
-        [&store = context.gateway.store, question = std::move(question), found, end]() mutable -> Result<void> {
-            question.limit = std::chrono::floor<base::Microseconds>(end - std::chrono::steady_clock::now());
-            auto counted = store.count_open_elsewhere(question);
-            if (!counted) return std::move(counted).error();
-            *found = *counted;
-            return {};
-        },
-        [found, answer = std::move(answer)](const Result<void>& asked) { answer(asked, *found); });
-}
-
 /// The cause is the operator's, as in to_status().
 std::string said_of(const Error& error) {
     base::log_warning("what is open at other gateways is not known", {{"error", error.message}});
@@ -93,17 +76,27 @@ void preview_deletion(const ServiceContext& context, const auth::DirectorySnapsh
         if (names(policy.allow, account.username) || names(policy.deny, account.username))
             response.add_policies(policy.name);
     if (!gateway.store.shared()) return finish(grpc::Status::OK);
-    ask_store(context, {account.id, gateway.journal.gateway_id(), oldest - opened_before, now - heard_within},
-              [&open, finish](const Result<void>& asked, const audit::Store::OpenElsewhere& found) {
-                  if (asked) {
-                      open.set_elsewhere(found.heard);
-                      open.set_elsewhere_gateways(found.gateways);
-                      open.set_unheard(found.unheard);
-                  } else {
-                      open.set_elsewhere_error(said_of(asked.error()));
-                  }
-                  finish(grpc::Status::OK);
-              });
+    const audit::Store::OpenQuestion question{account.id, gateway.journal.gateway_id(), oldest - opened_before,
+                                              now - heard_within, std::chrono::steady_clock::now() + preview_limit};
+    const auto found = std::make_shared<audit::Store::OpenElsewhere>();
+    ask_within(
+        context.executor, preview_limit,
+        [&store = gateway.store, question, found]() -> Result<void> {
+            auto counted = store.count_open_elsewhere(question);
+            if (!counted) return std::move(counted).error();
+            *found = *counted;
+            return {};
+        },
+        [&open, finish, found](const Result<void>& asked) {
+            if (asked) {
+                open.set_elsewhere(found->heard);
+                open.set_elsewhere_gateways(found->gateways);
+                open.set_unheard(found->unheard);
+            } else {
+                open.set_elsewhere_error(said_of(asked.error()));
+            }
+            finish(grpc::Status::OK);
+        });
 }
 
 }  // namespace usher::gateway::control

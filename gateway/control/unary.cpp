@@ -84,23 +84,17 @@ grpc::ServerUnaryReactor* urgent(const ServiceContext& context, grpc::CallbackSe
                    guarded(finish, [&] {
                        if (!newcomer.known || !context.gateway.store.shared() || newcomer.known())
                            return work(caller, finish);
-                       if (newcomer.limit) {
-                           const auto go_on = [method, guarded, caller, finish, work](const base::Result<void>& found) {
-                               guarded(finish, [&] {
-                                   if (!found) return finish(to_status(found.error(), method.action));
-                                   work(caller, finish);
-                               });
-                           };
-                           return ask_within(context.executor, *newcomer.limit, newcomer.look, go_on);
-                       }
-                       const bool queued = context.executor.post(
-                           [method, guarded, caller, finish, work, look = newcomer.look](bool stopped) {
+                       const auto go_on = [method, guarded, caller, finish, work](const base::Result<void>& found) {
+                           guarded(finish, [&] {
+                               if (!found) return finish(to_status(found.error(), method.action));
+                               work(caller, finish);
+                           });
+                       };
+                       if (newcomer.limit) return ask_within(context.executor, *newcomer.limit, newcomer.look, go_on);
+                       const bool queued =
+                           context.executor.post([guarded, finish, go_on, look = newcomer.look](bool stopped) {
                                if (stopped) return finish(stopping());
-                               guarded(finish, [&] {
-                                   if (auto found = look(); !found)
-                                       return finish(to_status(found.error(), method.action));
-                                   work(caller, finish);
-                               });
+                               guarded(finish, [&] { go_on(look()); });
                            });
                        if (!queued) finish(overloaded());
                    });

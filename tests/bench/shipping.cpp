@@ -5,8 +5,6 @@
 // many accesses the store has, records a second, CPU a record, and how long a small transaction of somebody else (a
 // sign-in writes one) took meanwhile, twenty a second. The database must be empty; "sqlite:" makes a file in a folder
 // that goes with the run.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -20,33 +18,19 @@
 
 #include "audit/audit.hpp"
 #include "audit/days.hpp"
-#include "auth/directory.hpp"
-#include "base/sql/database.hpp"
 #include "base/text.hpp"
+#include "gateway/record.hpp"
+#include "in_process.hpp"
 
 namespace {
 
 using namespace usher;
+using namespace usher::bench;
 using namespace std::chrono_literals;
 namespace v1 = usher::v1;
 using Steady = std::chrono::steady_clock;
 
 constexpr unsigned users = 997, apps = 50;
-
-[[noreturn]] void fail(const std::string& why) {
-    std::fprintf(stderr, "usher_bench_shipping: %s\n", why.c_str());
-    std::exit(2);
-}
-
-template <class T>
-T must(base::Result<T> result) {
-    if (!result) fail(result.error().message);
-    return std::move(result).value();
-}
-
-void must(const base::Result<void>& result) {
-    if (!result) fail(result.error().message);
-}
 
 struct Options {
     std::string database;
@@ -66,7 +50,7 @@ Options read_options(int count, char** arguments) {
         }
         const auto value = number != nullptr && i + 1 < count ? base::parse_unsigned(arguments[++i], 100'000'000)
                                                               : std::optional<std::uint64_t>();
-        if (!value) {
+        if (!value || *value == 0) {
             std::fprintf(stderr, "usage: usher_bench_shipping DATABASE_URL|sqlite: [--accesses N] [--step N]\n");
             std::exit(2);
         }
@@ -74,13 +58,6 @@ Options read_options(int count, char** arguments) {
     }
     if (options.database.empty()) fail("which database? sqlite: or a postgresql:// URL");
     return options;
-}
-
-double cpu_s() {
-    rusage used{};
-    ::getrusage(RUSAGE_SELF, &used);
-    const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + time.tv_usec / 1e6; };
-    return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 /// Both events of access `number`.
@@ -101,10 +78,8 @@ void append(audit::Journal& journal, const base::Clock& clock, std::uint64_t num
     record.add_reasons("allow-rule policy-1");
     for (const auto event : {v1::AccessEventType::OPENED, v1::AccessEventType::CLOSED}) {
         record.set_event(event);
-        const auto micros = base::to_micros(clock.utc());
         auto& at = event == v1::AccessEventType::OPENED ? *record.mutable_opened_at() : *record.mutable_closed_at();
-        at.set_seconds(micros / 1'000'000);
-        at.set_nanos(static_cast<std::int32_t>(micros % 1'000'000 * 1000));
+        gateway::set_time(at, clock.utc());
         if (event == v1::AccessEventType::CLOSED) {
             record.set_bytes_up(number % 10'000);
             record.set_bytes_down(number % 100'000);
@@ -147,11 +122,7 @@ private:
 
 void run(const Options& options, const std::string& folder) {
     const bool sqlite = options.database == "sqlite:";
-    const auto database = must(base::sql::open_database(sqlite ? "sqlite:" + folder + "/usher.db" : options.database));
-    std::vector<base::sql::Migration> migrations;
-    for (const auto& m : auth::Directory::migrations()) migrations.push_back(m);
-    for (const auto& m : audit::store_migrations()) migrations.push_back(m);
-    must(database->migrate(migrations));
+    const auto database = open_database(sqlite ? "sqlite:" + folder + "/usher.db" : options.database);
     const base::SystemClock clock;
     must(audit::prepare_days(*database, clock.utc()));
     must(database->transaction([](base::sql::Transaction& tx) -> base::Result<void> {

@@ -35,12 +35,14 @@
 #include "base/text.hpp"
 #include "gateway/control/control_server.hpp"
 #include "gateway/control/revocations.hpp"
+#include "in_process.hpp"
 #include "tails/counting_reader.hpp"
 #include "usher/v1/audit.grpc.pb.h"
 
 namespace {
 
 using namespace usher;
+using namespace usher::bench;
 using namespace std::chrono_literals;
 namespace v1 = usher::v1;
 using Steady = std::chrono::steady_clock;
@@ -49,13 +51,6 @@ struct Options {
     int readers = 100, counting = 0, stalled = 0, rate = 5000, seconds = 10;
     bool json = false, batches = false;
 };
-
-template <class T>
-T must(base::Result<T> result) {
-    if (result) return std::move(result).value();
-    std::fprintf(stderr, "usher_bench_tails: %s\n", result.error().message.c_str());
-    std::exit(2);
-}
 
 Options read_options(int count, char** arguments) {
     Options out;
@@ -202,28 +197,9 @@ double resident_mib() {
     return static_cast<double>(resident * ::sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
-/// User and system time.
-double cpu_s(const rusage& used) {
-    const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + time.tv_usec / 1e6; };
-    return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
-double cpu_s() {
-    rusage used{};
-    ::getrusage(RUSAGE_SELF, &used);
-    return cpu_s(used);
-}
-
 struct Gateway {
     Gateway(const std::string& folder, std::atomic<int>& cut)
-        : database(must(base::sql::open_database("sqlite:" + folder + "/usher.db"))) {
-        std::vector<base::sql::Migration> migrations;
-        for (const auto& m : auth::Directory::migrations()) migrations.push_back(m);
-        for (const auto& m : audit::store_migrations()) migrations.push_back(m);
-        if (auto ok = database->migrate(migrations); !ok) {
-            std::fprintf(stderr, "usher_bench_tails: %s\n", ok.error().message.c_str());
-            std::exit(2);
-        }
+        : database(open_database("sqlite:" + folder + "/usher.db")) {
         directory = must(auth::Directory::open(*database, clock));
         sessions = must(auth::Sessions::open(*database, clock, {}));
         audit::JournalOptions journal_options;

@@ -45,8 +45,8 @@ struct Fleet {
     }
     /// Alice's, asked at `here`.
     Store::OpenElsewhere count(base::UtcTime opened_since = noon - day * 40) {
-        const auto found = store.count_open_elsewhere(
-            {"alice-id", here, opened_since, noon + minute * 10 - minute * 15, std::chrono::seconds{10}});
+        const auto found = store.count_open_elsewhere({"alice-id", here, opened_since, noon + minute * 10 - minute * 15,
+                                                       std::chrono::steady_clock::now() + std::chrono::seconds{10}});
         if (!found) FAIL(found.error().message);
         return *found;
     }
